@@ -1,0 +1,255 @@
+//! `tessera.toml`: what a project is made of. Parsing finds every problem of the file in one go and says the line of
+//! each and what to do; what comes out is valid and complete, with defaults filled in.
+//!
+//! The engine never looks for the file: the caller passes its text.
+
+mod identity;
+pub(crate) mod nearest;
+mod reader;
+mod settings;
+mod source;
+
+pub use self::settings::parse_byte_size;
+
+use toml::de::DeTable;
+
+use self::nearest::suggestion;
+use self::reader::{Problems, TableReader};
+use crate::error::{EngineError, Result};
+
+/// A whole project, as `tessera.toml` describes it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProjectConfig {
+    /// Where the tables are: a URL (`file://`, `s3://`, `gs://`, `az://`) or a path, relative to the project folder.
+    pub lake_url: String,
+    /// Where data comes from, in the order of the file; the names are distinct.
+    pub sources: Vec<Source>,
+    /// How identifiers are trusted, normalised and blocked.
+    pub identity: IdentityConfig,
+    /// How behaviour is cut into sessions.
+    pub behavior: BehaviorConfig,
+    /// What the engine may use of the machine.
+    pub engine: EngineConfig,
+    /// What landing accepts.
+    pub landing: LandingConfig,
+}
+
+/// One place that data comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Source {
+    /// Distinct in the project; lower-case letters, digits, `_` and `-`.
+    pub name: String,
+    /// How its files are read.
+    pub format: SourceFormat,
+    /// What a row is. `segment` sources always hold events.
+    pub kind: SourceKind,
+    /// Where the customer was: `web`, `mobile`, `crm`, `pos`, ...; `other` when the file does not say.
+    pub touchpoint: String,
+    /// Who collected the data.
+    pub party: Party,
+    /// Records: the column that holds a record's key. Always there for records, never for events.
+    pub key: Option<String>,
+    /// Records: the column with the time at which the row was true; without it, the order of landing decides.
+    pub updated_at: Option<String>,
+    /// Records: the column that says that the record was deleted.
+    pub deleted: Option<String>,
+    /// Records: whether the links of a record's earlier rows stay when a newer row replaces them.
+    pub keep_links: bool,
+    /// Events: the name of every event or the column that holds it. Always there but for `segment`.
+    pub event: Option<EventName>,
+    /// Events: the column with the time of the event. Always there but for `segment`.
+    pub occurred_at: Option<String>,
+    /// (namespace, column) in the order of the file; a namespace occurs once for each of its columns.
+    pub identifiers: Vec<(String, String)>,
+    /// (attribute, column) in the order of the file; records only.
+    pub attributes: Vec<(String, String)>,
+    /// Events: the column with an amount.
+    pub revenue: Option<String>,
+    /// Events: a column name if such a column exists, else a literal currency code.
+    pub currency: Option<String>,
+    /// Events: the columns kept as properties; `None` means all that are not mapped otherwise.
+    pub properties: Option<Vec<String>>,
+    /// IANA name for times that carry no zone; `None` means UTC.
+    pub time_zone: Option<String>,
+    /// Events: the column that holds a row's own unique id.
+    pub message_id: Option<String>,
+    /// Events: the column with the path of the page.
+    pub page_path: Option<String>,
+}
+
+/// How a source's files are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceFormat {
+    /// One JSON object a line: a call of the Segment spec, or the body of a batch call.
+    Segment,
+    /// Comma-separated values with a header line.
+    Csv,
+    /// One JSON object a line, one row each.
+    Ndjson,
+    /// Parquet files.
+    Parquet,
+}
+
+/// What a row of a source is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceKind {
+    /// Something that a customer did at an instant.
+    Events,
+    /// What another system says about a customer now.
+    Records,
+}
+
+/// How the rows of an events source are named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EventName {
+    /// Every row is this event.
+    Literal(String),
+    /// This column holds the name.
+    Column(String),
+}
+
+/// Who collected the data of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Party {
+    /// The company itself, from the customer.
+    First,
+    /// A provider.
+    Third,
+}
+
+/// How identifiers are trusted, normalised and blocked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IdentityConfig {
+    /// Most trusted first; the names are distinct.
+    pub namespaces: Vec<Namespace>,
+    /// Values that identify nobody, in any namespace, compared without regard to case.
+    pub blocked: Vec<String>,
+    /// Regular expressions of such values; each was found to compile.
+    pub blocked_patterns: Vec<String>,
+    /// Whether the built-in list of such values counts too.
+    pub use_default_blocklist: bool,
+}
+
+/// One kind of identifier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Namespace {
+    /// Letters, digits, `_` and `-`; case counts.
+    pub name: String,
+    /// Whether a profile has at most one value of it.
+    pub unique: bool,
+    /// The most values of it that a profile has; `None` means no limit but for `unique`.
+    pub limit: Option<u32>,
+    /// How its values are made comparable.
+    pub normalize: Normalize,
+    /// Phone numbers: the region (two capital letters) of numbers without a country code.
+    pub region: Option<String>,
+}
+
+/// How values of a namespace are made comparable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Normalize {
+    /// Trimmed, else as they are.
+    None,
+    /// E-mail addresses: lower case, international domains in ASCII.
+    Email,
+    /// Phone numbers in E.164.
+    Phone,
+    /// Lower case.
+    Lowercase,
+    /// Only the ASCII digits of the value.
+    Digits,
+}
+
+/// How behaviour is cut into sessions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BehaviorConfig {
+    /// A longer pause between two events of a profile starts a new session. From 1 to 1,440.
+    pub session_timeout_minutes: u32,
+}
+
+/// What the engine may use of the machine.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EngineConfig {
+    /// Bytes; `None` leaves the choice to the engine.
+    pub memory_limit: Option<u64>,
+    /// `None` means one for each core.
+    pub threads: Option<usize>,
+}
+
+/// What landing accepts; the rest goes to quarantine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LandingConfig {
+    /// The most bytes of one event or line.
+    pub event_bytes_max: usize,
+    /// The most identifiers of one event or record.
+    pub identifiers_max: usize,
+}
+
+impl Default for BehaviorConfig {
+    fn default() -> Self {
+        Self { session_timeout_minutes: 30 }
+    }
+}
+
+impl Default for LandingConfig {
+    fn default() -> Self {
+        Self { event_bytes_max: 1 << 20, identifiers_max: 20 }
+    }
+}
+
+impl ProjectConfig {
+    /// Parses and validates the text of a `tessera.toml`. `file` is what messages call it.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` with a line `file:line: what is wrong, what to do` for every problem of the file.
+    pub fn parse(text: &str, file: &str) -> Result<Self> {
+        let mut problems = Problems::new(file, text);
+        let (root, syntax_errors) = DeTable::parse_recoverable(text);
+        for error in &syntax_errors {
+            problems.add(&error.span().unwrap_or_default(), error.message().replace('\n', "; "));
+        }
+        // What a broken line means is a guess, and problems found in guesses would mislead.
+        if let Some(error) = problems.error() {
+            return Err(error);
+        }
+        let config = read_project(&TableReader::new(root.get_ref(), 0..0, ""), &mut problems);
+        problems.error().map_or(Ok(config), Err)
+    }
+
+    /// Returns the source called `name`.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` with the nearest name, or with all of them.
+    pub fn source(&self, name: &str) -> Result<&Source> {
+        self.sources.iter().find(|source| source.name == name).ok_or_else(|| {
+            let hint = suggestion(name, self.sources.iter().map(|source| source.name.as_str()));
+            EngineError::not_found(format!("no source is called `{name}`; {hint}"))
+        })
+    }
+}
+
+fn read_project(root: &TableReader<'_, '_>, problems: &mut Problems<'_>) -> ProjectConfig {
+    let known = ["version", "lake", "source", "identity", "behavior", "engine", "landing"];
+    root.check_keys(&known, problems);
+    settings::check_version(root, problems);
+
+    let identity = match root.table("identity", "[identity]", problems) {
+        Some(table) => identity::read_identity(&table, problems),
+        None => IdentityConfig::default(),
+    };
+    let hint = "write each source under its own `[[source]]`, with double brackets";
+    let source_tables = root.tables("source", "[[source]]", hint, problems).unwrap_or_default();
+    ProjectConfig {
+        lake_url: settings::read_lake_url(root, problems),
+        sources: source::read_sources(source_tables, &identity, problems),
+        identity,
+        behavior: settings::read_behavior(root, problems),
+        engine: settings::read_engine(root, problems),
+        landing: settings::read_landing(root, problems),
+    }
+}
+
+#[cfg(test)]
+mod tests;

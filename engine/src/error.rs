@@ -1,0 +1,233 @@
+//! The engine's one error type: sorted by whose fault it is and what the caller can do.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+/// A result whose error is an [`EngineError`].
+pub type Result<T, E = EngineError> = std::result::Result<T, E>;
+
+/// What went wrong, by remedy. Servers map each kind to one status code, the command line to an exit code.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The caller's text, file, configuration or SQL is wrong: mend it.
+    InvalidInput,
+    /// The named thing does not exist.
+    NotFound,
+    /// The named thing exists already.
+    AlreadyExists,
+    /// The lake is not in a state that allows this: do something else first.
+    FailedPrecondition,
+    /// Somebody else did it at the same time: try again.
+    Conflict,
+    /// A limit (memory, disk, size) was reached.
+    Exhausted,
+    /// The object store did not answer: try again.
+    Unavailable,
+    /// The caller went away.
+    Cancelled,
+    /// Stored data contradict themselves.
+    DataCorrupt,
+    /// A bug of ours.
+    Internal,
+}
+
+/// An error that says what, where, and what to do. `Display` prints the message; the cause is in [`StdError::source`].
+pub struct EngineError {
+    kind: ErrorKind,
+    message: String,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl EngineError {
+    /// An error of `kind` with `message` (lower case, no full stop, names in backticks).
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), source: None }
+    }
+
+    /// The caller's input is wrong.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::InvalidInput, message)
+    }
+
+    /// The named thing does not exist.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::NotFound, message)
+    }
+
+    /// Something else has to be done first.
+    pub fn failed_precondition(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::FailedPrecondition, message)
+    }
+
+    /// Stored data contradict themselves.
+    pub fn corrupt(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::DataCorrupt, message)
+    }
+
+    /// A bug of ours.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Internal, message)
+    }
+
+    /// The same error with its cause.
+    #[must_use]
+    pub fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
+        self.source = Some(Box::new(source));
+        self
+    }
+
+    /// The same error, of the same kind, saying first where it happened.
+    #[must_use]
+    pub fn context(mut self, place: impl fmt::Display) -> Self {
+        self.message = format!("{place}: {}", self.message);
+        self
+    }
+
+    /// What the caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for EngineError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.message)
+    }
+}
+
+impl fmt::Debug for EngineError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:?}: {}", self.kind, self.message)?;
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            write!(formatter, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl StdError for EngineError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+impl From<std::io::Error> for EngineError {
+    fn from(error: std::io::Error) -> Self {
+        let kind = match error.kind() {
+            std::io::ErrorKind::NotFound => ErrorKind::NotFound,
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => ErrorKind::Exhausted,
+            std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof => ErrorKind::InvalidInput,
+            _ => ErrorKind::Unavailable,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<arrow::error::ArrowError> for EngineError {
+    fn from(error: arrow::error::ArrowError) -> Self {
+        match error {
+            arrow::error::ArrowError::ExternalError(source) => from_external(source),
+            error => Self::internal(error.to_string()),
+        }
+    }
+}
+
+impl From<parquet::errors::ParquetError> for EngineError {
+    fn from(error: parquet::errors::ParquetError) -> Self {
+        match error {
+            parquet::errors::ParquetError::External(source) => from_external(source),
+            error => Self::corrupt(error.to_string()),
+        }
+    }
+}
+
+impl From<object_store::Error> for EngineError {
+    fn from(error: object_store::Error) -> Self {
+        use object_store::Error;
+        let kind = match &error {
+            Error::NotFound { .. } => ErrorKind::NotFound,
+            Error::AlreadyExists { .. } | Error::Precondition { .. } => ErrorKind::AlreadyExists,
+            Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => ErrorKind::FailedPrecondition,
+            Error::Generic { source, .. } if is_storage_full(source.as_ref()) => ErrorKind::Exhausted,
+            _ => ErrorKind::Unavailable,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<deltalake_core::DeltaTableError> for EngineError {
+    fn from(error: deltalake_core::DeltaTableError) -> Self {
+        match error {
+            deltalake_core::DeltaTableError::ObjectStore { source } => source.into(),
+            error => Self::new(ErrorKind::Unavailable, error.to_string()),
+        }
+    }
+}
+
+impl From<serde_json::Error> for EngineError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::corrupt(error.to_string())
+    }
+}
+
+impl From<datafusion::error::DataFusionError> for EngineError {
+    fn from(error: datafusion::error::DataFusionError) -> Self {
+        use datafusion::error::DataFusionError;
+        match error {
+            DataFusionError::Context(context, inner) => EngineError::from(*inner).context(context),
+            DataFusionError::Diagnostic(_, inner) => (*inner).into(),
+            DataFusionError::Shared(shared) => Self::new(kind_of(&shared), shared.strip_backtrace()),
+            DataFusionError::External(source) => from_external(source),
+            DataFusionError::ObjectStore(source) => (*source).into(),
+            DataFusionError::IoError(source) => source.into(),
+            DataFusionError::ParquetError(source) => (*source).into(),
+            DataFusionError::ArrowError(source, _) => (*source).into(),
+            error => Self::new(kind_of(&error), error.strip_backtrace()),
+        }
+    }
+}
+
+fn kind_of(error: &datafusion::error::DataFusionError) -> ErrorKind {
+    use datafusion::error::DataFusionError;
+    match error.find_root() {
+        DataFusionError::SQL(..)
+        | DataFusionError::Plan(_)
+        | DataFusionError::SchemaError(..)
+        | DataFusionError::Configuration(_)
+        | DataFusionError::NotImplemented(_)
+        | DataFusionError::Execution(_)
+        | DataFusionError::ArrowError(..) => ErrorKind::InvalidInput,
+        DataFusionError::ResourcesExhausted(_) => ErrorKind::Exhausted,
+        DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => ErrorKind::Unavailable,
+        _ => ErrorKind::Internal,
+    }
+}
+
+/// An engine error that travelled through a library comes out as itself.
+fn from_external(source: Box<dyn StdError + Send + Sync>) -> EngineError {
+    match source.downcast::<EngineError>() {
+        Ok(error) => *error,
+        Err(source) => match source.downcast::<datafusion::error::DataFusionError>() {
+            Ok(error) => (*error).into(),
+            Err(source) => match source.downcast::<object_store::Error>() {
+                Ok(error) => (*error).into(),
+                Err(source) if is_storage_full(source.as_ref()) => EngineError::new(ErrorKind::Exhausted, source.to_string()),
+                Err(source) => EngineError::internal(source.to_string()),
+            },
+        },
+    }
+}
+
+fn is_storage_full(error: &(dyn StdError + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(io) = error.downcast_ref::<std::io::Error>() {
+            return io.kind() == std::io::ErrorKind::StorageFull;
+        }
+        cause = error.source();
+    }
+    false
+}

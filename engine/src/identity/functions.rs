@@ -1,0 +1,193 @@
+//! Functions of identity in SQL.
+//!
+//! An *identifier set* is what one event or record says of one person: its normalised identifiers as one text,
+//! `namespace:value` joined by the unit separator (U+001F), the most trusted first. As one text it is cheap to store, to
+//! group by and to compare; these functions take it apart.
+//!
+//! | function | gives |
+//! |---|---|
+//! | `resolve_identifiers(list)` | the identifier set of the identifiers as they arrived, or null if none is usable |
+//! | `first_identifier(set)` | the set's most trusted identifier, `namespace:value` |
+//! | `identifiers_of(set)` | all of them, as a list |
+//! | `identifier_edges(set)` | edges `(a, b)` that connect the set: the first with each; a lone one with itself |
+//! | `identifier_pairs(set)` | every pair `(a, b)` of the set, the more trusted first |
+//! | `identifier_namespace(identifier)`, `identifier_value(identifier)` | its two halves |
+//! | `namespace_rank(identifier)` | place of its namespace in the order of trust, 0 the most trusted |
+//! | `profile_id(identifier)` | the id of the profile whose anchor it is |
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Int32Builder, ListArray, ListBuilder, StringViewBuilder, StructBuilder};
+use arrow::datatypes::{DataType, Field, Fields};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::ScalarUDF;
+
+use super::normalize::Normalizer;
+use crate::config::IdentityConfig;
+use crate::ids;
+use crate::query::functions::{of_column, of_text, text};
+use crate::query::session::Functions;
+
+/// Separates the identifiers of a set. No normalised value holds a control character.
+const SEPARATOR: char = '\u{1f}';
+
+/// The functions of the module's table, with the rules of `config`.
+pub(crate) fn functions(config: &IdentityConfig) -> crate::error::Result<Functions> {
+    let rules = Arc::new(Rules { normalizer: Normalizer::new(config)?, config: config.clone() });
+    let (for_sets, for_ranks) = (Arc::clone(&rules), rules);
+    Ok(vec![
+        of_column("resolve_identifiers", DataType::Utf8View, move |column| resolve(&for_sets, column)),
+        of_part("first_identifier", first),
+        of_part("identifier_namespace", |identifier| identifier.split_once(':').map_or(identifier, |(namespace, _)| namespace)),
+        of_part("identifier_value", |identifier| identifier.split_once(':').map_or("", |(_, value)| value)),
+        of_column("identifiers_of", text_list(), identifiers_of),
+        of_column("identifier_edges", pair_list(), |column| pairs(column, edges)),
+        of_column("identifier_pairs", pair_list(), |column| pairs(column, all_pairs)),
+        of_column("namespace_rank", DataType::Int32, move |column| ranks(&for_ranks, column)),
+        of_text("profile_id", ids::profile_id),
+    ])
+}
+
+struct Rules {
+    normalizer: Normalizer,
+    config: IdentityConfig,
+}
+
+fn resolve(rules: &Rules, column: &ArrayRef) -> Result<ArrayRef> {
+    let lists: &ListArray = column.as_list_opt().ok_or_else(|| wrong_type("resolve_identifiers", column))?;
+    let elements = lists.values().as_struct_opt().ok_or_else(|| wrong_type("resolve_identifiers", column))?;
+    let (namespaces, values) = (text(elements.column(0))?, text(elements.column(1))?);
+    let mut sets = StringViewBuilder::with_capacity(lists.len());
+    let mut found: Vec<(usize, &str, Cow<'_, str>)> = Vec::new();
+    let mut set = String::new();
+    for row in 0..lists.len() {
+        let (start, end) = (lists.value_offsets()[row] as usize, lists.value_offsets()[row + 1] as usize);
+        found.clear();
+        if lists.is_valid(row) {
+            for element in start..end {
+                let namespace = namespaces.value(element);
+                if let Some(value) = rules.normalizer.normalize(namespace, values.value(element)) {
+                    found.push((rules.config.priority_of(namespace), namespace, value));
+                }
+            }
+        }
+        if found.is_empty() {
+            sets.append_null();
+            continue;
+        }
+        found.sort_unstable();
+        found.dedup();
+        set.clear();
+        for (_, namespace, value) in &found {
+            if !set.is_empty() {
+                set.push(SEPARATOR);
+            }
+            set.push_str(namespace);
+            set.push(':');
+            set.push_str(value);
+        }
+        sets.append_value(&set);
+    }
+    Ok(Arc::new(sets.finish()))
+}
+
+fn first(set: &str) -> &str {
+    set.split(SEPARATOR).next().unwrap_or(set)
+}
+
+fn edges<'a>(identifiers: &[&'a str], add: &mut dyn FnMut(&'a str, &'a str)) {
+    match identifiers {
+        [lone] => add(lone, lone),
+        [first, others @ ..] => others.iter().for_each(|other| add(first, other)),
+        [] => {}
+    }
+}
+
+fn all_pairs<'a>(identifiers: &[&'a str], add: &mut dyn FnMut(&'a str, &'a str)) {
+    for (place, a) in identifiers.iter().enumerate() {
+        identifiers[place + 1..].iter().for_each(|b| add(a, b));
+    }
+}
+
+fn identifiers_of(column: &ArrayRef) -> Result<ArrayRef> {
+    let sets = text(column)?;
+    let mut lists = ListBuilder::new(StringViewBuilder::new()).with_field(element(DataType::Utf8View));
+    for set in sets.iter() {
+        if let Some(set) = set {
+            set.split(SEPARATOR).for_each(|identifier| lists.values().append_value(identifier));
+        }
+        lists.append(set.is_some());
+    }
+    Ok(Arc::new(lists.finish()))
+}
+
+
+fn pairs<F>(column: &ArrayRef, pairing: F) -> Result<ArrayRef>
+where
+    F: for<'a, 'b> Fn(&'b [&'a str], &'b mut dyn FnMut(&'a str, &'a str)),
+{
+    let sets = text(column)?;
+    let builder = StructBuilder::new(pair_fields(), vec![Box::new(StringViewBuilder::new()), Box::new(StringViewBuilder::new())]);
+    let mut lists = ListBuilder::new(builder).with_field(element(DataType::Struct(pair_fields())));
+    let mut identifiers: Vec<&str> = Vec::new();
+    for set in sets.iter() {
+        if let Some(set) = set {
+            identifiers.clear();
+            identifiers.extend(set.split(SEPARATOR));
+            let pair = lists.values();
+            pairing(&identifiers, &mut |a, b| {
+                for (side, text) in [a, b].into_iter().enumerate() {
+                    if let Some(builder) = pair.field_builder::<StringViewBuilder>(side) {
+                        builder.append_value(text);
+                    }
+                }
+                pair.append(true);
+            });
+        }
+        lists.append(set.is_some());
+    }
+    Ok(Arc::new(lists.finish()))
+}
+
+fn ranks(rules: &Rules, column: &ArrayRef) -> Result<ArrayRef> {
+    let mut ranks = Int32Builder::with_capacity(column.len());
+    for identifier in text(column)?.iter() {
+        ranks.append_option(identifier.map(|identifier| {
+            let namespace = identifier.split_once(':').map_or(identifier, |(namespace, _)| namespace);
+            i32::try_from(rules.config.priority_of(namespace)).unwrap_or(i32::MAX)
+        }));
+    }
+    Ok(Arc::new(ranks.finish()))
+}
+
+/// A function that gives a part of a text.
+fn of_part(name: &'static str, part: fn(&str) -> &str) -> Arc<ScalarUDF> {
+    of_column(name, DataType::Utf8View, move |column| {
+        let mut parts = StringViewBuilder::with_capacity(column.len());
+        for value in text(column)?.iter() {
+            parts.append_option(value.map(part));
+        }
+        Ok(Arc::new(parts.finish()) as ArrayRef)
+    })
+}
+
+fn element(data_type: DataType) -> Field {
+    Field::new("element", data_type, true)
+}
+
+fn text_list() -> DataType {
+    DataType::List(Arc::new(element(DataType::Utf8View)))
+}
+
+fn pair_fields() -> Fields {
+    Fields::from(vec![Field::new("a", DataType::Utf8View, false), Field::new("b", DataType::Utf8View, false)])
+}
+
+fn pair_list() -> DataType {
+    DataType::List(Arc::new(element(DataType::Struct(pair_fields()))))
+}
+
+fn wrong_type(name: &str, column: &ArrayRef) -> DataFusionError {
+    DataFusionError::Plan(format!("{name} does not take {}", column.data_type()))
+}

@@ -1,0 +1,137 @@
+//! Identifiers as people, forms and exports write them, and what becomes of them.
+
+use super::*;
+use crate::config::ProjectConfig;
+
+fn normalizer(identity: &str) -> Normalizer {
+    let text = format!("version = 1\n[identity]\n{identity}");
+    Normalizer::new(&ProjectConfig::parse(&text, "tessera.toml").expect("valid").identity).expect("valid")
+}
+
+fn standard() -> Normalizer {
+    normalizer(
+        "namespaces = [{ name = 'email', normalize = 'email' }, { name = 'phone', normalize = 'phone', \
+         region = 'FR' }, \
+         { name = 'world', normalize = 'phone' }, { name = 'login', normalize = 'lowercase' }, \
+         { name = 'card', normalize = 'digits' }, { name = 'id' }]\n\
+             blocked = ['Kiosk', '01 23 45 67 89', 'BOT@Shop.example']",
+    )
+}
+
+#[track_caller]
+fn check(namespace: &str, value: &str, expected: Option<&str>) {
+    let normalizer = standard();
+    let normalized = normalizer.normalize(namespace, value);
+    assert_eq!(normalized.as_deref(), expected, "{namespace} {value:?}");
+    if let Some(expected) = expected {
+        let again = normalizer.normalize(namespace, expected);
+        assert_eq!(again.as_deref(), Some(expected), "twice is the same as once");
+        assert!(matches!(again, Some(Cow::Borrowed(_))) || expected.contains(";ext="), "{expected} is not copied");
+    }
+}
+
+#[test]
+fn trims_and_blocks_in_every_namespace() {
+    check("id", "  u-1\t", Some("u-1"));
+    check("id", "\u{feff}u-1\u{200b}\u{a0}", Some("u-1"));
+    check("id", "Ada", Some("Ada"));
+    check("id", "a b", Some("a b"));
+    check("not_declared", " X ", Some("X"));
+    for value in ["", "  ", "null", " N/A ", "[object Object]", "000-000", "kiosk", "-1", "\u{200b}"] {
+        check("id", value, None);
+        check("email", value, None);
+        check("not_declared", value, None);
+    }
+}
+
+#[test]
+fn normalizes_email() {
+    check("email", "ada@example.com", Some("ada@example.com"));
+    check("email", " Ada.Lovelace+News@Example.COM ", Some("ada.lovelace+news@example.com"));
+    check("email", "a.d.a@gmail.com", Some("a.d.a@gmail.com"));
+    check("email", "mailto:Ada@example.com?subject=Hi", Some("ada@example.com"));
+    check("email", "MAILTO: ada@example.com", Some("ada@example.com"));
+    check("email", "o'neil!#$%&*/=?^`{|}~@example.com", Some("o'neil!#$%&*/=?^`{|}~@example.com"));
+    check("email", "ada@example.com.", Some("ada@example.com"));
+    check("email", "ada@localhost", Some("ada@localhost"));
+    check("email", "ada@Bücher.example", Some("ada@xn--bcher-kva.example"));
+    check("email", "ada@xn--bcher-kva.example", Some("ada@xn--bcher-kva.example"));
+    check("email", "ada@XN--BCHER-KVA.example", Some("ada@xn--bcher-kva.example"));
+    check("email", "JOSÉ@example.com", Some("josé@example.com"));
+    check("email", "ada@例え.jp", Some("ada@xn--r8jz45g.jp"));
+}
+
+#[test]
+fn refuses_what_is_not_one_address() {
+    for value in [
+        "ada",
+        "@example.com",
+        "ada@",
+        "ada@@example.com",
+        "a@b@c",
+        "ada lovelace@example.com",
+        "ada@exam ple.com",
+        "ada@example..com",
+        "ada@.example.com",
+        "a@x.com,b@y.com",
+        "a@x.com; b@y.com",
+        "Ada <ada@example.com>",
+        "mailto:",
+        "ada@xn--\u{fc}.com",
+        "test@test.com",
+        "TEST@Test.Com",
+        "mailto:test@test.com",
+        "bot@shop.example",
+        "mailto:BOT@shop.example",
+        "ada@.",
+        "é",
+    ] {
+        check("email", value, None);
+    }
+}
+
+#[test]
+fn normalizes_phone() {
+    check("phone", "06 12 34 56 78", Some("+33612345678"));
+    check("phone", "+33612345678", Some("+33612345678"));
+    check("phone", "0033 6.12.34.56.78", Some("+33612345678"));
+    check("phone", "+33 (0)6 12 34 56 78", Some("+33612345678"));
+    check("phone", "tel:+33-6-12-34-56-78", Some("+33612345678"));
+    check("phone", "+1 (415) 555-2671", Some("+14155552671"));
+    check("phone", "+1 415 555 2671 ext. 12", Some("+14155552671;ext=12"));
+    check("phone", "+٣٣٦١٢٣٤٥٦٧٨", Some("+33612345678"));
+    check("world", "+39 06 1234 5678", Some("+390612345678"));
+}
+
+#[test]
+fn refuses_what_is_not_a_phone_number() {
+    for value in ["n/a", "call me", "12", "00 00 00 00 00", "+33 0 00 00 00 00 00", "123456789012345678", "ada@x.com"] {
+        check("phone", value, None);
+    }
+    check("phone", "+33123456789", None);
+    check("phone", "01.23.45.67.89", None);
+    // Without a region, only numbers with a country code say where they are.
+    check("world", "06 12 34 56 78", None);
+    // A local number is dialled in many towns.
+    check("world", "+1 555 0199", None);
+}
+
+#[test]
+fn normalizes_case_and_digits() {
+    check("login", "AdaL", Some("adal"));
+    check("login", "ÉVA", Some("éva"));
+    check("login", "KIOSK", None);
+    check("card", "card 12-34", Some("1234"));
+    check("card", "1234", Some("1234"));
+    check("card", "no 000", None);
+    check("card", "none at all", None);
+}
+
+#[test]
+fn can_turn_the_default_blocklist_off() {
+    let open = normalizer("use_default_blocklist = false\nblocked_patterns = ['^bot-']");
+    assert_eq!(open.normalize("user_id", "anonymous").as_deref(), Some("anonymous"));
+    assert_eq!(open.normalize("user_id", "bot-1"), None);
+    assert_eq!(open.normalize("user_id", "0").as_deref(), Some("0"));
+    assert_eq!(open.normalize("user_id", " "), None);
+}

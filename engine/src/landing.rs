@@ -1,0 +1,102 @@
+//! Stage 1: accept, quarantine, append once.
+//!
+//! An input is one batch. It is read once, in parallel, in bounded memory; its good rows go to `landing.events` or
+//! `landing.records`, what cannot be accepted to `landing.quarantine`, and both are committed when the input has been
+//! read to its end. The batch's id is a hash of its source's mapping and its content, and a committed id is remembered
+//! in the tables' logs: the same input again adds nothing.
+
+mod batch;
+mod chunk;
+mod csv;
+mod input;
+mod json;
+mod ndjson;
+mod number;
+mod parquet;
+mod pipeline;
+mod quarantine;
+mod row_id;
+mod schema;
+mod segment_spec;
+mod tabular;
+mod time;
+
+pub use batch::BatchReport;
+pub use input::Input;
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema};
+use futures::{StreamExt, TryStreamExt};
+
+use crate::config::{ProjectConfig, Source, SourceKind};
+use crate::error::{EngineError, Result};
+use crate::progress::Progress;
+use crate::project::Project;
+use crate::store::delta::{DataFile, Table};
+use crate::store::{Lake, TableName};
+
+/// Partition columns of every landing table, in this order: the commit's number and the batch.
+pub(crate) const PARTITION_COLUMNS: [&str; 2] = ["sequence", "batch_id"];
+
+/// How many inputs are read at the same time. Each uses all threads for parsing; two overlap reading with committing.
+const INPUTS_AT_ONCE: usize = 2;
+
+/// The landing tables.
+pub(crate) fn tables() -> [TableName; 3] {
+    ["events", "records", "quarantine"].map(|table| TableName::new("landing", table))
+}
+
+/// Makes sure that a landing table exists, so that it can be read before anything landed.
+pub(crate) async fn create_if_absent(lake: &Lake, name: &TableName) -> Result<()> {
+    Table::new(lake, name).create_if_absent(&table_schema(name), &PARTITION_COLUMNS).await
+}
+
+/// The commit that brought `file`: batches are ordered by it.
+pub(crate) fn sequence_of(file: &DataFile) -> u64 {
+    file.partition.first().and_then(Option::as_ref).and_then(|sequence| sequence.parse().ok()).unwrap_or(0)
+}
+
+/// Lands `inputs` of the source named `source`, committing them in the order given.
+pub(crate) async fn ingest(project: &Project, source: &str, inputs: Vec<Input>, progress: &Progress) -> Result<Vec<BatchReport>> {
+    let source = find_source(&project.config, source)?;
+    let rows_table = table_of(source);
+    for name in [&rows_table, &tables()[2]] {
+        create_if_absent(&project.lake, name).await?;
+    }
+    let written = inputs.into_iter().map(|input| batch::write(project, source, &rows_table, input, progress));
+    let mut written = futures::stream::iter(written).buffered(INPUTS_AT_ONCE);
+    let mut reports = Vec::new();
+    while let Some(batch) = written.try_next().await? {
+        reports.push(batch.commit(project, &rows_table).await?);
+    }
+    Ok(reports)
+}
+
+fn table_of(source: &Source) -> TableName {
+    let [events, records, _] = tables();
+    match source.kind {
+        SourceKind::Events => events,
+        SourceKind::Records => records,
+    }
+}
+
+pub(crate) fn table_schema(name: &TableName) -> Schema {
+    let rows = match name.table.as_str() {
+        "events" => schema::events_schema(),
+        "records" => schema::records_schema(),
+        _ => schema::quarantine_schema(),
+    };
+    let mut fields: Vec<Arc<Field>> = rows.fields().iter().map(|field| Arc::new(field.as_ref().clone().with_nullable(true))).collect();
+    fields.push(Arc::new(Field::new(PARTITION_COLUMNS[0], DataType::Int64, true)));
+    fields.push(Arc::new(Field::new(PARTITION_COLUMNS[1], DataType::Utf8, true)));
+    Schema::new(fields)
+}
+
+fn find_source<'a>(config: &'a ProjectConfig, name: &str) -> Result<&'a Source> {
+    config.sources.iter().find(|source| source.name == name).ok_or_else(|| {
+        let known: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        EngineError::not_found(format!("tessera.toml has no source `{name}`: it has {known}; add a [[source]] with that name"))
+    })
+}

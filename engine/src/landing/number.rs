@@ -1,0 +1,80 @@
+//! Amounts of money in text.
+
+/// Digits of a revenue, in all.
+pub(crate) const REVENUE_PRECISION: u8 = 18;
+/// Digits of a revenue after the point.
+pub(crate) const REVENUE_SCALE: i8 = 4;
+
+const UNITS_PER_ONE: i128 = 10_000;
+const UNITS_LIMIT: i128 = 10_i128.pow(REVENUE_PRECISION as u32);
+
+/// Reads `-12.50`, `+3`, `.5` or `1e3` as units of 0.0001, rounded half away from zero.
+/// None for anything else (`12,50`, `$3`, `NaN`) and for what does not fit 18 digits.
+pub(crate) fn parse_revenue(text: &str) -> Option<i128> {
+    let text = text.trim();
+    let (is_negative, digits) = match text.as_bytes().first()? {
+        b'-' => (true, &text[1..]),
+        b'+' => (false, &text[1..]),
+        _ => (false, text),
+    };
+    let units = match digits.bytes().any(|byte| matches!(byte, b'e' | b'E')) {
+        true => parse_exponent(digits)?,
+        false => parse_plain(digits)?,
+    };
+    (units < UNITS_LIMIT).then_some(if is_negative { -units } else { units })
+}
+
+fn parse_plain(digits: &str) -> Option<i128> {
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let is_number = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    if (whole.is_empty() && fraction.is_empty()) || !is_number(whole) || !is_number(fraction) {
+        return None;
+    }
+    let mut units: i128 = 0;
+    for digit in whole.bytes() {
+        units = units * 10 + i128::from(digit - b'0');
+        if units >= UNITS_LIMIT {
+            return None;
+        }
+    }
+    units *= UNITS_PER_ONE;
+    let mut unit_of_digit = UNITS_PER_ONE;
+    for digit in fraction.bytes().take(REVENUE_SCALE as usize) {
+        unit_of_digit /= 10;
+        units += i128::from(digit - b'0') * unit_of_digit;
+    }
+    let rounds_up = fraction.as_bytes().get(REVENUE_SCALE as usize).is_some_and(|digit| *digit >= b'5');
+    Some(units + i128::from(rounds_up))
+}
+
+/// A number with an exponent is a float already: nothing is lost by going through one.
+fn parse_exponent(digits: &str) -> Option<i128> {
+    if !digits.starts_with(|first: char| first.is_ascii_digit() || first == '.') {
+        return None;
+    }
+    let units = (digits.parse::<f64>().ok()? * UNITS_PER_ONE as f64).round();
+    (units.is_finite() && units < UNITS_LIMIT as f64).then_some(units as i128)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn test_parse_revenue_reads_numbers() {
+        let cases = [
+            ("39.9", 399_000), ("-1", -10_000), ("+2.5", 25_000), (".5", 5_000), ("7.", 70_000), ("0", 0), ("1e3", 10_000_000),
+            ("1.5E-1", 1_500), ("0.00005", 1), ("0.00004", 0), (" 12.00 ", 120_000), ("99999999999999.9999", 999_999_999_999_999_999),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(parse_revenue(text), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn test_parse_revenue_refuses_what_is_no_number() {
+        for text in ["", " ", "-", ".", "12,50", "$3", "NaN", "inf", "1e", "e5", "--1", "+-1", "1.2.3", "0x10", "100000000000000", "1e30"] {
+            assert_eq!(parse_revenue(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Parquet files, with the same mapping as a table: every value as text.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::path::Path;
+
+use arrow::array::{Array, RecordBatch};
+use arrow::datatypes::{DataType, Schema};
+use arrow::json::writer::{EncoderOptions, make_encoder};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+
+use crate::error::{EngineError, Result};
+use crate::landing::input::RawBytes;
+use crate::landing::quarantine::{QuarantineBuilder, Rejection};
+use crate::landing::tabular::{Cell, TabularBuilder};
+use crate::limits::PARQUET_BATCH_ROWS;
+
+/// An open file and the names of its columns.
+pub(crate) struct ParquetInput {
+    pub(crate) columns: Vec<String>,
+    pub(crate) reader: ParquetRecordBatchReader,
+}
+
+impl ParquetInput {
+    /// Opens the file, and hashes it whole: its reader skips about in it.
+    pub(crate) fn open(path: &Path, raw: &RawBytes) -> Result<Self> {
+        let place = || format!("`{}`", path.display());
+        let mut file = File::open(path).map_err(|error| EngineError::from(error).context(place()))?;
+        hash_file(&mut file, raw).map_err(|error| EngineError::from(error).context(place()))?;
+        let damaged = |error: parquet::errors::ParquetError| {
+            EngineError::invalid(format!("{} is not a whole Parquet file ({error}); get a whole copy and land that", place()))
+        };
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(damaged)?;
+        let columns = column_names(builder.schema());
+        let reader = builder.with_batch_size(PARQUET_BATCH_ROWS).build().map_err(damaged)?;
+        Ok(Self { columns, reader })
+    }
+}
+
+fn column_names(schema: &Schema) -> Vec<String> {
+    schema.fields().iter().map(|field| field.name().clone()).collect()
+}
+
+fn hash_file(file: &mut File, raw: &RawBytes) -> std::io::Result<()> {
+    use std::io::Read;
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let length = file.read(&mut buffer)?;
+        if length == 0 {
+            return Ok(());
+        }
+        raw.add(&buffer[..length]);
+    }
+}
+
+/// Parses the rows of a batch. `first_row` is the 1-based number of the first in the file.
+pub(crate) fn parse_rows(
+    row_bytes_max: usize,
+    first_row: u64,
+    batch: &RecordBatch,
+    rows: &mut TabularBuilder<'_>,
+    quarantine: &mut QuarantineBuilder,
+) -> Result<()> {
+    let columns = batch.columns().iter().map(|column| TextColumn::new(column)).collect::<Result<Vec<_>>>()?;
+    let schema = batch.schema();
+    for row in 0..batch.num_rows() {
+        let texts = columns.iter().map(|column| column.text(row)).collect::<Result<Vec<_>>>()?;
+        let mut cells = Vec::with_capacity(texts.len());
+        let mut bytes = 0;
+        for ((text, column), field) in texts.iter().zip(&columns).zip(schema.fields()) {
+            bytes += text.len();
+            let trimmed = text.trim();
+            if !trimmed.is_empty() {
+                let json = column.is_nested.then_some(trimmed);
+                cells.push(Cell { name: Cow::Borrowed(field.name()), text: Cow::Borrowed(trimmed), json });
+            }
+        }
+        let pushed = if bytes > row_bytes_max { Err(Rejection::too_large(bytes, row_bytes_max)) } else { rows.push(&cells) };
+        if let Err(rejection) = pushed {
+            let raw = cells.iter().map(|cell| format!("{}={}", cell.name, cell.text)).collect::<Vec<_>>().join("\n");
+            quarantine.push(first_row + row as u64, &rejection, raw.as_bytes());
+        }
+    }
+    Ok(())
+}
+
+/// A column whose values are wanted as text: times as RFC 3339, lists and structs as JSON, null as nothing.
+struct TextColumn<'a> {
+    array: &'a dyn Array,
+    formatter: Option<ArrayFormatter<'a>>,
+    is_nested: bool,
+}
+
+impl<'a> TextColumn<'a> {
+    fn new(array: &'a dyn Array) -> Result<Self> {
+        let is_nested = array.data_type().is_nested() && !matches!(array.data_type(), DataType::Dictionary(..) | DataType::RunEndEncoded(..));
+        let options = FormatOptions::new().with_null("");
+        let formatter = if is_nested { None } else { Some(ArrayFormatter::try_new(array, &options)?) };
+        Ok(Self { array, formatter, is_nested })
+    }
+
+    fn text(&self, row: usize) -> Result<String> {
+        match &self.formatter {
+            _ if self.array.is_null(row) => Ok(String::new()),
+            Some(formatter) => Ok(formatter.value(row).try_to_string()?),
+            None => nested_json(self.array, row),
+        }
+    }
+}
+
+fn nested_json(array: &dyn Array, row: usize) -> Result<String> {
+    let value = array.slice(row, 1);
+    let field = std::sync::Arc::new(arrow::datatypes::Field::new("value", array.data_type().clone(), true));
+    let mut json = Vec::new();
+    make_encoder(&field, &value, &EncoderOptions::default())?.encode(0, &mut json);
+    Ok(String::from_utf8_lossy(&json).into_owned())
+}

@@ -1,0 +1,360 @@
+//! Reads one input on one thread, parses it on several, and hands the chunks on in the order of the input.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use arrow::record_batch::RecordBatch;
+
+use crate::config::{ProjectConfig, Source, SourceFormat};
+use crate::error::{EngineError, Result};
+use crate::landing::chunk::{Chunk, Chunker, RowEnd, count_line_feeds};
+use crate::landing::input::{Input, RawBytes};
+use crate::landing::parquet::ParquetInput;
+use crate::landing::quarantine::{QuarantineBuilder, Rejection};
+use crate::landing::row_id::Numbering;
+use crate::landing::schema::{EventsBuilder, UnnumberedRows};
+use crate::landing::segment_spec::SegmentParser;
+use crate::landing::tabular::{Mapping, TabularBuilder};
+use crate::landing::{csv, ndjson, parquet};
+
+/// What all rows of a batch share.
+#[derive(Debug, Clone)]
+pub(crate) struct BatchContext {
+    /// The instant of landing, in microseconds since 1970 UTC.
+    pub(crate) landed_at_us: i64,
+}
+
+/// Some rows of an input.
+#[derive(Debug)]
+pub(crate) struct ParsedChunk {
+    /// Rows of `landing.events` or `landing.records`.
+    pub(crate) rows: RecordBatch,
+    /// Rows of `landing.quarantine`.
+    pub(crate) quarantined: RecordBatch,
+    /// Bytes of the input as given that were read since the chunk before.
+    pub(crate) bytes_read: u64,
+}
+
+/// What a whole input held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct InputSummary {
+    /// BLAKE3 of the input's bytes as given (compressed if they are), in hex.
+    pub(crate) content_hash: String,
+    /// Rows that can land.
+    pub(crate) rows: u64,
+    /// Rows in quarantine.
+    pub(crate) quarantined: u64,
+    /// Bytes of the input as given.
+    pub(crate) bytes: u64,
+    /// Lines of text, or rows of a Parquet file.
+    pub(crate) lines: u64,
+    /// Rows in quarantine by reason.
+    pub(crate) quarantine_reasons: BTreeMap<String, u64>,
+}
+
+/// Reads one input to its end and hands its rows, in input order, to `sink`.
+///
+/// Blocks: call it off the async runtime. Uses `threads` threads to parse and one to read; memory is bounded by the chunks
+/// between them. (Rows without an id of their own cost 20 to 40 bytes each in addition: they are counted among their equals.)
+///
+/// # Errors
+///
+/// `InvalidInput` when a mapped column is missing (before any chunk), or when the input breaks off or is damaged: then the
+/// rows before the damage have been handed on, and must not be committed. Errors of `sink` are passed on.
+pub(crate) fn parse_input(
+    input: Input,
+    source: &Source,
+    config: &ProjectConfig,
+    batch: &BatchContext,
+    threads: usize,
+    sink: &mut dyn FnMut(ParsedChunk) -> Result<()>,
+) -> Result<InputSummary> {
+    let file = input.name();
+    let raw;
+    let (mut reader, rows) = match source.format {
+        SourceFormat::Parquet => {
+            raw = RawBytes::default();
+            open_parquet(&input, source, config, &raw)?
+        }
+        _ => {
+            let open = input.open()?;
+            raw = open.raw.clone();
+            open_text(Chunker::new(open, text_bytes_max(source, config)), source, config)?
+        }
+    };
+    let parser = Parser { source, file: &file, landed_at_us: batch.landed_at_us, row_bytes_max: config.landing.event_bytes_max, rows };
+    let mut ordered = OrderedStage { source, numbering: Numbering::default(), summary: InputSummary::empty(), bytes_handed_on: 0, sink };
+    let threads = threads.max(1);
+    // Each chunk brings its own one-place channel for the result, and these wait in the order of the input. So nothing has to
+    // be sorted, and no more chunks are under way than there are places here.
+    let (to_parsers, work) = sync_channel::<Job>(threads);
+    let (to_ordered, results) = sync_channel::<Receiver<Result<Parsed>>>(threads * 2);
+    let work = Arc::new(Mutex::new(work));
+    let lines = thread::scope(|scope| {
+        let reading = scope.spawn(|| {
+            // Moved in, so that both channels close when reading ends.
+            let (to_parsers, to_ordered) = (to_parsers, to_ordered);
+            read_all(&mut reader, &raw, &to_parsers, &to_ordered)
+        });
+        let parsing: Vec<_> = (0..threads)
+            .map(|_| {
+                let (parser, work) = (&parser, Arc::clone(&work));
+                scope.spawn(move || parse_all(parser, &work))
+            })
+            .collect();
+        // Only the parsing threads hold the work now: should they all stop, reading stops too.
+        drop(work);
+        let handed_on = ordered.hand_on(results);
+        // When handing on failed, nobody takes results any more: reading stops at its next chunk and closes the work.
+        let read = reading.join().map_err(|_| EngineError::internal("the reading thread stopped"));
+        let parsed: Vec<_> = parsing.into_iter().map(thread::ScopedJoinHandle::join).collect();
+        if parsed.iter().any(std::result::Result::is_err) {
+            return Err(EngineError::internal("a parsing thread stopped"));
+        }
+        handed_on?;
+        read?
+    })?;
+    let mut summary = ordered.summary;
+    summary.lines = lines;
+    summary.bytes = raw.count();
+    summary.content_hash = raw.content_hash();
+    Ok(summary)
+}
+
+/// The most bytes of one row of text.
+fn text_bytes_max(source: &Source, config: &ProjectConfig) -> usize {
+    match source.format {
+        SourceFormat::Segment => segment_parser(config).line_bytes_max(),
+        _ => config.landing.event_bytes_max,
+    }
+}
+
+fn segment_parser(config: &ProjectConfig) -> SegmentParser {
+    SegmentParser { event_bytes_max: config.landing.event_bytes_max, identifiers_max: config.landing.identifiers_max }
+}
+
+fn open_text(mut chunker: Chunker, source: &Source, config: &ProjectConfig) -> Result<(Reader, RowParser)> {
+    let rows = match source.format {
+        SourceFormat::Segment => RowParser::Segment(segment_parser(config)),
+        SourceFormat::Csv => {
+            let mapping = Mapping::new(source, config)?;
+            let name = chunker.name().to_owned();
+            let line = chunker.header()?.unwrap_or_default();
+            let header = csv::Header::parse(&line)
+                .map_err(|_| EngineError::invalid(format!("the header of `{name}` is not UTF-8; convert the file to UTF-8")))?;
+            if !header.columns.is_empty() {
+                mapping.check_columns(&source.name, &name, &header.columns)?;
+            }
+            chunker.set_row_end(RowEnd::CsvRecord { delimiter: header.delimiter });
+            RowParser::Csv(mapping, header)
+        }
+        _ => RowParser::Ndjson(Mapping::new(source, config)?),
+    };
+    Ok((Reader::Text(chunker), rows))
+}
+
+fn open_parquet(input: &Input, source: &Source, config: &ProjectConfig, raw: &RawBytes) -> Result<(Reader, RowParser)> {
+    let mapping = Mapping::new(source, config)?;
+    let path = input.path().ok_or_else(|| {
+        EngineError::invalid(format!("`{}` is a stream, and Parquet can only be read from a file; save it and land the file", input.name()))
+    })?;
+    let opened = ParquetInput::open(path, raw)?;
+    mapping.check_columns(&source.name, &input.name(), &opened.columns)?;
+    Ok((Reader::Parquet { name: input.name(), reader: Box::new(opened.reader), rows_read: 0 }, RowParser::Parquet(mapping)))
+}
+
+/// A piece of an input on its way to a parser.
+enum Piece {
+    Text(Chunk),
+    Table { first_row: u64, batch: RecordBatch },
+}
+
+enum Reader {
+    Text(Chunker),
+    Parquet { name: String, reader: Box<::parquet::arrow::arrow_reader::ParquetRecordBatchReader>, rows_read: u64 },
+}
+
+impl Reader {
+    fn next_piece(&mut self) -> Result<Option<Piece>> {
+        match self {
+            Self::Text(chunker) => Ok(chunker.next_chunk()?.map(Piece::Text)),
+            Self::Parquet { name, reader, rows_read } => {
+                let batch = reader.next().transpose().map_err(|error| {
+                    EngineError::invalid(format!("`{name}` cannot be read after row {rows_read} ({error}); get a whole copy and land that"))
+                })?;
+                Ok(batch.map(|batch| {
+                    let first_row = *rows_read + 1;
+                    *rows_read += batch.num_rows() as u64;
+                    Piece::Table { first_row, batch }
+                }))
+            }
+        }
+    }
+
+    fn lines(&self) -> u64 {
+        match self {
+            Self::Text(chunker) => chunker.lines(),
+            Self::Parquet { rows_read, .. } => *rows_read,
+        }
+    }
+}
+
+struct Job {
+    piece: Piece,
+    /// Bytes of the input read when this piece was complete.
+    bytes_read: u64,
+    result: SyncSender<Result<Parsed>>,
+}
+
+struct Parsed {
+    rows: UnnumberedRows,
+    quarantined: RecordBatch,
+    reasons: BTreeMap<&'static str, u64>,
+    bytes_read: u64,
+}
+
+/// Reads until the end, or until nobody listens; the number of lines.
+fn read_all(reader: &mut Reader, raw: &RawBytes, to_parsers: &SyncSender<Job>, to_ordered: &SyncSender<Receiver<Result<Parsed>>>) -> Result<u64> {
+    while let Some(piece) = reader.next_piece()? {
+        let (result, receiver) = sync_channel(1);
+        let job = Job { piece, bytes_read: raw.count(), result };
+        if to_ordered.send(receiver).is_err() || to_parsers.send(job).is_err() {
+            break;
+        }
+    }
+    Ok(reader.lines())
+}
+
+fn parse_all(parser: &Parser<'_>, work: &Mutex<Receiver<Job>>) {
+    loop {
+        let next = work.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(job) = next else { return };
+        // Nobody waits for the result when handing on has failed.
+        let _ = job.result.send(parser.parse(job.piece, job.bytes_read));
+    }
+}
+
+/// How the rows of the source's format are read.
+enum RowParser {
+    Segment(SegmentParser),
+    Csv(Mapping, csv::Header),
+    Ndjson(Mapping),
+    Parquet(Mapping),
+}
+
+struct Parser<'a> {
+    source: &'a Source,
+    file: &'a str,
+    landed_at_us: i64,
+    row_bytes_max: usize,
+    rows: RowParser,
+}
+
+impl Parser<'_> {
+    fn parse(&self, piece: Piece, bytes_read: u64) -> Result<Parsed> {
+        let mut quarantine = QuarantineBuilder::default();
+        let rows = self.parse_rows(&piece, &mut quarantine)?;
+        let (quarantined, reasons) = quarantine.finish(&self.source.name, self.file, self.landed_at_us)?;
+        Ok(Parsed { rows, quarantined, reasons, bytes_read })
+    }
+
+    fn parse_rows(&self, piece: &Piece, quarantine: &mut QuarantineBuilder) -> Result<UnnumberedRows> {
+        if let Piece::Text(Chunk::Refused { line, head, rejection }) = piece {
+            quarantine.push(*line, rejection, head);
+        }
+        match (&self.rows, piece) {
+            (RowParser::Segment(parser), piece) => {
+                let mut events = EventsBuilder::new(&self.source.name);
+                for_each_line(piece, parser.line_bytes_max(), quarantine, |number, line, quarantine| {
+                    parser.parse_line(number, line, &mut events, quarantine);
+                });
+                events.finish(self.landed_at_us)
+            }
+            (RowParser::Ndjson(mapping), piece) => self.tabular(mapping, |rows| {
+                for_each_line(piece, self.row_bytes_max, quarantine, |number, line, quarantine| {
+                    ndjson::parse_line(number, line, self.row_bytes_max, rows, quarantine);
+                });
+                Ok(())
+            }),
+            (RowParser::Csv(mapping, header), Piece::Text(Chunk::Rows { first_line, text })) => self.tabular(mapping, |rows| {
+                csv::parse_rows(header, self.row_bytes_max, *first_line, text, rows, quarantine);
+                Ok(())
+            }),
+            (RowParser::Parquet(mapping), Piece::Table { first_row, batch }) => {
+                self.tabular(mapping, |rows| parquet::parse_rows(self.row_bytes_max, *first_row, batch, rows, quarantine))
+            }
+            (RowParser::Csv(mapping, _) | RowParser::Parquet(mapping), _) => self.tabular(mapping, |_| Ok(())),
+        }
+    }
+
+    fn tabular(&self, mapping: &Mapping, parse: impl FnOnce(&mut TabularBuilder<'_>) -> Result<()>) -> Result<UnnumberedRows> {
+        let mut rows = TabularBuilder::new(&self.source.name, mapping);
+        parse(&mut rows)?;
+        rows.finish(self.landed_at_us)
+    }
+}
+
+/// Calls `parse` for each line that is not blank, with its 1-based number; lines too long or not UTF-8 go to quarantine.
+fn for_each_line(piece: &Piece, line_bytes_max: usize, quarantine: &mut QuarantineBuilder, mut parse: impl FnMut(u64, &str, &mut QuarantineBuilder)) {
+    let Piece::Text(Chunk::Rows { first_line, text }) = piece else { return };
+    // Checking all at once is much cheaper than line by line, and nearly always enough.
+    let all_utf8 = std::str::from_utf8(text).ok();
+    let mut start = 0;
+    let mut number = *first_line;
+    while start < text.len() {
+        let end = memchr::memchr(b'\n', &text[start..]).map_or(text.len(), |length| start + length);
+        let bytes = &text[start..end];
+        let line = match all_utf8 {
+            Some(all) => all.get(start..end),
+            None => std::str::from_utf8(bytes).ok(),
+        };
+        match line.map(str::trim) {
+            _ if bytes.len() > line_bytes_max => quarantine.push(number, &Rejection::too_large(bytes.len(), line_bytes_max), bytes),
+            None => quarantine.push(number, &Rejection::bad_encoding(), bytes),
+            Some("") => {}
+            Some(line) => parse(number, line, quarantine),
+        }
+        start = end + 1;
+        number += 1;
+    }
+    debug_assert_eq!(number, first_line + count_line_feeds(text) + u64::from(!text.ends_with(b"\n")), "lines are counted twice");
+}
+
+/// Numbers the rows and hands them on; the one place that sees the chunks in order.
+struct OrderedStage<'a> {
+    source: &'a Source,
+    numbering: Numbering,
+    summary: InputSummary,
+    bytes_handed_on: u64,
+    sink: &'a mut dyn FnMut(ParsedChunk) -> Result<()>,
+}
+
+impl OrderedStage<'_> {
+    fn hand_on(&mut self, results: Receiver<Receiver<Result<Parsed>>>) -> Result<()> {
+        for result in results {
+            let Parsed { rows, quarantined, reasons, bytes_read } =
+                result.recv().map_err(|_| EngineError::internal("a parsing thread stopped"))??;
+            let rows = self.numbering.number(&self.source.name, rows)?;
+            self.summary.rows += rows.num_rows() as u64;
+            self.summary.quarantined += quarantined.num_rows() as u64;
+            for (reason, count) in reasons {
+                *self.summary.quarantine_reasons.entry(reason.to_owned()).or_default() += count;
+            }
+            let bytes_since = bytes_read - self.bytes_handed_on;
+            self.bytes_handed_on = bytes_read;
+            (self.sink)(ParsedChunk { rows, quarantined, bytes_read: bytes_since })?;
+        }
+        Ok(())
+    }
+}
+
+impl InputSummary {
+    fn empty() -> Self {
+        Self { content_hash: String::new(), rows: 0, quarantined: 0, bytes: 0, lines: 0, quarantine_reasons: BTreeMap::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

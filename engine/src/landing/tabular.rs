@@ -1,0 +1,336 @@
+//! Rows of named cells (CSV, NDJSON, Parquet) as events or records, by a source's mapping.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use chrono_tz::Tz;
+
+use crate::config::nearest::suggestion;
+use crate::config::{EventName, ProjectConfig, Source, SourceKind};
+use crate::error::{EngineError, Result};
+use crate::landing::json::ObjectWriter;
+use crate::landing::number::parse_revenue;
+use crate::landing::quarantine::{Reason, Rejection};
+use crate::landing::row_id::{EventId, content_hash};
+use crate::landing::schema::{EventRow, EventsBuilder, Pair, RecordRow, RecordsBuilder, UnnumberedRows};
+use crate::landing::time::{check_possible, parse_time, parse_zone};
+
+/// One value of a row that is neither null nor blank.
+#[derive(Debug, Clone)]
+pub(crate) struct Cell<'a> {
+    pub(crate) name: Cow<'a, str>,
+    /// Trimmed.
+    pub(crate) text: Cow<'a, str>,
+    /// Its JSON text where the source has one; a string otherwise.
+    pub(crate) json: Option<&'a str>,
+}
+
+/// A column that the source's mapping names, by its number among them.
+type Slot = usize;
+
+/// What a source's columns mean.
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    kind: SourceKind,
+    zone: Tz,
+    identifiers_max: usize,
+    slots: HashMap<String, Slot>,
+    key: Option<Slot>,
+    updated_at: Option<Slot>,
+    deleted: Option<Slot>,
+    event: Option<EventName>,
+    event_slot: Option<Slot>,
+    occurred_at: Option<Slot>,
+    identifiers: Vec<(String, Slot)>,
+    attributes: Vec<(String, Slot)>,
+    revenue: Option<Slot>,
+    currency: Option<Slot>,
+    currency_literal: Option<String>,
+    message_id: Option<Slot>,
+    page_path: Option<Slot>,
+    /// Slots of the listed properties; None for all columns without a use of their own.
+    properties: Option<Vec<Slot>>,
+    /// Slots from this one on are mapped only as attributes or properties.
+    own_use_end: Slot,
+}
+
+impl Mapping {
+    pub(crate) fn new(source: &Source, config: &ProjectConfig) -> Result<Self> {
+        let mut slots = HashMap::new();
+        let mut slot = |column: &str| {
+            let next = slots.len();
+            *slots.entry(column.to_owned()).or_insert(next)
+        };
+        let event_column = match &source.event {
+            Some(EventName::Column(column)) => Some(column),
+            _ => None,
+        };
+        let key = source.key.as_deref().map(&mut slot);
+        let updated_at = source.updated_at.as_deref().map(&mut slot);
+        let deleted = source.deleted.as_deref().map(&mut slot);
+        let event_slot = event_column.map(|column| slot(column));
+        let occurred_at = source.occurred_at.as_deref().map(&mut slot);
+        let identifiers: Vec<_> = source.identifiers.iter().map(|(namespace, column)| (namespace.clone(), slot(column))).collect();
+        let revenue = source.revenue.as_deref().map(&mut slot);
+        let currency = source.currency.as_deref().map(&mut slot);
+        let message_id = source.message_id.as_deref().map(&mut slot);
+        let page_path = source.page_path.as_deref().map(&mut slot);
+        // One more than the last slot with a use of its own: what follows may be used twice.
+        let own_use_end = [key, updated_at, deleted, event_slot, occurred_at, revenue, currency, message_id, page_path]
+            .into_iter()
+            .flatten()
+            .chain(identifiers.iter().map(|(_, slot)| *slot))
+            .max()
+            .map_or(0, |last| last + 1);
+        let attributes = source.attributes.iter().map(|(attribute, column)| (attribute.clone(), slot(column))).collect();
+        let properties = source.properties.as_ref().map(|columns| columns.iter().map(|column| slot(column)).collect());
+        Ok(Self {
+            kind: source.kind,
+            zone: parse_zone(&source.name, source.time_zone.as_deref())?,
+            identifiers_max: config.landing.identifiers_max,
+            key,
+            updated_at,
+            deleted,
+            event: source.event.clone(),
+            event_slot,
+            occurred_at,
+            identifiers,
+            attributes,
+            revenue,
+            currency,
+            currency_literal: source.currency.clone().filter(|code| is_currency_code(code)),
+            message_id,
+            page_path,
+            properties,
+            own_use_end,
+            slots,
+        })
+    }
+
+    /// Refuses an input that lacks a mapped column. `columns` are all it has.
+    pub(crate) fn check_columns(&self, source: &str, file: &str, columns: &[String]) -> Result<()> {
+        let mut mapped: Vec<(&String, &Slot)> = self.slots.iter().collect();
+        mapped.sort_by_key(|(_, slot)| **slot);
+        for (column, slot) in mapped {
+            let is_literal = Some(*slot) == self.currency && self.currency_literal.is_some();
+            if is_literal || columns.contains(column) {
+                continue;
+            }
+            return Err(EngineError::invalid(format!(
+                "`{file}` has no column `{column}`, which source `{source}` maps: {}; correct the mapping or the file",
+                suggestion(column, columns.iter().map(String::as_str)),
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// Three capital letters, as ISO 4217 has them: a column's name in the file wins over that.
+fn is_currency_code(text: &str) -> bool {
+    text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_uppercase())
+}
+
+enum Rows {
+    Events(EventsBuilder),
+    Records(RecordsBuilder),
+}
+
+/// Builds the rows of one chunk.
+pub(crate) struct TabularBuilder<'m> {
+    mapping: &'m Mapping,
+    rows: Rows,
+    json: ObjectWriter,
+}
+
+/// The cells of a row, and which of them each slot is.
+struct Row<'r> {
+    cells: &'r [Cell<'r>],
+    slots: Vec<Option<usize>>,
+}
+
+impl<'r> Row<'r> {
+    fn new(mapping: &Mapping, cells: &'r [Cell<'r>]) -> Self {
+        let mut slots = vec![None; mapping.slots.len()];
+        for (index, cell) in cells.iter().enumerate() {
+            if let Some(slot) = mapping.slots.get(cell.name.as_ref()) {
+                slots[*slot] = Some(index);
+            }
+        }
+        Self { cells, slots }
+    }
+
+    fn cell(&self, slot: Option<Slot>) -> Option<&'r Cell<'r>> {
+        self.slots[slot?].map(|index| &self.cells[index])
+    }
+
+    fn text(&self, slot: Option<Slot>) -> Option<&'r str> {
+        self.cell(slot).map(|cell| cell.text.as_ref())
+    }
+
+    /// Cells of columns that have no use of their own in `mapping`.
+    fn unused(&self, mapping: &Mapping) -> impl Iterator<Item = &'r Cell<'r>> {
+        let mut is_used = vec![false; self.cells.len()];
+        self.slots[..mapping.own_use_end].iter().flatten().for_each(|index| is_used[*index] = true);
+        self.cells.iter().zip(is_used).filter(|(_, is_used)| !is_used).map(|(cell, _)| cell)
+    }
+}
+
+impl<'m> TabularBuilder<'m> {
+    pub(crate) fn new(source: &str, mapping: &'m Mapping) -> Self {
+        let rows = match mapping.kind {
+            SourceKind::Events => Rows::Events(EventsBuilder::new(source)),
+            SourceKind::Records => Rows::Records(RecordsBuilder::new(source)),
+        };
+        Self { mapping, rows, json: ObjectWriter::default() }
+    }
+
+    /// Adds one row, or says why not. A name occurs once among `cells`.
+    pub(crate) fn push(&mut self, cells: &[Cell<'_>]) -> Result<(), Rejection> {
+        let row = Row::new(self.mapping, cells);
+        match &mut self.rows {
+            Rows::Events(events) => push_event(self.mapping, &row, events, &mut self.json),
+            Rows::Records(records) => push_record(self.mapping, &row, records, &mut self.json),
+        }
+    }
+
+    pub(crate) fn finish(self, landed_at_us: i64) -> Result<UnnumberedRows> {
+        match self.rows {
+            Rows::Events(events) => events.finish(landed_at_us),
+            Rows::Records(records) => records.finish(landed_at_us),
+        }
+    }
+}
+
+fn push_event(mapping: &Mapping, row: &Row<'_>, events: &mut EventsBuilder, json: &mut ObjectWriter) -> Result<(), Rejection> {
+    let event_name = match &mapping.event {
+        Some(EventName::Literal(name)) => Some(name.as_str()),
+        _ => row.text(mapping.event_slot),
+    };
+    let event_name = event_name.ok_or_else(|| Rejection::new(Reason::NoEventName, "the column mapped as `event` is empty"))?;
+    let occurred_at = time(mapping, row, mapping.occurred_at, "occurred_at")?
+        .ok_or_else(|| Rejection::new(Reason::NoTime, "the column mapped as `occurred_at` is empty"))?;
+    let identifiers = identifiers(mapping, row)?;
+    let attributes = mapped_attributes(mapping, row);
+    let revenue = match row.text(mapping.revenue) {
+        Some(text) => Some(parse_revenue(text).ok_or_else(|| {
+            Rejection::new(Reason::BadNumber, "the column mapped as `revenue` is no number; write it as 1234.50, without currency or separators")
+        })?),
+        None => None,
+    };
+    json.clear();
+    match &mapping.properties {
+        Some(slots) => slots.iter().filter_map(|slot| row.cell(Some(*slot))).for_each(|cell| push_cell(json, cell)),
+        None => row.unused(mapping).for_each(|cell| push_cell(json, cell)),
+    }
+    events.push(&EventRow {
+        id: match row.text(mapping.message_id) {
+            Some(id) => EventId::Given(Cow::Borrowed(id)),
+            None => EventId::Content(cells_hash(row.cells)),
+        },
+        event_type: "track",
+        event_name,
+        occurred_at,
+        received_at: None,
+        sent_at: None,
+        client_timestamp: None,
+        original_timestamp: None,
+        identifiers: &identifiers,
+        attributes: &attributes,
+        page_path: row.text(mapping.page_path),
+        page_title: None,
+        referrer: None,
+        utm_source: None,
+        utm_medium: None,
+        utm_campaign: None,
+        revenue,
+        currency: row.text(mapping.currency).or(mapping.currency_literal.as_deref()),
+        properties: Some(json.finish()),
+        context: None,
+    });
+    Ok(())
+}
+
+fn push_record(mapping: &Mapping, row: &Row<'_>, records: &mut RecordsBuilder, json: &mut ObjectWriter) -> Result<(), Rejection> {
+    let key = row.text(mapping.key).ok_or_else(|| Rejection::new(Reason::NoKey, "the column mapped as `key` is empty"))?;
+    let updated_at = time(mapping, row, mapping.updated_at, "updated_at")?;
+    let is_deleted = is_deleted(mapping, row)?;
+    let identifiers = identifiers(mapping, row)?;
+    let attributes = if mapping.attributes.is_empty() {
+        row.unused(mapping).map(|cell| (Cow::Borrowed(cell.name.as_ref()), Cow::Borrowed(cell.text.as_ref()))).collect()
+    } else {
+        mapped_attributes(mapping, row)
+    };
+    json.clear();
+    row.cells.iter().for_each(|cell| push_cell(json, cell));
+    let payload = json.finish();
+    records.push(&RecordRow { key, updated_at, is_deleted, identifiers: &identifiers, attributes: &attributes, payload });
+    Ok(())
+}
+
+fn push_cell(json: &mut ObjectWriter, cell: &Cell<'_>) {
+    match cell.json {
+        Some(value) => json.push_json(&cell.name, value),
+        None => json.push_text(&cell.name, &cell.text),
+    }
+}
+
+fn time(mapping: &Mapping, row: &Row<'_>, slot: Option<Slot>, role: &str) -> Result<Option<i64>, Rejection> {
+    let Some(text) = row.text(slot) else { return Ok(None) };
+    let at = parse_time(text, mapping.zone).ok_or_else(|| {
+        Rejection::new(Reason::BadTime, format!("the column mapped as `{role}` is no time; write RFC 3339 or YYYY-MM-DD[ HH:MM[:SS]]"))
+    })?;
+    check_possible(at, role)?;
+    Ok(Some(at))
+}
+
+fn is_deleted(mapping: &Mapping, row: &Row<'_>) -> Result<bool, Rejection> {
+    let Some(text) = row.text(mapping.deleted) else { return Ok(false) };
+    let is_word = |words: [&str; 5]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
+    if is_word(["true", "1", "yes", "t", "y"]) {
+        return Ok(true);
+    }
+    if is_word(["false", "0", "no", "f", "n"]) {
+        return Ok(false);
+    }
+    // Many systems keep the time of the deletion instead.
+    if parse_time(text, mapping.zone).is_some() {
+        return Ok(true);
+    }
+    Err(Rejection::new(Reason::BadRow, "the column mapped as `deleted` is neither true, false nor a time"))
+}
+
+fn identifiers<'r>(mapping: &'r Mapping, row: &Row<'r>) -> Result<Vec<Pair<'r>>, Rejection> {
+    let mut identifiers: Vec<Pair<'r>> = Vec::with_capacity(mapping.identifiers.len());
+    for (namespace, slot) in &mapping.identifiers {
+        let Some(value) = row.text(Some(*slot)) else { continue };
+        let identifier = (Cow::Borrowed(namespace.as_str()), Cow::Borrowed(value));
+        if !identifiers.contains(&identifier) {
+            identifiers.push(identifier);
+        }
+    }
+    match identifiers.len() {
+        0 => Err(Rejection::new(Reason::NoIdentifier, "all columns mapped as identifiers are empty")),
+        count if count > mapping.identifiers_max => Err(Rejection::too_many_identifiers(count, mapping.identifiers_max)),
+        _ => Ok(identifiers),
+    }
+}
+
+fn mapped_attributes<'r>(mapping: &'r Mapping, row: &Row<'r>) -> Vec<Pair<'r>> {
+    let told = |(name, slot): &'r (String, Slot)| Some((Cow::Borrowed(name.as_str()), Cow::Borrowed(row.text(Some(*slot))?)));
+    mapping.attributes.iter().filter_map(told).collect()
+}
+
+/// Hash of a row's cells by name: neither the order of the columns nor empty ones matter.
+fn cells_hash(cells: &[Cell<'_>]) -> u128 {
+    let mut by_name: Vec<&Cell<'_>> = cells.iter().collect();
+    by_name.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+    let mut content = Vec::with_capacity(256);
+    for cell in by_name {
+        // Lengths keep `a` + `bc` apart from `ab` + `c`.
+        content.extend_from_slice(&(cell.name.len() as u32).to_le_bytes());
+        content.extend_from_slice(&(cell.text.len() as u32).to_le_bytes());
+        content.extend_from_slice(cell.name.as_bytes());
+        content.extend_from_slice(cell.text.as_bytes());
+    }
+    content_hash(&content)
+}

@@ -1,0 +1,52 @@
+//! Tessera's engine: lands customer data in an object store, resolves who is who, builds profiles, behaviour and
+//! segments, and answers SQL over them.
+//!
+//! A record's journey, and the modules in its order:
+//!
+//! ```text
+//!  files ──► landing ──► staging ──► identity ──► profile ──► segment
+//!            (landing)      │        (identity)   (profile)   (segment)
+//!                           └───────► behavior ──────┘
+//!                                    (behavior)
+//!            every arrow after landing is a SQL model of `sql/`, run by `model` over tables of `store`,
+//!            in the order that `refresh` finds in the SQL, and published together as one generation
+//! ```
+//!
+//! Callers use [`Engine`]. The engine knows nothing of networks, command lines, environment variables or consoles, and
+//! inside it an arrow points one way only:
+//!
+//! ```text
+//! error, ids, clock, config, limits, progress <- store <- query <- project, model <- landing, identity, profile, behavior, segment <- refresh <- engine
+//! ```
+//!
+//! What always holds:
+//!
+//! * What was acknowledged is never lost and counts once; bad input is in `landing.quarantine` with its reason.
+//! * A reader sees one generation, whole. A refresh that fails or is killed leaves the last one served.
+//! * An incremental refresh gives the same tables as a full one, ids included.
+
+mod behavior;
+mod clock;
+mod config;
+mod engine;
+mod error;
+mod identity;
+mod ids;
+mod landing;
+mod limits;
+mod model;
+mod profile;
+mod progress;
+mod project;
+mod query;
+mod refresh;
+mod segment;
+mod store;
+
+pub use clock::{Clock, Micros};
+pub use config::*;
+pub use engine::{Engine, EngineOptions, QueryResult};
+pub use error::{EngineError, ErrorKind, Result};
+pub use landing::{BatchReport, Input};
+pub use progress::{Event, Progress};
+pub use refresh::run::{RefreshReport, StepReport};

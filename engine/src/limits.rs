@@ -1,0 +1,57 @@
+//! Every limit of the engine that is not a setting, with its unit in its name and its reason.
+
+/// How often a commit is tried again when other writers were first. Each try is one small read and one small write.
+pub(crate) const COMMIT_ATTEMPTS_MAX: usize = 200;
+
+/// After so many commits the Delta log is folded into a checkpoint, so that opening a table stays cheap.
+pub(crate) const COMMITS_PER_CHECKPOINT: u64 = 50;
+
+/// How many generations stay readable with `--as-of`.
+pub(crate) const GENERATIONS_KEPT: u64 = 20;
+
+/// Rows of a row group: small enough that a look-up reads little, large enough to compress.
+pub(crate) const ROW_GROUP_ROWS: usize = 256 * 1024;
+
+/// Rows of a data file; a stream that is longer goes on in the next file. Merges rewrite whole files.
+pub(crate) const FILE_ROWS_MAX: u64 = 2 * 1024 * 1024;
+
+/// A refresh that did not renew its lease for so long counts as dead.
+pub(crate) const LEASE_SECONDS: i64 = 30;
+
+/// How often a refresh renews its lease.
+pub(crate) const LEASE_RENEWAL_SECONDS: u64 = 5;
+
+/// A file of a landing table that no commit names is deleted after so long: a running ingest may still commit it.
+pub(crate) const ORPHAN_HOURS: i64 = 24;
+
+/// A state that is appended to is rewritten when its appended rows outnumber its base by this share.
+pub(crate) const COMPACTION_SHARE: f64 = 0.5;
+
+/// A file of a keyed table with fewer rows counts as small.
+pub(crate) const SMALL_FILE_ROWS: u64 = 64 * 1024;
+
+/// With more small files than this, the next merge writes them together.
+pub(crate) const SMALL_FILES_MAX: usize = 16;
+
+/// A state in more files than this is folded, however small they are.
+pub(crate) const STATE_FILES_MAX: usize = 64;
+
+/// Attributes that get a column of their own in `profile.profiles`; the others are in `profile.attributes` only.
+pub(crate) const ATTRIBUTE_COLUMNS_MAX: usize = 200;
+/// Text of an input parsed at once: large enough to spread the cost of a hand-over, small enough that a few fit in any memory.
+pub(crate) const CHUNK_BYTES: usize = 4 * 1024 * 1024;
+
+/// What quarantine keeps of a row's text: enough to see what it was.
+pub(crate) const QUARANTINE_RAW_BYTES_MAX: usize = 64 * 1024;
+
+/// Calls in one batch call. SDKs send at most some hundreds; more is an attack or a mistake.
+pub(crate) const BATCH_ELEMENTS_MAX: usize = 65_535;
+
+/// A line with a batch call may be so many times longer than one event may be.
+pub(crate) const BATCH_EVENTS_FACTOR: usize = 8;
+
+/// Depth of nested JSON, the same as serde_json's own: readers of the stored text must not overflow their stacks.
+pub(crate) const JSON_DEPTH_MAX: usize = 128;
+
+/// Rows of a Parquet input parsed at once: as text, with rows of the largest size, they must stay below 2 GiB.
+pub(crate) const PARQUET_BATCH_ROWS: usize = 1024;

@@ -1,0 +1,12 @@
+//! What a SQL model is: a file `<schema>/<table>.sql` with a header that says what it holds and how it is kept, and one
+//! query.
+//!
+//! * [`definition`] reads a file.
+//! * [`catalog`] holds all models, ours and the project's, in the order in which they can run.
+//! * [`types`] are the column types of the headers.
+
+pub(crate) mod built_in;
+pub(crate) mod catalog;
+pub(crate) mod definition;
+pub(crate) mod materialize;
+pub(crate) mod types;

@@ -1,0 +1,125 @@
+//! All models, in an order in which each runs after what it reads.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use super::definition::{Model, Slice};
+use crate::error::{EngineError, Result};
+use crate::store::TableName;
+
+/// Schemas that are not made by models.
+const GIVEN_SCHEMAS: [&str; 3] = ["landing", "config", "information_schema"];
+
+/// The models of a project.
+#[derive(Debug, Clone)]
+pub(crate) struct Catalog {
+    models: Vec<Model>,
+}
+
+impl Catalog {
+    /// The built-in models, with those of the project's folder `models/<schema>/<table>.sql` added or put in their place.
+    ///
+    /// # Errors
+    /// InvalidInput for a model that cannot be read, reads an unknown table, or takes part in a cycle.
+    pub(crate) fn load(built_in: &[(&str, &str)], project: &Path) -> Result<Self> {
+        let mut models = BTreeMap::new();
+        for (path, text) in built_in {
+            let model = Model::parse(name_of(path)?, &format!("sql/{path}"), text)?;
+            models.insert(model.name.clone(), model);
+        }
+        for (path, text) in project_files(&project.join("models"))? {
+            let model = Model::parse(name_of(&path)?, &format!("models/{path}"), &text)?;
+            if GIVEN_SCHEMAS.contains(&model.name.schema.as_str()) {
+                return Err(model.error(1, format!("schema `{}` is not made by models: use another", model.name.schema)));
+            }
+            models.insert(model.name.clone(), model);
+        }
+        Ok(Self { models: order(models)? })
+    }
+
+    /// The models, each after those that it reads.
+    pub(crate) fn models(&self) -> &[Model] {
+        &self.models
+    }
+
+    /// The model that makes `name`.
+    pub(crate) fn get(&self, name: &TableName) -> Option<&Model> {
+        self.models.iter().find(|model| &model.name == name)
+    }
+}
+
+fn name_of(path: &str) -> Result<TableName> {
+    let stem = path.strip_suffix(".sql").unwrap_or(path);
+    TableName::parse(&stem.replace('/', ".")).map_err(|error| error.context(format!("`{path}`: a model lies in models/<schema>/<table>.sql")))
+}
+
+/// `(<schema>/<table>.sql, text)` of every file of the folder, sorted.
+fn project_files(folder: &Path) -> Result<Vec<(String, String)>> {
+    let mut files = Vec::new();
+    if !folder.is_dir() {
+        return Ok(files);
+    }
+    for schema in std::fs::read_dir(folder)? {
+        let schema = schema?;
+        if !schema.file_type()?.is_dir() {
+            continue;
+        }
+        for file in std::fs::read_dir(schema.path())? {
+            let file = file?;
+            let name = file.file_name().to_string_lossy().into_owned();
+            if name.ends_with(".sql") {
+                let text = std::fs::read_to_string(file.path()).map_err(|error| EngineError::from(error).context(format!("`{}`", file.path().display())))?;
+                files.push((format!("{}/{name}", schema.file_name().to_string_lossy()), text));
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn order(models: BTreeMap<TableName, Model>) -> Result<Vec<Model>> {
+    let mut waiting: BTreeMap<TableName, BTreeSet<TableName>> = BTreeMap::new();
+    for model in models.values() {
+        let mut reads = BTreeSet::new();
+        for reference in model.references()? {
+            let known = models.contains_key(&reference.name);
+            if !known && !GIVEN_SCHEMAS.contains(&reference.name.schema.as_str()) {
+                return Err(unknown(model, &reference.name, models.keys()));
+            }
+            // What the last generation holds is there already.
+            if known && reference.slice != Slice::Previous {
+                reads.insert(reference.name);
+            }
+        }
+        waiting.insert(model.name.clone(), reads);
+    }
+    let mut ordered = Vec::new();
+    let mut models = models;
+    while !waiting.is_empty() {
+        let ready: Vec<TableName> = waiting.iter().filter(|(_, reads)| reads.is_empty()).map(|(name, _)| name.clone()).collect();
+        if ready.is_empty() {
+            let names: Vec<String> = waiting.keys().map(TableName::to_string).collect();
+            return Err(EngineError::invalid(format!("models read each other in a circle: {}", names.join(", "))));
+        }
+        for name in ready {
+            waiting.remove(&name);
+            waiting.values_mut().for_each(|reads| {
+                reads.remove(&name);
+            });
+            ordered.extend(models.remove(&name));
+        }
+    }
+    Ok(ordered)
+}
+
+fn unknown<'a>(model: &Model, name: &TableName, known: impl Iterator<Item = &'a TableName>) -> EngineError {
+    let name = name.to_string();
+    let nearest = known
+        .map(TableName::to_string)
+        .map(|candidate| (strsim::damerau_levenshtein(&candidate, &name), candidate))
+        .min()
+        .filter(|(distance, _)| *distance <= 1 + name.len() / 3);
+    let line = model.sql(true).lines().position(|line| line.contains(&name)).map_or(1, |index| index + 1);
+    let hint = nearest.map_or_else(String::new, |(_, candidate)| format!(": did you mean `{candidate}`?"));
+    model.error(line, format!("table `{name}` does not exist{hint}"))
+}

@@ -1,0 +1,70 @@
+//! An open project: what every stage needs of the world.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::array::{BooleanArray, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::catalog::TableProvider;
+use datafusion::datasource::MemTable;
+use datafusion::prelude::SessionContext;
+
+use crate::clock::Clock;
+use crate::config::{Party, ProjectConfig, Source};
+use crate::error::Result;
+use crate::query::catalog::register;
+use crate::query::session::{CATALOG, Functions, QueryRuntime};
+use crate::store::{Lake, TableName};
+
+/// A project's folder, configuration and lake, and the means to query it.
+pub(crate) struct Project {
+    /// The folder.
+    pub(crate) folder: PathBuf,
+    /// What `tessera.toml` says.
+    pub(crate) config: ProjectConfig,
+    /// The lake.
+    pub(crate) lake: Lake,
+    /// The time.
+    pub(crate) clock: Clock,
+    /// Threads of one query or one ingest.
+    pub(crate) threads: usize,
+    /// What all queries share.
+    pub(crate) runtime: QueryRuntime,
+    /// The stages' functions.
+    pub(crate) functions: Functions,
+}
+
+impl Project {
+    /// A session with our functions and the configuration's relations, and no table yet.
+    pub(crate) fn session(&self) -> Result<SessionContext> {
+        let session = self.runtime.session(&self.functions)?;
+        register(&session, CATALOG, &TableName::new("config", "sources"), sources_relation(&self.config)?)?;
+        Ok(session)
+    }
+}
+
+/// `config.sources(source, touchpoint, party, keep_links)`.
+fn sources_relation(config: &ProjectConfig) -> Result<Arc<dyn TableProvider>> {
+    let sources = &config.sources;
+    let text = |value: fn(&Source) -> &str| Arc::new(sources.iter().map(|source| Some(value(source))).collect::<StringArray>());
+    let party = |source: &Source| match source.party {
+        Party::First => "first",
+        Party::Third => "third",
+    };
+    let schema: SchemaRef = Arc::new(Schema::new(vec![
+        Field::new("source", DataType::Utf8, false),
+        Field::new("touchpoint", DataType::Utf8, false),
+        Field::new("party", DataType::Utf8, false),
+        Field::new("keep_links", DataType::Boolean, false),
+    ]));
+    let batch = RecordBatch::try_new(
+        Arc::clone(&schema),
+        vec![
+            text(|source| &source.name),
+            text(|source| &source.touchpoint),
+            Arc::new(sources.iter().map(|source| Some(party(source))).collect::<StringArray>()),
+            Arc::new(sources.iter().map(|source| Some(source.keep_links)).collect::<BooleanArray>()),
+        ],
+    )?;
+    Ok(Arc::new(MemTable::try_new(schema, vec![vec![batch]])?))
+}

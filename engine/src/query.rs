@@ -1,0 +1,11 @@
+//! SQL over pinned tables.
+//!
+//! * [`session`] makes a DataFusion session with our settings, limits and functions.
+//! * [`connected_components`] is a relation in SQL: `connected_components((select a, b from ...))`.
+//! * [`functions`] are what the stages' scalar functions are made of.
+//! * [`catalog`] registers table versions and views under their names.
+
+pub(crate) mod catalog;
+pub(crate) mod connected_components;
+pub(crate) mod functions;
+pub(crate) mod session;

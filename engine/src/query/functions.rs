@@ -1,0 +1,97 @@
+//! What the functions of the stages are made of: scalar functions of one column, or of none.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, StringViewArray, StringViewBuilder};
+use arrow::datatypes::DataType;
+use datafusion::common::ScalarValue;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+
+type Body = dyn Fn(&[ArrayRef]) -> Result<ColumnarValue> + Send + Sync;
+
+/// A function that is known by its name.
+struct NamedFunction {
+    name: &'static str,
+    return_type: DataType,
+    signature: Signature,
+    body: Box<Body>,
+}
+
+/// A function of one column.
+pub(crate) fn of_column(name: &'static str, return_type: DataType, body: impl Fn(&ArrayRef) -> Result<ArrayRef> + Send + Sync + 'static) -> Arc<ScalarUDF> {
+    let body = move |columns: &[ArrayRef]| match columns {
+        [column] => Ok(ColumnarValue::Array(body(column)?)),
+        _ => Err(DataFusionError::Plan(format!("{name} takes one argument"))),
+    };
+    function(name, return_type, Signature::any(1, Volatility::Immutable), body)
+}
+
+/// A function of one text column that gives text.
+pub(crate) fn of_text(name: &'static str, map: impl Fn(&str) -> String + Send + Sync + 'static) -> Arc<ScalarUDF> {
+    of_column(name, DataType::Utf8View, move |column| {
+        let mut mapped = StringViewBuilder::with_capacity(column.len());
+        for value in text(column)?.iter() {
+            mapped.append_option(value.map(&map));
+        }
+        Ok(Arc::new(mapped.finish()) as ArrayRef)
+    })
+}
+
+/// A setting that SQL reads as `name()`.
+pub(crate) fn constant(name: &'static str, value: ScalarValue) -> Arc<ScalarUDF> {
+    function(name, value.data_type(), Signature::nullary(Volatility::Immutable), move |_| Ok(ColumnarValue::Scalar(value.clone())))
+}
+
+/// The column as text.
+pub(crate) fn text(column: &ArrayRef) -> Result<StringViewArray> {
+    Ok(arrow::compute::cast(column, &DataType::Utf8View)?.as_string_view().clone())
+}
+
+fn function(
+    name: &'static str,
+    return_type: DataType,
+    signature: Signature,
+    body: impl Fn(&[ArrayRef]) -> Result<ColumnarValue> + Send + Sync + 'static,
+) -> Arc<ScalarUDF> {
+    Arc::new(ScalarUDF::from(NamedFunction { name, return_type, signature, body: Box::new(body) }))
+}
+
+impl std::fmt::Debug for NamedFunction {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.name)
+    }
+}
+
+impl PartialEq for NamedFunction {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for NamedFunction {}
+
+impl Hash for NamedFunction {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
+impl ScalarUDFImpl for NamedFunction {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(self.return_type.clone())
+    }
+
+    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        (self.body)(&ColumnarValue::values_to_arrays(&arguments.args)?)
+    }
+}

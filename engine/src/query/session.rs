@@ -1,0 +1,82 @@
+//! The DataFusion session: one memory pool and one disk manager for the process, UTC, our functions.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::Session;
+use datafusion::execution::context::QueryPlanner;
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::registry::FunctionRegistry;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
+use datafusion::prelude::{SessionConfig, SessionContext};
+
+use super::connected_components::{ComponentsExtensionPlanner, ComponentsRelationPlanner};
+use crate::error::Result;
+use crate::store::Lake;
+
+/// The catalog in which plain names are looked up.
+pub(crate) const CATALOG: &str = "tessera";
+
+/// What every query of a process shares: memory, spill files, file footers.
+#[derive(Clone)]
+pub(crate) struct QueryRuntime {
+    environment: Arc<RuntimeEnv>,
+    threads: usize,
+}
+
+impl QueryRuntime {
+    /// `memory_bytes` bounds what operators may hold; beyond it they spill or refuse. `threads` is the parallelism of a query.
+    pub(crate) fn new(lake: &Lake, memory_bytes: usize, threads: usize) -> Result<Self> {
+        let consumers_named = NonZeroUsize::MIN.saturating_add(4);
+        let pool = TrackConsumersPool::new(FairSpillPool::new(memory_bytes), consumers_named);
+        let environment = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).build_arc()?;
+        environment.register_object_store(lake.root_url.as_ref(), Arc::clone(&lake.root));
+        Ok(Self { environment, threads: threads.max(1) })
+    }
+
+    /// A session with nothing registered but our relations and `functions`.
+    pub(crate) fn session(&self, functions: &Functions) -> Result<SessionContext> {
+        let mut config = SessionConfig::new()
+            .with_target_partitions(self.threads)
+            .with_default_catalog_and_schema(CATALOG, "public")
+            .with_create_default_catalog_and_schema(true)
+            .with_information_schema(true);
+        let options = config.options_mut();
+        options.execution.time_zone = Some("UTC".to_owned());
+        options.sql_parser.dialect = datafusion::common::config::Dialect::PostgreSQL;
+        // Joins of small tables with everything: build the small side once instead of shuffling the large one.
+        options.optimizer.hash_join_single_partition_threshold = 16 * 1024 * 1024;
+        options.optimizer.hash_join_single_partition_threshold_rows = 400_000;
+        let state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(Arc::clone(&self.environment))
+            .with_default_features()
+            .with_query_planner(Arc::new(Planner))
+            .build();
+        let context = SessionContext::new_with_state(state);
+        context.register_relation_planner(Arc::new(ComponentsRelationPlanner))?;
+        for function in functions {
+            context.state_ref().write().register_udf(Arc::clone(function))?;
+        }
+        Ok(context)
+    }
+}
+
+/// Scalar functions that a stage brings.
+pub(crate) type Functions = Vec<Arc<datafusion::logical_expr::ScalarUDF>>;
+
+/// DataFusion's planner, which also knows our relations.
+#[derive(Debug)]
+struct Planner;
+
+#[async_trait]
+impl QueryPlanner for Planner {
+    async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> datafusion::error::Result<Arc<dyn ExecutionPlan>> {
+        DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(ComponentsExtensionPlanner)]).create_physical_plan(plan, session).await
+    }
+}

@@ -1,0 +1,9 @@
+//! A refresh: brings every derived table up to date and publishes them as one generation.
+//!
+//! * [`run`] takes the lease, runs the models in order, the segments, the checks, and publishes.
+//! * [`check`] plans every model without data.
+//! * [`ledger`] keeps `ops.refreshes` and `ops.checks`: what each run did to each table.
+
+pub(crate) mod check;
+pub(crate) mod ledger;
+pub(crate) mod run;

@@ -1,0 +1,85 @@
+//! Planning every model against the columns that it may rely on, without any data: finds a wrong column or type before a
+//! refresh does.
+
+use std::sync::Arc;
+
+use datafusion::catalog::TableProvider;
+use datafusion::datasource::empty::EmptyTable;
+
+use crate::project::Project;
+use crate::error::{EngineError, Result};
+use crate::model::catalog::Catalog;
+use crate::model::definition::{Model, Slice, Strategy};
+use crate::model::materialize::contracted;
+use crate::query::catalog::register;
+use crate::query::session::CATALOG;
+use crate::{landing, profile};
+
+/// Plans all models, each as a full and as an incremental refresh would run it.
+///
+/// # Errors
+/// InvalidInput naming the file, and the line where the planner knows it.
+pub(crate) async fn check(project: &Project, catalog: &Catalog) -> Result<()> {
+    let session = project.session()?;
+    for name in landing::tables() {
+        let table: Arc<dyn TableProvider> = Arc::new(EmptyTable::new(Arc::new(landing::table_schema(&name))));
+        for slice in [CATALOG, "new", "previous"] {
+            register(&session, slice, &name, Arc::clone(&table))?;
+        }
+    }
+    // What the last generation held is read by models that run before the one that makes it.
+    for model in catalog.models() {
+        if let Some(schema) = model.schema() {
+            register(&session, "previous", &model.name, Arc::new(EmptyTable::new(Arc::new(schema))))?;
+        }
+    }
+    for model in catalog.models() {
+        check_references(catalog, model)?;
+        let mut planned = None;
+        for incremental in [true, false] {
+            let sql = profile::with_attributes(&model.sql(incremental), model, &[]);
+            let frame = session.sql(&sql).await.map_err(|error| located(model, EngineError::from(error)))?;
+            planned = Some(contracted(model, frame)?);
+        }
+        if let Some(replaces) = &model.replaces {
+            session.sql(replaces).await.map_err(|error| located(model, EngineError::from(error)))?;
+        }
+        if model.strategy == Strategy::Fold {
+            let table: Arc<dyn TableProvider> = Arc::new(EmptyTable::new(Arc::new(model.schema().unwrap_or_else(arrow::datatypes::Schema::empty))));
+            register(&session, CATALOG, &model.name, table)?;
+            session.sql(&model.fold_sql()).await.map_err(|error| located(model, EngineError::from(error)))?;
+        }
+        if let Some(frame) = planned {
+            let table: Arc<dyn TableProvider> = Arc::new(EmptyTable::new(Arc::new(frame.schema().as_arrow().clone())));
+            register(&session, CATALOG, &model.name, Arc::clone(&table))?;
+            register(&session, "new", &model.name, table)?;
+        }
+    }
+    Ok(())
+}
+
+/// `new.` and `previous.` name tables, not views; and only a model with a column contract can be read as it was.
+fn check_references(catalog: &Catalog, model: &Model) -> Result<()> {
+    for reference in model.references()? {
+        let Some(read) = catalog.get(&reference.name) else { continue };
+        match reference.slice {
+            Slice::New | Slice::Previous if read.strategy == Strategy::View => {
+                return Err(model.error(1, format!("`{}` is a view: it has no new or previous rows; read the tables under it", read.name)));
+            }
+            Slice::Previous if read.columns.is_empty() => {
+                return Err(model.error(1, format!("`previous.{}` needs `-- columns:` in {}", read.name, read.file)));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The planner names columns, not lines: find the line that has the name.
+fn located(model: &Model, error: EngineError) -> EngineError {
+    let message = error.to_string();
+    let name = message.split_once("No field named ").map(|(_, rest)| rest.split([' ', '.', ',']).next().unwrap_or(rest).trim_matches('"').to_owned());
+    let line = name.and_then(|name| model.sql(true).lines().position(|line| line.contains(&name)));
+    let place = line.map_or_else(|| model.file.clone(), |index| format!("{}:{}", model.file, index + 1));
+    EngineError::new(error.kind(), message).context(place)
+}

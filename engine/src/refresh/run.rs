@@ -1,0 +1,219 @@
+//! One refresh, from lease to publication.
+//!
+//! Nothing that it writes is visible before the last step, the creation of the generation; whatever fails before leaves
+//! the last generation served, and the next refresh starts again from there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::clock::Micros;
+use crate::config::ProjectConfig;
+use crate::progress::Progress;
+use crate::project::Project;
+use crate::error::{EngineError, ErrorKind, Result};
+use crate::model::built_in;
+use crate::model::catalog::Catalog;
+use crate::model::definition::Model;
+use crate::model::materialize::{Outcome, TableState, Workspace};
+use crate::query::catalog::register;
+use crate::query::session::CATALOG;
+use crate::refresh::ledger::Ledger;
+use crate::store::delta::{Table, Version};
+use crate::store::generation::{self, Generation, PublishedTable};
+use crate::store::lease::Lease;
+use crate::store::scan::Scan;
+use crate::store::{TableName, maintenance};
+use crate::{ids, landing, profile, segment};
+
+/// What a refresh did.
+#[derive(Debug, Clone)]
+pub struct RefreshReport {
+    /// The generation that it published.
+    pub generation: u64,
+    /// True if everything was computed anew.
+    pub full: bool,
+    /// Seconds from start to publication.
+    pub seconds: f64,
+    /// What was done, in order: models, segments, checks.
+    pub steps: Vec<StepReport>,
+}
+
+/// One step of a refresh.
+#[derive(Debug, Clone)]
+pub struct StepReport {
+    /// The table or check.
+    pub name: String,
+    /// Rows that the step wrote.
+    pub rows: u64,
+    /// Bytes that the step wrote.
+    pub bytes: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// False if nothing had changed for it.
+    pub ran: bool,
+}
+
+/// Refreshes the lake. `full` computes everything anew.
+///
+/// # Errors
+/// Conflict while another refresh runs; FailedPrecondition if a check fails; what the store and the queries report.
+pub(crate) async fn refresh(project: &Project, full: bool, progress: &Progress) -> Result<RefreshReport> {
+    let refresh_id = ids::refresh_id();
+    let lease = Lease::acquire(&project.lake, &refresh_id, &project.clock).await?;
+    let mut ledger = Ledger::new(&refresh_id, project.clock.now());
+    let result = refresh_holding_lease(project, &refresh_id, full, progress, &mut ledger).await;
+    // The ledger is a log beside the generations: a failed run is told there too.
+    let recorded = ledger.close(project, &result).await;
+    let released = lease.release().await;
+    let report = result?;
+    recorded?;
+    released?;
+    Ok(report)
+}
+
+async fn refresh_holding_lease(project: &Project, refresh_id: &str, full: bool, progress: &Progress, ledger: &mut Ledger) -> Result<RefreshReport> {
+    let started = Instant::now();
+    let config = &project.config;
+    let catalog = Catalog::load(built_in::MODELS, &project.folder)?;
+    let definitions = segment::load(&project.folder)?;
+    maintenance::clean(&project.lake).await?;
+
+    let last = generation::latest(&project.lake).await?;
+    let fingerprint = fingerprint(&catalog, config);
+    let base = last.as_ref().filter(|generation| !full && generation.fingerprint == fingerprint);
+    let mut workspace = open_workspace(project, refresh_id, base).await?;
+    ledger.is_full = base.is_none();
+
+    let mut steps = Vec::new();
+    for model in catalog.models() {
+        progress.step(&model.name.to_string());
+        let step = Instant::now();
+        let outcome = run_model(&mut workspace, model).await?;
+        steps.push(ledger.step(report(&model.name.to_string(), &outcome, step)));
+    }
+    let as_of = project.clock.now();
+    progress.step("segments");
+    for (name, outcome, seconds) in segment::refresh(&mut workspace, &definitions, last.as_ref(), as_of).await? {
+        steps.push(ledger.step(StepReport { name, rows: outcome.rows_written, bytes: outcome.bytes_written, seconds, ran: outcome.ran }));
+    }
+    progress.step("checks");
+    steps.extend(run_checks(&workspace, ledger).await?);
+
+    let next = describe(&workspace, last.as_ref(), refresh_id, fingerprint, as_of);
+    if !generation::publish(&project.lake, &next).await? {
+        return Err(EngineError::new(ErrorKind::Conflict, format!("another refresh published generation {} first: run `tessera refresh` again", next.number)));
+    }
+    ledger.generation = Some(next.number);
+    Ok(RefreshReport { generation: next.number, full: base.is_none(), seconds: started.elapsed().as_secs_f64(), steps })
+}
+
+fn report(name: &str, outcome: &Outcome, started: Instant) -> StepReport {
+    StepReport {
+        name: name.to_owned(),
+        rows: outcome.rows_written,
+        bytes: outcome.bytes_written,
+        seconds: started.elapsed().as_secs_f64(),
+        ran: outcome.ran,
+    }
+}
+
+/// What tables depend on besides data. When it changes, what was computed before is of no use.
+fn fingerprint(catalog: &Catalog, config: &ProjectConfig) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for model in catalog.models() {
+        hasher.update(model.name.to_string().as_bytes());
+        hasher.update(model.sql(true).as_bytes());
+    }
+    hasher.update(format!("{:?}{:?}", config.identity, config.behavior).as_bytes());
+    for source in &config.sources {
+        hasher.update(format!("{}{}{:?}{}", source.name, source.touchpoint, source.party, source.keep_links).as_bytes());
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+async fn open_workspace(project: &Project, refresh_id: &str, base: Option<&Generation>) -> Result<Workspace> {
+    let mut workspace = Workspace {
+        lake: project.lake.clone(),
+        session: project.session()?,
+        run: refresh_id.to_owned(),
+        incremental: base.is_some(),
+        tables: BTreeMap::new(),
+        views: Vec::new(),
+        changed_views: BTreeSet::new(),
+        previous: BTreeMap::new(),
+    };
+    for (name, published) in base.iter().flat_map(|generation| &generation.tables) {
+        let name = TableName::parse(name)?;
+        let version = open(project, &name, Some(published.version)).await?;
+        workspace.previous.insert(name, (version, published.base_rows));
+    }
+    for name in landing::tables() {
+        landing::create_if_absent(&project.lake, &name).await?;
+        let current = open(project, &name, None).await?;
+        let previous = workspace.previous.get(&name).map(|(version, _)| version.clone());
+        let seen = previous.as_ref().map_or(0, |version| version.number);
+        let new_files = current.files.iter().filter(|file| landing::sequence_of(file) > seen).cloned().collect();
+        register(&workspace.session, CATALOG, &name, Arc::new(Scan::new(&project.lake, current.clone())))?;
+        workspace.tables.insert(name, TableState { base_rows: current.rows(), current, new_files, previous });
+    }
+    Ok(workspace)
+}
+
+async fn open(project: &Project, name: &TableName, version: Option<u64>) -> Result<Version> {
+    Table::new(&project.lake, name)
+        .open(version)
+        .await?
+        .ok_or_else(|| EngineError::corrupt(format!("the last generation names table `{name}`, which the lake does not hold; run `tessera refresh --full`")))
+}
+
+async fn run_model(workspace: &mut Workspace, model: &Model) -> Result<Outcome> {
+    if !profile::is_wide(model) {
+        return workspace.materialize(model, |sql| sql, false).await;
+    }
+    let names = profile::attribute_names(workspace, model).await?;
+    let all = profile::columns_differ(workspace, model, &names);
+    workspace.materialize(model, |sql| profile::with_attributes(&sql, model, &names), all).await
+}
+
+/// Runs every check: a query that must give no row.
+async fn run_checks(workspace: &Workspace, ledger: &mut Ledger) -> Result<Vec<StepReport>> {
+    let mut steps = Vec::new();
+    let mut failed = Vec::new();
+    for (file, sql) in built_in::CHECKS {
+        let started = Instant::now();
+        let rows = workspace.session.sql(sql).await.map_err(|error| EngineError::from(error).context(format!("sql/checks/{file}")))?.count().await?;
+        let name = file.trim_end_matches(".sql");
+        steps.push(ledger.check(StepReport { name: name.to_owned(), rows: rows as u64, bytes: 0, seconds: started.elapsed().as_secs_f64(), ran: true }));
+        if rows > 0 {
+            let meaning: Vec<&str> = sql.lines().map_while(|line| line.strip_prefix("-- ")).collect();
+            failed.push(format!("check `{name}` found {rows} rows ({})", meaning.join(" ")));
+        }
+    }
+    if failed.is_empty() {
+        return Ok(steps);
+    }
+    Err(EngineError::failed_precondition(format!(
+        "nothing was published: {}; the last generation is still served; run `tessera refresh --full`, and if the check fails again, report it",
+        failed.join("; ")
+    )))
+}
+
+fn describe(workspace: &Workspace, last: Option<&Generation>, refresh_id: &str, fingerprint: String, as_of: Micros) -> Generation {
+    let published = |state: &TableState| PublishedTable {
+        version: state.current.number,
+        rows: state.current.rows(),
+        bytes: state.current.bytes(),
+        base_rows: state.base_rows,
+    };
+    Generation {
+        number: last.map_or(1, |generation| generation.number + 1),
+        refresh_id: refresh_id.to_owned(),
+        published_at: as_of,
+        as_of,
+        tables: workspace.tables.iter().map(|(name, state)| (name.to_string(), published(state))).collect(),
+        views: workspace.views.iter().map(|(name, sql)| (name.to_string(), sql.clone())).collect(),
+        fingerprint,
+    }
+}
+

@@ -1,0 +1,224 @@
+//! From a segment's expression to DataFusion's. Values stay values: no text of a user becomes part of a query.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow::datatypes::{DataType, TimeUnit};
+use chrono::{DateTime, NaiveDate};
+use datafusion::common::ScalarValue;
+use datafusion::functions::expr_fn as functions;
+use datafusion::logical_expr::expr::{Between, InList, Like};
+use datafusion::logical_expr::utils::{conjunction, disjunction};
+use datafusion::logical_expr::{Expr, Operator, binary_expr, cast, col, ident, lit, try_cast};
+
+use super::expression::{self, BinaryOp, ColumnType, EventMeasure, Literal, ScalarFunction, SegmentDefinition};
+use crate::clock::Micros;
+use crate::error::{EngineError, Result};
+
+const MICROS_PER_DAY: i64 = 86_400_000_000;
+/// Digits of a division's result: enough for money by money.
+const QUOTIENT: DataType = DataType::Decimal128(38, 10);
+
+/// An event count that some segment needs, as a column of the relation that segments are evaluated on.
+#[derive(Debug, Clone)]
+pub(super) struct Measure {
+    /// The event.
+    pub(super) event: String,
+    /// The column.
+    pub(super) column: String,
+    within_days: Option<u32>,
+}
+
+impl Measure {
+    /// True for the daily counts that the measure adds up. A window of n days is the day of `as_of` and the n before it.
+    pub(super) fn applies(&self, as_of: Micros) -> Expr {
+        let is_event = col("event_name").eq(lit(self.event.clone()));
+        match self.within_days {
+            Some(days) => is_event.and(col("date").gt_eq(lit(ScalarValue::Date32(Some(day_of(as_of) - days.cast_signed()))))),
+            None => is_event,
+        }
+    }
+}
+
+/// All segments, ready to be evaluated on profiles joined with measures.
+pub(super) struct Compiled {
+    /// What has to be counted.
+    pub(super) measures: Vec<Measure>,
+    /// Each segment's name with its condition.
+    pub(super) segments: Vec<(String, Expr)>,
+}
+
+/// Compiles `definitions`, of which each comes after those that it names. `as_of` is what `now()` means.
+pub(super) fn compile(definitions: &[SegmentDefinition], as_of: Micros) -> Result<Compiled> {
+    let used: BTreeSet<EventMeasure> = definitions.iter().flat_map(|definition| expression::events_used(&definition.expression)).collect();
+    let columns = used.into_iter().enumerate().map(|(number, measure)| (measure, format!("measure_{number}"))).collect();
+    let mut compiler = Compiler { columns, segments: BTreeMap::new(), as_of };
+    let mut segments = Vec::new();
+    for definition in definitions {
+        let condition = compiler.expr(&definition.expression).map_err(|error| error.context(&definition.file))?;
+        compiler.segments.insert(definition.name.clone(), condition.clone());
+        segments.push((definition.name.clone(), condition));
+    }
+    let measures = compiler
+        .columns
+        .into_iter()
+        .map(|(measure, column)| Measure { event: measure.event, column, within_days: measure.within_days })
+        .collect();
+    Ok(Compiled { measures, segments })
+}
+
+/// The type that a profile's column has in an expression; `None` for columns that expressions cannot use.
+pub(super) fn column_type(data_type: &DataType) -> Option<ColumnType> {
+    Some(match data_type {
+        DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => ColumnType::Text,
+        data_type if data_type.is_integer() => ColumnType::Integer,
+        DataType::Decimal128(..) | DataType::Float64 => ColumnType::Decimal,
+        DataType::Boolean => ColumnType::Boolean,
+        DataType::Date32 => ColumnType::Date,
+        DataType::Timestamp(..) => ColumnType::Timestamp,
+        _ => return None,
+    })
+}
+
+struct Compiler {
+    columns: BTreeMap<EventMeasure, String>,
+    /// Conditions of the segments before: `in_segment` is their condition.
+    segments: BTreeMap<String, Expr>,
+    as_of: Micros,
+}
+
+impl Compiler {
+    fn expr(&self, expr: &expression::Expr) -> Result<Expr> {
+        use expression::Expr as Source;
+        let negate = |expr: Expr, negated: bool| if negated { !expr } else { expr };
+        Ok(match expr {
+            Source::Column { name, .. } => ident(name),
+            Source::Literal(literal) => self.literal(literal)?,
+            Source::And(conditions) => conjunction(self.all(conditions)?).unwrap_or_else(|| lit(true)),
+            Source::Or(conditions) => disjunction(self.all(conditions)?).unwrap_or_else(|| lit(false)),
+            Source::Not(condition) => !self.expr(condition)?,
+            Source::Negate(number) => Expr::Negative(Box::new(self.expr(number)?)),
+            Source::Binary { op, left, right } => binary(*op, self.expr(left)?, self.expr(right)?),
+            Source::IsNull { expr, negated } => negate(self.expr(expr)?.is_null(), *negated),
+            Source::IsBoolean { expr, value, negated } => {
+                let condition = self.expr(expr)?;
+                negate(if *value { condition.is_true() } else { condition.is_false() }, *negated)
+            }
+            Source::InList { expr, list, negated } => {
+                let list = list.iter().map(|literal| self.literal(literal)).collect::<Result<Vec<_>>>()?;
+                Expr::InList(InList::new(Box::new(self.expr(expr)?), list, *negated))
+            }
+            Source::Between { expr, low, high, negated } => {
+                Expr::Between(Between::new(Box::new(self.expr(expr)?), *negated, Box::new(self.expr(low)?), Box::new(self.expr(high)?)))
+            }
+            Source::Like { expr, pattern, negated, case_insensitive } => {
+                Expr::Like(Like::new(*negated, Box::new(self.expr(expr)?), Box::new(lit(pattern.clone())), None, *case_insensitive))
+            }
+            Source::Cast { expr, to } => try_cast(self.expr(expr)?, arrow_type(*to)),
+            Source::EventCount(measure) => self.count(measure)?,
+            Source::Did(measure) => self.count(measure)?.gt(lit(0_i64)),
+            Source::InSegment(name) => {
+                let condition = self.segments.get(name).ok_or_else(|| EngineError::internal(format!("segment `{name}` is not compiled yet")))?;
+                condition.clone().is_true()
+            }
+            Source::Function { function, arguments } => self.function(*function, arguments)?,
+        })
+    }
+
+    fn all(&self, exprs: &[expression::Expr]) -> Result<Vec<Expr>> {
+        exprs.iter().map(|expr| self.expr(expr)).collect()
+    }
+
+    /// Who never did it has no row among the measures.
+    fn count(&self, measure: &EventMeasure) -> Result<Expr> {
+        let column = self.columns.get(measure).ok_or_else(|| EngineError::internal(format!("`{}` is not measured", measure.event)))?;
+        Ok(functions::coalesce(vec![col(column), lit(0_i64)]))
+    }
+
+    fn literal(&self, literal: &Literal) -> Result<Expr> {
+        Ok(match literal {
+            Literal::Text(text) => lit(text.clone()),
+            Literal::Integer(number) => lit(*number),
+            Literal::Decimal(digits) => lit(decimal(digits)?),
+            Literal::Boolean(value) => lit(*value),
+            Literal::Date(date) => lit(ScalarValue::Date32(Some(days_since_epoch(*date)))),
+            Literal::Timestamp(instant) => lit(timestamp(instant.timestamp_micros())),
+            Literal::Days(days) => lit(ScalarValue::new_interval_dt(days.cast_signed(), 0)),
+        })
+    }
+
+    fn function(&self, function: ScalarFunction, arguments: &[expression::Expr]) -> Result<Expr> {
+        let mut arguments = self.all(arguments)?;
+        match function {
+            ScalarFunction::Round => return Ok(functions::round(arguments)),
+            ScalarFunction::Coalesce => return Ok(functions::coalesce(arguments)),
+            _ => {}
+        }
+        let mut next = || if arguments.is_empty() { lit(ScalarValue::Null) } else { arguments.remove(0) };
+        Ok(match function {
+            ScalarFunction::Lower => functions::lower(next()),
+            ScalarFunction::Upper => functions::upper(next()),
+            ScalarFunction::Length => cast(functions::character_length(next()), DataType::Int64),
+            ScalarFunction::Abs => functions::abs(next()),
+            ScalarFunction::StartsWith => functions::starts_with(next(), next()),
+            ScalarFunction::DateTrunc => {
+                let (first, second) = (next(), next());
+                functions::date_trunc(first, cast(second, timestamp_type()))
+            }
+            ScalarFunction::Now | ScalarFunction::Round | ScalarFunction::Coalesce => lit(timestamp(self.as_of)),
+            ScalarFunction::CurrentDate => lit(ScalarValue::Date32(Some(day_of(self.as_of)))),
+        })
+    }
+}
+
+fn binary(op: BinaryOp, left: Expr, right: Expr) -> Expr {
+    let operator = match op {
+        BinaryOp::Equal => Operator::Eq,
+        BinaryOp::NotEqual => Operator::NotEq,
+        BinaryOp::Less => Operator::Lt,
+        BinaryOp::LessOrEqual => Operator::LtEq,
+        BinaryOp::Greater => Operator::Gt,
+        BinaryOp::GreaterOrEqual => Operator::GtEq,
+        BinaryOp::Add => Operator::Plus,
+        BinaryOp::Subtract => Operator::Minus,
+        BinaryOp::Multiply => Operator::Multiply,
+        // A quotient by zero is null, and whole numbers do not lose their fraction.
+        BinaryOp::Divide => return cast(left, QUOTIENT) / functions::nullif(cast(right, QUOTIENT), lit(ScalarValue::Decimal128(Some(0), 38, 10))),
+    };
+    binary_expr(left, operator, right)
+}
+
+fn arrow_type(column_type: ColumnType) -> DataType {
+    match column_type {
+        ColumnType::Text => DataType::Utf8View,
+        ColumnType::Integer => DataType::Int64,
+        ColumnType::Decimal => DataType::Decimal128(38, 10),
+        ColumnType::Boolean => DataType::Boolean,
+        ColumnType::Date => DataType::Date32,
+        ColumnType::Timestamp => timestamp_type(),
+    }
+}
+
+fn timestamp_type() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+}
+
+fn timestamp(micros: Micros) -> ScalarValue {
+    ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into()))
+}
+
+fn decimal(digits: &str) -> Result<ScalarValue> {
+    let scale = digits.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+    let (scale, unscaled) = (i8::try_from(scale).ok(), digits.replace('.', "").parse::<i128>().ok());
+    match (scale, unscaled) {
+        (Some(scale), Some(unscaled)) if scale <= 38 && unscaled.unsigned_abs() < 10_u128.pow(38) => Ok(ScalarValue::Decimal128(Some(unscaled), 38, scale)),
+        _ => Err(EngineError::invalid(format!("the number {digits} has too many digits: 38 are kept"))),
+    }
+}
+
+fn day_of(micros: Micros) -> i32 {
+    i32::try_from(micros.div_euclid(MICROS_PER_DAY)).unwrap_or(i32::MAX)
+}
+
+fn days_since_epoch(date: NaiveDate) -> i32 {
+    i32::try_from((date - DateTime::UNIX_EPOCH.date_naive()).num_days()).unwrap_or(i32::MAX)
+}

@@ -1,0 +1,232 @@
+//! Members of all segments in one pass over profiles and their daily measures, and who entered and left since the last
+//! generation. The tables of this stage are history: a full refresh computes the members anew and keeps the history.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrow::array::{ArrayRef, StringArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::record_batch::RecordBatch;
+use datafusion::common::{JoinType, ScalarValue};
+use datafusion::dataframe::DataFrame;
+use datafusion::functions_aggregate::expr_fn::sum;
+use datafusion::functions_nested::expr_fn::make_array;
+use datafusion::logical_expr::{Expr, ExprFunctionExt, col, ident, lit, when};
+
+use super::SegmentFile;
+use super::compile::{self, Measure};
+use super::expression::{self, SegmentDefinition};
+use crate::clock::Micros;
+use crate::error::{EngineError, Result};
+use crate::model::materialize::{Outcome, Workspace};
+use crate::query::catalog::register;
+use crate::query::session::CATALOG;
+use crate::store::TableName;
+use crate::store::delta::{DataFile, Table, Version};
+use crate::store::generation::Generation;
+use crate::store::scan::Scan;
+
+/// The tables of this stage and what they hold, with their columns.
+const MEMBERSHIPS: &str = "select segment, profile_id, entered_at from segment.memberships";
+
+/// Evaluates all segments and keeps what changed. Returns what was done to each table.
+///
+/// # Errors
+/// InvalidInput for a segment that is wrong, saying file, line and column.
+pub(crate) async fn refresh(
+    workspace: &mut Workspace,
+    files: &[SegmentFile],
+    last: Option<&Generation>,
+    as_of: Micros,
+) -> Result<Vec<(String, Outcome, f64)>> {
+    let definitions = parse(workspace, files).await?;
+    let number = last.map_or(1, |generation| generation.number + 1);
+    let history = History::open(workspace, last).await?;
+    let mut done = Vec::new();
+
+    let started = Instant::now();
+    let frame = workspace.session.read_batch(segments_batch(&definitions)?)?;
+    done.push(write(workspace, "segments", frame, Vec::new(), started).await?);
+
+    let started = Instant::now();
+    let now = ScalarValue::TimestampMicrosecond(Some(as_of), Some("UTC".into()));
+    let members = members(workspace, &definitions, as_of).await?;
+    let members = members
+        .join(history.memberships.clone().with_column_renamed("segment", "was_segment")?.with_column_renamed("profile_id", "was_profile_id")?, JoinType::Left, &["segment", "profile_id"], &["was_segment", "was_profile_id"], None)?
+        .select(vec![col("segment"), col("profile_id"), datafusion::functions::expr_fn::coalesce(vec![col("entered_at"), lit(now.clone())]).alias("entered_at")])?;
+    done.push(write(workspace, "memberships", members, Vec::new(), started).await?);
+
+    let started = Instant::now();
+    let changes = changes(workspace, &history, &now, number).await?;
+    done.push(write(workspace, "changes", changes, history.changes.clone(), started).await?);
+
+    let started = Instant::now();
+    let sizes = sizes(workspace, &now, number).await?;
+    done.push(write(workspace, "sizes", sizes, history.sizes.clone(), started).await?);
+    Ok(done)
+}
+
+/// Parses all files against the columns that profiles have now, in an order in which each comes after those it names.
+async fn parse(workspace: &Workspace, files: &[SegmentFile]) -> Result<Vec<SegmentDefinition>> {
+    let profiles = workspace.session.table("profile.profiles").await?;
+    let columns: Vec<_> = profiles.schema().fields().iter().filter_map(|field| Some((field.name().clone(), compile::column_type(field.data_type())?))).collect();
+    let mut definitions = Vec::new();
+    let mut problems = Vec::new();
+    for file in files {
+        match expression::parse_segment(&file.name, &file.file, &file.text, &columns) {
+            Ok(definition) => definitions.push(definition),
+            Err(error) => problems.push(error.to_string()),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(EngineError::invalid(problems.join("\n")));
+    }
+    expression::order(definitions)
+}
+
+fn table(name: &str) -> TableName {
+    TableName::new("segment", name)
+}
+
+async fn write(workspace: &mut Workspace, name: &str, frame: DataFrame, kept: Vec<DataFile>, started: Instant) -> Result<(String, Outcome, f64)> {
+    let name = table(name);
+    let outcome = workspace.store(&name, frame, kept).await?;
+    Ok((name.to_string(), outcome, started.elapsed().as_secs_f64()))
+}
+
+/// What the last generation knew, whether or not this refresh computes everything anew.
+struct History {
+    memberships: DataFrame,
+    changes: Vec<DataFile>,
+    sizes: Vec<DataFile>,
+}
+
+impl History {
+    async fn open(workspace: &Workspace, last: Option<&Generation>) -> Result<Self> {
+        let memberships = match Self::version(workspace, last, "memberships").await? {
+            Some(version) => {
+                register(&workspace.session, "history", &table("memberships"), Arc::new(Scan::new(&workspace.lake, version)))?;
+                workspace.session.sql(&MEMBERSHIPS.replace("segment.memberships", "history.segment.memberships")).await?
+            }
+            None => workspace.session.read_batch(RecordBatch::new_empty(memberships_schema()))?,
+        };
+        let files = |version: Option<Version>| version.map(|version| version.files).unwrap_or_default();
+        Ok(Self {
+            memberships,
+            changes: files(Self::version(workspace, last, "changes").await?),
+            sizes: files(Self::version(workspace, last, "sizes").await?),
+        })
+    }
+
+    async fn version(workspace: &Workspace, last: Option<&Generation>, name: &str) -> Result<Option<Version>> {
+        let name = table(name);
+        match last.and_then(|generation| generation.tables.get(&name.to_string())) {
+            Some(published) => Table::new(&workspace.lake, &name).open(Some(published.version)).await,
+            None => Ok(None),
+        }
+    }
+}
+
+fn memberships_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("segment", DataType::Utf8View, true),
+        Field::new("profile_id", DataType::Utf8View, true),
+        Field::new("entered_at", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true),
+    ]))
+}
+
+fn segments_batch(definitions: &[SegmentDefinition]) -> Result<RecordBatch> {
+    let mut ordered: Vec<&SegmentDefinition> = definitions.iter().collect();
+    ordered.sort_by(|left, right| left.name.cmp(&right.name));
+    let text = |value: fn(&SegmentDefinition) -> Option<&str>| -> ArrayRef { Arc::new(ordered.iter().map(|definition| value(definition)).collect::<StringArray>()) };
+    let fields: Vec<Field> =
+        ["segment", "title", "purpose", "description", "expression"].iter().map(|name| Field::new(*name, DataType::Utf8, true)).collect();
+    let columns = vec![
+        text(|definition| Some(&definition.name)),
+        text(|definition| definition.title.as_deref()),
+        text(|definition| definition.purpose.as_deref()),
+        text(|definition| definition.description.as_deref()),
+        text(|definition| Some(&definition.sql)),
+    ];
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+}
+
+/// `(segment, profile_id)` of every member of every segment.
+async fn members(workspace: &Workspace, definitions: &[SegmentDefinition], as_of: Micros) -> Result<DataFrame> {
+    let compiled = compile::compile(definitions, as_of)?;
+    if compiled.segments.is_empty() {
+        let empty = RecordBatch::new_empty(memberships_schema());
+        return Ok(workspace.session.read_batch(empty)?.select_columns(&["segment", "profile_id"])?);
+    }
+    let profiles = workspace.session.table("profile.profiles").await?;
+    let people = match measures(workspace, &compiled.measures, as_of).await? {
+        Some(measures) => profiles.join(measures, JoinType::Left, &["profile_id"], &["measured_profile_id"], None)?,
+        None => profiles,
+    };
+    let names = compiled
+        .segments
+        .into_iter()
+        .map(|(name, is_member)| Ok(when(is_member, lit(ScalarValue::Utf8View(Some(name)))).end()?))
+        .collect::<Result<Vec<Expr>>>()?;
+    let members = people
+        .select(vec![col("profile_id"), make_array(names).alias("segment")])?
+        .unnest_columns(&["segment"])?
+        .filter(col("segment").is_not_null())?
+        .select(vec![col("segment"), col("profile_id")])?;
+    Ok(members)
+}
+
+/// One column for each event count that any segment needs, by profile.
+async fn measures(workspace: &Workspace, measures: &[Measure], as_of: Micros) -> Result<Option<DataFrame>> {
+    if measures.is_empty() {
+        return Ok(None);
+    }
+    let events: BTreeSet<&str> = measures.iter().map(|measure| measure.event.as_str()).collect();
+    let is_needed = col("event_name").in_list(events.into_iter().map(lit).collect(), false);
+    let counts = measures
+        .iter()
+        .map(|measure| {
+            let counted = measure.applies(as_of);
+            Ok(sum(col("event_count")).filter(counted).build()?.alias(&measure.column))
+        })
+        .collect::<Result<Vec<Expr>>>()?;
+    let counted = workspace.session.table("behavior.daily_activity").await?.filter(is_needed)?.aggregate(vec![col("profile_id").alias("measured_profile_id")], counts)?;
+    Ok(Some(counted))
+}
+
+/// Who entered and who left since the last generation.
+async fn changes(workspace: &Workspace, history: &History, now: &ScalarValue, number: u64) -> Result<DataFrame> {
+    let now_members = workspace.session.sql(MEMBERSHIPS).await?;
+    let key = ["segment", "profile_id"];
+    let change = |frame: DataFrame, change: &str| {
+        frame.select(vec![
+            ident("segment"),
+            ident("profile_id"),
+            lit(change).alias("change"),
+            lit(now.clone()).alias("at"),
+            lit(i64::try_from(number).unwrap_or(i64::MAX)).alias("generation"),
+        ])
+    };
+    let entered = change(now_members.clone().join(history.memberships.clone(), JoinType::LeftAnti, &key, &key, None)?, "entered")?;
+    let left = change(history.memberships.clone().join(now_members, JoinType::LeftAnti, &key, &key, None)?, "left")?;
+    Ok(entered.union(left)?)
+}
+
+/// How many members each segment has.
+async fn sizes(workspace: &Workspace, now: &ScalarValue, number: u64) -> Result<DataFrame> {
+    let counted = workspace
+        .session
+        .sql(
+            "select segments.segment, count(memberships.profile_id) as size
+             from segment.segments left join segment.memberships on memberships.segment = segments.segment
+             group by segments.segment",
+        )
+        .await?;
+    Ok(counted.select(vec![
+        col("segment"),
+        col("size"),
+        lit(now.clone()).alias("at"),
+        lit(i64::try_from(number).unwrap_or(i64::MAX)).alias("generation"),
+    ])?)
+}

@@ -1,0 +1,211 @@
+//! From the SQL parser's tree to ours: lets through what the segment language has, with types that fit, and says of
+//! everything else where it is and what may stand there.
+
+use super::literals;
+use super::parse::refused;
+use super::parse::sql_parser::ast::{BinaryOperator, CastKind, Expr as SqlExpr, Ident, Spanned, UnaryOperator, Value};
+use super::parse::sql_parser::tokenizer::Location;
+use super::types::type_name;
+use super::{ColumnType, Expr, Literal};
+use crate::config::nearest::{nearest, suggestion};
+use crate::error::{EngineError, Result};
+
+/// Of a piece of SQL shown in a message.
+const SNIPPET_CHARACTERS_MAX: usize = 60;
+
+pub(super) const ALLOWED: &str = "allowed are columns, constants, `and`, `or`, `not`, `= <> < <= > >=`, `+ - * /`, \
+    `is null`, `in (...)`, `between`, `like`, `ilike`, `cast(... as ...)` and functions";
+
+/// A checked expression with its type; `None` is a number of days.
+pub(super) type Typed = (Expr, Option<ColumnType>);
+
+/// Checks the expression of one segment.
+pub(super) struct Checker<'a> {
+    pub(super) segment: &'a str,
+    file: &'a str,
+    columns: &'a [(String, ColumnType)],
+}
+
+impl<'a> Checker<'a> {
+    pub(super) fn new(segment: &'a str, file: &'a str, columns: &'a [(String, ColumnType)]) -> Self {
+        Self { segment, file, columns }
+    }
+
+    /// Checks an expression that must be true or false.
+    pub(super) fn check_condition(&self, sql: &SqlExpr) -> Result<Expr> {
+        self.condition(sql)
+    }
+
+    pub(super) fn refuse<T>(&self, sql: &SqlExpr, message: impl Into<String>) -> Result<T> {
+        Err(self.error(sql, message))
+    }
+
+    /// An error at the start of `sql`.
+    pub(super) fn error(&self, sql: &SqlExpr, message: impl Into<String>) -> EngineError {
+        refused(self.file, start_of(sql), message.into())
+    }
+
+    pub(super) fn condition(&self, sql: &SqlExpr) -> Result<Expr> {
+        match self.expression(sql)? {
+            (expr, Some(ColumnType::Boolean)) => Ok(expr),
+            (expr, other) => {
+                let hint = match (&expr, other) {
+                    (Expr::EventCount(_), _) => "compare it, such as `>= 1`, or use `did(...)`".to_owned(),
+                    (Expr::Column { name, .. }, Some(ColumnType::Text)) => {
+                        format!("compare it, such as `{name} = '...'`")
+                    }
+                    (_, Some(ColumnType::Integer | ColumnType::Decimal)) => "compare it, such as `> 0`".to_owned(),
+                    _ => "compare it with something".to_owned(),
+                };
+                self.refuse(sql, format!("{} is {}, not a condition; {hint}", snippet(sql), type_name(other)))
+            }
+        }
+    }
+
+    pub(super) fn expression(&self, sql: &SqlExpr) -> Result<Typed> {
+        match sql {
+            SqlExpr::Nested(inner) => self.expression(inner),
+            SqlExpr::Identifier(ident) => self.column(sql, ident),
+            SqlExpr::Value(value) => self.constant(sql, literals::literal(&value.value)),
+            SqlExpr::TypedString(typed) => match &typed.value.value {
+                Value::SingleQuotedString(text) => self.constant(sql, literals::typed_text(&typed.data_type, text)),
+                _ => self.refuse(sql, "write the constant in single quotes"),
+            },
+            SqlExpr::Interval(interval) => self.constant(sql, literals::interval_days(interval).map(Literal::Days)),
+            SqlExpr::UnaryOp { op, expr } => self.unary(sql, *op, expr),
+            SqlExpr::BinaryOp { op: BinaryOperator::And, .. } => self.chain(sql, &BinaryOperator::And),
+            SqlExpr::BinaryOp { op: BinaryOperator::Or, .. } => self.chain(sql, &BinaryOperator::Or),
+            SqlExpr::BinaryOp { left, op, right } => self.binary(sql, left, op, right),
+            SqlExpr::IsNull(expr) => self.is_null(expr, false),
+            SqlExpr::IsNotNull(expr) => self.is_null(expr, true),
+            SqlExpr::IsTrue(expr) => self.is_boolean(expr, true, false),
+            SqlExpr::IsNotTrue(expr) => self.is_boolean(expr, true, true),
+            SqlExpr::IsFalse(expr) => self.is_boolean(expr, false, false),
+            SqlExpr::IsNotFalse(expr) => self.is_boolean(expr, false, true),
+            SqlExpr::InList { expr, list, negated } => self.in_list(expr, list, *negated),
+            SqlExpr::Between { expr, negated, low, high } => self.between(expr, low, high, *negated),
+            SqlExpr::Like { negated, any: false, expr, pattern, escape_char: None } => {
+                self.like(expr, pattern, *negated, false)
+            }
+            SqlExpr::ILike { negated, any: false, expr, pattern, escape_char: None } => {
+                self.like(expr, pattern, *negated, true)
+            }
+            SqlExpr::Cast {
+                kind: CastKind::Cast | CastKind::TryCast | CastKind::DoubleColon,
+                expr,
+                data_type,
+                array: false,
+                format: None,
+            } => self.cast(sql, expr, data_type),
+            SqlExpr::Function(function) => self.function(sql, function),
+            other => {
+                self.refuse(other, format!("{} is not available in segments; {}", snippet(other), instead_of(other)))
+            }
+        }
+    }
+
+    fn column(&self, sql: &SqlExpr, ident: &Ident) -> Result<Typed> {
+        let wanted = ident.value.as_str();
+        let exact = self.columns.iter().find(|(name, _)| name == wanted);
+        // As in SQL, case does not count unless the name is quoted.
+        let any_case = || match ident.quote_style {
+            Some(_) => None,
+            None => self.columns.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)),
+        };
+        if let Some((name, column_type)) = exact.or_else(any_case) {
+            return Ok((Expr::Column { name: name.clone(), column_type: *column_type }, Some(*column_type)));
+        }
+        let names = self.columns.iter().map(|(name, _)| name.as_str());
+        let hint = match (nearest(wanted, names.clone()), ident.quote_style) {
+            (Some(known), _) => format!("did you mean `{known}`?"),
+            (None, Some(_)) => format!("if it is text, write it in single quotes: '{wanted}'"),
+            (None, None) => suggestion(wanted, names),
+        };
+        self.refuse(sql, format!("there is no column `{wanted}` in `profile.profiles`; {hint}"))
+    }
+
+    pub(super) fn constant(&self, sql: &SqlExpr, literal: Result<Literal, String>) -> Result<Typed> {
+        let literal = literal.map_err(|message| self.error(sql, message))?;
+        let literal_type = literals::literal_type(&literal);
+        Ok((Expr::Literal(literal), literal_type))
+    }
+
+    fn unary(&self, sql: &SqlExpr, op: UnaryOperator, inner: &SqlExpr) -> Result<Typed> {
+        match op {
+            UnaryOperator::Not => {
+                let condition = self.condition(inner)?;
+                Ok((Expr::Not(Box::new(condition)), Some(ColumnType::Boolean)))
+            }
+            UnaryOperator::Minus | UnaryOperator::Plus => {
+                let (expr, number_type) = self.number(inner)?;
+                let expr = match expr {
+                    unchanged if op == UnaryOperator::Plus => unchanged,
+                    Expr::Literal(literal) => match literals::negated(&literal) {
+                        Some(literal) => Expr::Literal(literal),
+                        None => return self.refuse(sql, "the number is out of range"),
+                    },
+                    other => Expr::Negate(Box::new(other)),
+                };
+                Ok((expr, number_type))
+            }
+            _ => self.refuse(sql, format!("operator `{op}` is not available in segments; {ALLOWED}")),
+        }
+    }
+
+    /// The terms of `a and b and c`, which the parser nests to the left, as one list. Loops down the left side, so
+    /// that a long chain needs no deep stack.
+    fn chain(&self, sql: &SqlExpr, wanted: &BinaryOperator) -> Result<Typed> {
+        let mut terms = Vec::new();
+        let mut rest = sql;
+        while let SqlExpr::BinaryOp { left, op, right } = rest
+            && op == wanted
+        {
+            terms.push(right.as_ref());
+            rest = left;
+        }
+        terms.push(rest);
+        let conditions = terms.into_iter().rev().map(|term| self.condition(term)).collect::<Result<Vec<_>>>()?;
+        let expr = if *wanted == BinaryOperator::And { Expr::And(conditions) } else { Expr::Or(conditions) };
+        Ok((expr, Some(ColumnType::Boolean)))
+    }
+}
+
+/// Where an expression starts. Walks down the left side in a loop: the parser's own `span` of a long chain of `and`
+/// would need more stack than a thread has.
+fn start_of(sql: &SqlExpr) -> Location {
+    let mut first = sql;
+    loop {
+        first = match first {
+            SqlExpr::BinaryOp { left, .. } => left,
+            SqlExpr::Nested(inner) => inner,
+            SqlExpr::Function(function) => return function.name.span().start,
+            other => return other.span().start,
+        };
+    }
+}
+
+/// The beginning of a piece of SQL, in backticks.
+pub(super) fn snippet(sql: &SqlExpr) -> String {
+    let text = sql.to_string();
+    match text.char_indices().nth(SNIPPET_CHARACTERS_MAX) {
+        Some((end, _)) => format!("`{}...`", text.get(..end).unwrap_or_default()),
+        None => format!("`{text}`"),
+    }
+}
+
+/// What to write instead of a construct that the language leaves out.
+fn instead_of(sql: &SqlExpr) -> &'static str {
+    match sql {
+        SqlExpr::Subquery(_) | SqlExpr::Exists { .. } | SqlExpr::InSubquery { .. } => {
+            "use another segment with `in_segment('name')`, or a trait"
+        }
+        SqlExpr::Case { .. } => "use `and` and `or`, or a trait",
+        SqlExpr::CompoundIdentifier(_) | SqlExpr::CompoundFieldAccess { .. } => "write the column's name alone",
+        SqlExpr::Like { .. } | SqlExpr::ILike { .. } => "write `like` with one pattern and no `escape`",
+        SqlExpr::SimilarTo { .. } | SqlExpr::RLike { .. } => "use `like` or `ilike`",
+        // The parser takes all that follows, `and` included, for the right side: refused, so that nobody is misread.
+        SqlExpr::IsDistinctFrom(..) | SqlExpr::IsNotDistinctFrom(..) => "use `=` or `<>` with `is null`",
+        SqlExpr::Tuple(_) => "compare columns one by one",
+        _ => ALLOWED,
+    }
+}

@@ -1,0 +1,162 @@
+//! The operators of the segment language: comparison, arithmetic, membership of a list or range, patterns, casts.
+
+use super::check::{ALLOWED, Checker, Typed, snippet};
+use super::parse::sql_parser::ast::{BinaryOperator, DataType, Expr as SqlExpr, Value, ValueWithSpan};
+use super::types::{is_number, is_time, type_name};
+use super::{BinaryOp, ColumnType, Expr};
+use crate::error::Result;
+
+impl Checker<'_> {
+    pub(super) fn binary(&self, sql: &SqlExpr, left: &SqlExpr, op: &BinaryOperator, right: &SqlExpr) -> Result<Typed> {
+        match op {
+            BinaryOperator::Eq => self.compare(sql, BinaryOp::Equal, left, right),
+            BinaryOperator::NotEq => self.compare(sql, BinaryOp::NotEqual, left, right),
+            BinaryOperator::Lt => self.compare(sql, BinaryOp::Less, left, right),
+            BinaryOperator::LtEq => self.compare(sql, BinaryOp::LessOrEqual, left, right),
+            BinaryOperator::Gt => self.compare(sql, BinaryOp::Greater, left, right),
+            BinaryOperator::GtEq => self.compare(sql, BinaryOp::GreaterOrEqual, left, right),
+            BinaryOperator::Plus => self.arithmetic(sql, BinaryOp::Add, left, right),
+            BinaryOperator::Minus => self.arithmetic(sql, BinaryOp::Subtract, left, right),
+            BinaryOperator::Multiply => self.arithmetic(sql, BinaryOp::Multiply, left, right),
+            BinaryOperator::Divide => self.arithmetic(sql, BinaryOp::Divide, left, right),
+            other => self.refuse(sql, format!("operator `{other}` is not available in segments; {ALLOWED}")),
+        }
+    }
+
+    pub(super) fn compare(&self, sql: &SqlExpr, op: BinaryOp, left: &SqlExpr, right: &SqlExpr) -> Result<Typed> {
+        let (left_expr, right_expr, common) = self.comparable(left, right)?;
+        let is_order =
+            matches!(op, BinaryOp::Less | BinaryOp::LessOrEqual | BinaryOp::Greater | BinaryOp::GreaterOrEqual);
+        if common == ColumnType::Boolean && is_order {
+            return self.refuse(sql, "conditions have no order; compare them with `=` or `<>`");
+        }
+        let expr = Expr::Binary { op, left: Box::new(left_expr), right: Box::new(right_expr) };
+        Ok((expr, Some(ColumnType::Boolean)))
+    }
+
+    /// Two values that can be compared, and their type.
+    fn comparable(&self, left: &SqlExpr, right: &SqlExpr) -> Result<(Expr, Expr, ColumnType)> {
+        let left_typed = self.expression(left)?;
+        let right_typed = self.expression(right)?;
+        self.fit((left, left_typed), (right, right_typed))
+    }
+
+    pub(super) fn arithmetic(&self, sql: &SqlExpr, op: BinaryOp, left: &SqlExpr, right: &SqlExpr) -> Result<Typed> {
+        let left_typed = self.expression(left)?;
+        let is_shift = matches!(op, BinaryOp::Add | BinaryOp::Subtract);
+        if is_shift && matches!(right, SqlExpr::Interval(_)) {
+            return self.shift(op, (left, left_typed), right);
+        }
+        if is_shift && left_typed.1.is_some_and(is_time) {
+            return self.refuse(sql, "times cannot be subtracted; write `first_seen_at < now() - interval '30 days'`");
+        }
+        let (left_expr, left_type) = self.as_number(left, left_typed)?;
+        let (right_expr, right_type) = self.number(right)?;
+        let is_integer = left_type == Some(ColumnType::Integer) && right_type == left_type && op != BinaryOp::Divide;
+        let result_type = if is_integer { ColumnType::Integer } else { ColumnType::Decimal };
+        let expr = Expr::Binary { op, left: Box::new(left_expr), right: Box::new(right_expr) };
+        Ok((expr, Some(result_type)))
+    }
+
+    /// A date or time moved by days.
+    fn shift(&self, op: BinaryOp, moved: (&SqlExpr, Typed), days: &SqlExpr) -> Result<Typed> {
+        let (moved_sql, (moved_expr, moved_type)) = moved;
+        if !moved_type.is_some_and(is_time) {
+            let message = format!(
+                "{} is {}; only a date or a time can be moved by days",
+                snippet(moved_sql),
+                type_name(moved_type)
+            );
+            return self.refuse(moved_sql, message);
+        }
+        let (days, _) = self.expression(days)?;
+        Ok((Expr::Binary { op, left: Box::new(moved_expr), right: Box::new(days) }, moved_type))
+    }
+
+    pub(super) fn is_null(&self, inner: &SqlExpr, negated: bool) -> Result<Typed> {
+        match self.expression(inner)? {
+            (Expr::Literal(_), _) => {
+                self.refuse(inner, format!("{} is a constant, which is never null", snippet(inner)))
+            }
+            (expr, _) => Ok((Expr::IsNull { expr: Box::new(expr), negated }, Some(ColumnType::Boolean))),
+        }
+    }
+
+    pub(super) fn is_boolean(&self, inner: &SqlExpr, value: bool, negated: bool) -> Result<Typed> {
+        let expr = Box::new(self.condition(inner)?);
+        Ok((Expr::IsBoolean { expr, value, negated }, Some(ColumnType::Boolean)))
+    }
+
+    pub(super) fn in_list(&self, inner: &SqlExpr, items: &[SqlExpr], negated: bool) -> Result<Typed> {
+        let typed = self.expression(inner)?;
+        let mut list = Vec::with_capacity(items.len());
+        for item in items {
+            let item_typed = self.expression(item)?;
+            match self.fit((inner, typed.clone()), (item, item_typed))? {
+                (_, Expr::Literal(literal), _) => list.push(literal),
+                _ => {
+                    return self.refuse(item, format!("{} in `in (...)` must be a constant", snippet(item)));
+                }
+            }
+        }
+        if list.is_empty() {
+            return self.refuse(inner, "`in ()` is empty; name at least one value");
+        }
+        Ok((Expr::InList { expr: Box::new(typed.0), list, negated }, Some(ColumnType::Boolean)))
+    }
+
+    pub(super) fn between(&self, inner: &SqlExpr, low: &SqlExpr, high: &SqlExpr, negated: bool) -> Result<Typed> {
+        let typed = self.expression(inner)?;
+        let low_typed = self.expression(low)?;
+        let high_typed = self.expression(high)?;
+        let (expr, low_expr, common) = self.fit((inner, typed.clone()), (low, low_typed))?;
+        let (_, high_expr, _) = self.fit((inner, typed), (high, high_typed))?;
+        if common == ColumnType::Boolean {
+            return self.refuse(inner, "conditions have no order; compare them with `=` or `<>`");
+        }
+        let expr = Expr::Between { expr: Box::new(expr), low: Box::new(low_expr), high: Box::new(high_expr), negated };
+        Ok((expr, Some(ColumnType::Boolean)))
+    }
+
+    pub(super) fn like(
+        &self,
+        inner: &SqlExpr,
+        pattern: &SqlExpr,
+        negated: bool,
+        case_insensitive: bool,
+    ) -> Result<Typed> {
+        let expr = self.text(inner)?;
+        let SqlExpr::Value(ValueWithSpan { value: Value::SingleQuotedString(pattern), .. }) = pattern else {
+            return self.refuse(pattern, "a pattern must be a text constant, such as '%@example.com'");
+        };
+        let expr = Expr::Like { expr: Box::new(expr), pattern: pattern.clone(), negated, case_insensitive };
+        Ok((expr, Some(ColumnType::Boolean)))
+    }
+
+    pub(super) fn cast(&self, sql: &SqlExpr, inner: &SqlExpr, data_type: &DataType) -> Result<Typed> {
+        let to = match data_type {
+            DataType::Text | DataType::Varchar(None) => ColumnType::Text,
+            DataType::Int(None) | DataType::Integer(None) | DataType::BigInt(None) => ColumnType::Integer,
+            DataType::Decimal(_) | DataType::Numeric(_) => ColumnType::Decimal,
+            DataType::Bool | DataType::Boolean => ColumnType::Boolean,
+            DataType::Date => ColumnType::Date,
+            DataType::Timestamp(None, _) => ColumnType::Timestamp,
+            other => {
+                let allowed = "`text`, `integer`, `decimal`, `boolean`, `date` or `timestamp`";
+                return self.refuse(sql, format!("cast to `{other}` is not available; cast to {allowed}"));
+            }
+        };
+        let (expr, from) = self.expression(inner)?;
+        let fits = match (from, to) {
+            (None, _) => false,
+            (Some(from), to) if from == to => true,
+            (Some(ColumnType::Text), _) | (_, ColumnType::Text) => true,
+            (Some(from), to) => (is_number(from) && is_number(to)) || (is_time(from) && is_time(to)),
+        };
+        if !fits {
+            let (from, to) = (type_name(from), type_name(Some(to)));
+            return self.refuse(sql, format!("{} is {from}, which cannot become {to}", snippet(inner)));
+        }
+        Ok((Expr::Cast { expr: Box::new(expr), to }, Some(to)))
+    }
+}

@@ -1,0 +1,137 @@
+//! The order in which segments are computed: those that others refer to come first.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{SegmentDefinition, segments_used};
+use crate::config::nearest::suggestion;
+use crate::error::{EngineError, Result};
+
+/// Returns the definitions in an order in which every segment follows those that it refers to; ties go by name, so that
+/// the order depends on nothing else.
+///
+/// # Errors
+///
+/// `InvalidInput` when two segments share a name, when one refers to a segment that does not exist (the message has the
+/// nearest name), or when references form a cycle (the message names it whole).
+pub(crate) fn order(definitions: Vec<SegmentDefinition>) -> Result<Vec<SegmentDefinition>> {
+    let mut names = BTreeSet::new();
+    for definition in &definitions {
+        if !names.insert(definition.name.as_str()) {
+            let name = &definition.name;
+            let message = format!("{}: segment `{name}` is defined twice; rename one of them", definition.file);
+            return Err(EngineError::invalid(message));
+        }
+    }
+    let mut waiting = references(&definitions, &names)?;
+    let mut ranks: BTreeMap<String, usize> = BTreeMap::new();
+    while !waiting.is_empty() {
+        let is_ready = |(_, needed): &(&&str, &BTreeSet<&str>)| needed.iter().all(|name| ranks.contains_key(*name));
+        let ready: Vec<&str> = waiting.iter().filter(is_ready).map(|(name, _)| *name).collect();
+        if ready.is_empty() {
+            return Err(cycle_error(&definitions, &ranks, &waiting));
+        }
+        for name in ready {
+            waiting.remove(name);
+            ranks.insert(name.to_owned(), ranks.len());
+        }
+    }
+    let mut ordered = definitions;
+    ordered.sort_by_key(|definition| ranks.get(&definition.name).copied());
+    Ok(ordered)
+}
+
+/// For each segment, the segments that it refers to.
+fn references<'d>(
+    definitions: &'d [SegmentDefinition],
+    names: &BTreeSet<&'d str>,
+) -> Result<BTreeMap<&'d str, BTreeSet<&'d str>>> {
+    let mut references = BTreeMap::new();
+    for definition in definitions {
+        let mut needed = BTreeSet::new();
+        for used in segments_used(&definition.expression) {
+            let Some(name) = names.get(used.as_str()) else {
+                let hint = suggestion(&used, names.iter().copied().filter(|name| *name != definition.name));
+                let file = &definition.file;
+                let message = format!("{file}: `in_segment('{used}')`: there is no segment `{used}`; {hint}");
+                return Err(EngineError::invalid(message));
+            };
+            needed.insert(*name);
+        }
+        references.insert(definition.name.as_str(), needed);
+    }
+    Ok(references)
+}
+
+/// Names one cycle among segments of which each waits for another. Following references from any of them must come back
+/// to a name already passed.
+fn cycle_error(
+    definitions: &[SegmentDefinition],
+    done: &BTreeMap<String, usize>,
+    waiting: &BTreeMap<&str, BTreeSet<&str>>,
+) -> EngineError {
+    let mut passed: Vec<&str> = Vec::new();
+    let mut next = waiting.keys().next().copied();
+    while let Some(name) = next {
+        if let Some(start) = passed.iter().position(|earlier| *earlier == name) {
+            passed.drain(..start);
+            break;
+        }
+        passed.push(name);
+        let needed = waiting.get(name).into_iter().flatten();
+        next = needed.copied().find(|needed| !done.contains_key(*needed));
+    }
+    let first = passed.first().copied().unwrap_or_default();
+    let file = definitions.iter().find(|definition| definition.name == first).map_or("", |it| it.file.as_str());
+    let path: Vec<String> = passed.iter().chain([&first]).map(|name| format!("`{name}`")).collect();
+    let path = path.join(" -> ");
+    EngineError::invalid(format!("{file}: segments refer to each other in a circle: {path}; remove one reference"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::segment::expression::ColumnType;
+    use crate::segment::expression::parse_segment;
+
+    fn define(name: &str, text: &str) -> SegmentDefinition {
+        let columns = [("vip".to_owned(), ColumnType::Boolean)];
+        parse_segment(name, &format!("segments/{name}.sql"), text, &columns).expect("valid")
+    }
+
+    #[test]
+    fn puts_segments_after_those_they_refer_to() {
+        let definitions = [
+            define("a", "in_segment('c') and not in_segment('b')"),
+            define("b", "in_segment('c')"),
+            define("d", "vip"),
+            define("c", "vip"),
+        ];
+        let ordered = order(definitions.into()).expect("ordered");
+        let names: Vec<&str> = ordered.iter().map(|definition| definition.name.as_str()).collect();
+        assert_eq!(names, ["c", "d", "b", "a"]);
+        assert_eq!(order(Vec::new()).expect("empty"), []);
+    }
+
+    #[test]
+    fn names_the_cycle() {
+        let definitions = [
+            define("a", "in_segment('b')"),
+            define("b", "in_segment('c')"),
+            define("c", "vip and in_segment('b')"),
+            define("d", "vip"),
+        ];
+        let message = order(definitions.into()).expect_err("cycle").to_string();
+        let expected =
+            "segments/b.sql: segments refer to each other in a circle: `b` -> `c` -> `b`; remove one reference";
+        assert_eq!(message, expected);
+    }
+
+    #[test]
+    fn refuses_unknown_and_repeated_segments() {
+        let definitions = [define("a", "in_segment('employes')"), define("employees", "vip")];
+        let message = order(definitions.into()).expect_err("unknown").to_string();
+        assert!(message.starts_with("segments/a.sql: ") && message.ends_with("did you mean `employees`?"), "{message}");
+        let message = order(vec![define("a", "vip"), define("a", "vip")]).expect_err("twice").to_string();
+        assert!(message.contains("`a` is defined twice"), "{message}");
+    }
+}

@@ -1,0 +1,297 @@
+//! What the segment language accepts, and how it refuses the rest.
+
+use super::*;
+use crate::segment::expression::{BinaryOp, EventMeasure, Expr, Literal, ScalarFunction, events_used, segments_used};
+
+fn columns() -> Vec<(String, ColumnType)> {
+    [
+        ("country", ColumnType::Text),
+        ("firstName", ColumnType::Text),
+        ("age", ColumnType::Integer),
+        ("lifetime_value", ColumnType::Decimal),
+        ("is_customer", ColumnType::Boolean),
+        ("birthday", ColumnType::Date),
+        ("last_seen_at", ColumnType::Timestamp),
+    ]
+    .map(|(name, column_type)| (name.to_owned(), column_type))
+    .to_vec()
+}
+
+fn parse(text: &str) -> Result<SegmentDefinition> {
+    parse_segment("loyal", "segments/loyal.sql", text, &columns())
+}
+
+fn expression(text: &str) -> Expr {
+    parse(text).unwrap_or_else(|error| panic!("{text}\n--> {error}")).expression
+}
+
+#[track_caller]
+fn check_refused(text: &str, position: &str, words: &str) {
+    let message = parse(text).expect_err(text).to_string();
+    let start = format!("segments/loyal.sql:{position}: ");
+    assert!(message.starts_with(&start) && message.contains(words), "{text}\n--> {message}");
+}
+
+fn column(name: &str) -> Expr {
+    let (_, column_type) = columns().into_iter().find(|(known, _)| known == name).expect("known");
+    Expr::Column { name: name.to_owned(), column_type }
+}
+
+fn text(value: &str) -> Literal {
+    Literal::Text(value.to_owned())
+}
+
+fn binary(op: BinaryOp, left: Expr, right: Expr) -> Expr {
+    Expr::Binary { op, left: Box::new(left), right: Box::new(right) }
+}
+
+fn measure(event: &str, within_days: Option<u32>) -> EventMeasure {
+    EventMeasure { event: event.to_owned(), within_days }
+}
+
+const EXAMPLE: &str = "-- title: Loyal customers in France who went quiet
+-- purpose: marketing
+-- A comment for people, see https://example.com
+
+country = 'FR' and lifetime_value >= 500
+and event_count('Order Completed', within => interval '90 days') >= 2
+-- not seen lately
+and not did('Page Viewed', within => interval '14 days')
+and not in_segment('employees');
+";
+
+#[test]
+fn parses_the_example() {
+    let segment = parse(EXAMPLE).expect("valid");
+    assert_eq!(segment.title.as_deref(), Some("Loyal customers in France who went quiet"));
+    assert_eq!(segment.purpose.as_deref(), Some("marketing"));
+    assert_eq!(segment.description, None);
+    assert!(segment.sql.starts_with("country = 'FR'") && segment.sql.ends_with("in_segment('employees')"));
+    let expected = Expr::And(vec![
+        binary(BinaryOp::Equal, column("country"), Expr::Literal(text("FR"))),
+        binary(BinaryOp::GreaterOrEqual, column("lifetime_value"), Expr::Literal(Literal::Integer(500))),
+        binary(
+            BinaryOp::GreaterOrEqual,
+            Expr::EventCount(measure("Order Completed", Some(90))),
+            Expr::Literal(Literal::Integer(2)),
+        ),
+        Expr::Not(Box::new(Expr::Did(measure("Page Viewed", Some(14))))),
+        Expr::Not(Box::new(Expr::InSegment("employees".to_owned()))),
+    ]);
+    assert_eq!(segment.expression, expected);
+    assert_eq!(events_used(&expected), [measure("Order Completed", Some(90)), measure("Page Viewed", Some(14))]);
+    assert_eq!(segments_used(&expected), ["employees"]);
+}
+
+#[test]
+fn accepts_the_whole_language() {
+    for accepted in [
+        "is_customer",
+        "not is_customer or (is_customer and age > 3)",
+        "is_customer is true or is_customer is not false",
+        "country is null or age is not null",
+        "country in ('FR', 'DE') and age not in (1, -2, 3.5)",
+        "age between 18 and 30 and lifetime_value not between 1.5 and 10",
+        "birthday between '1980-01-01' and date '1990-12-31'",
+        "country like 'F%' or country not ilike '%r\\_'",
+        "lower(country) = 'fr' and upper(country) <> 'DE' and length(country) = 2",
+        "starts_with(country, 'F') and abs(-age) != +5 and round(lifetime_value, 2) = 1.25",
+        "coalesce(country, 'XX') = 'XX' and coalesce(age, 0.5, 3) > 0.4",
+        "date_trunc('Month', last_seen_at) = date_trunc('month', now())",
+        "last_seen_at >= now() - interval '2 weeks' and birthday < current_date - interval '1 week 3 days'",
+        "birthday + interval '90' day > '2026-01-01' and birthday < '2026-01-01 12:00'",
+        "last_seen_at >= '2026-01-31T12:00:00+01:00' and last_seen_at < timestamp '2026-01-31 12:00:00'",
+        "age + 1 > 2 * age - 3 and lifetime_value / 2 >= 1",
+        "cast(country as integer) > 5 and cast(age as text) like '1%' and country::date > '2026-01-01'",
+        "did('Page Viewed') = true and did('x') <> did('y')",
+        "event_count('a', WITHIN => INTERVAL '1 day') < event_count('b')",
+        "COUNTRY = 'FR' and firstname = 'Ada' and \"firstName\" <> 'Bob'",
+        "/* a comment */ country = 'it''s'",
+    ] {
+        expression(accepted);
+    }
+}
+
+#[test]
+fn reads_constants_by_what_they_stand_beside() {
+    let day = chrono::NaiveDate::from_ymd_opt(2026, 1, 31).expect("a day");
+    let noon = day.and_hms_opt(12, 0, 0).expect("noon").and_utc();
+    let literal = |text: &str| match expression(text) {
+        Expr::Binary { right, .. } => *right,
+        other => other,
+    };
+    assert_eq!(literal("birthday = '2026-01-31'"), Expr::Literal(Literal::Date(day)));
+    assert_eq!(literal("birthday < '2026-01-31 12:00'"), Expr::Literal(Literal::Timestamp(noon)));
+    assert_eq!(literal("last_seen_at < '2026-01-31T13:00:00+01:00'"), Expr::Literal(Literal::Timestamp(noon)));
+    assert_eq!(literal("country = '2026-01-31'"), Expr::Literal(text("2026-01-31")));
+    assert_eq!(literal("age = -5"), Expr::Literal(Literal::Integer(-5)));
+    assert_eq!(literal("age = -9999999999999999999"), Expr::Literal(Literal::Decimal("-9999999999999999999".into())));
+    assert_eq!(literal("lifetime_value = 0.10"), Expr::Literal(Literal::Decimal("0.10".into())));
+    let moved = binary(
+        BinaryOp::Subtract,
+        Expr::Function { function: ScalarFunction::Now, arguments: Vec::new() },
+        Expr::Literal(Literal::Days(10)),
+    );
+    assert_eq!(literal("last_seen_at < now() - interval '1 week 3 days'"), moved);
+}
+
+#[test]
+fn refuses_types_that_do_not_fit() {
+    check_refused(
+        "country = 5",
+        "1:11",
+        "`country` is text, but `5` is a number; write '5' in quotes, or `cast(country as decimal)`",
+    );
+    check_refused("lifetime_value >= '500'", "1:19", "write 500 without quotes");
+    check_refused(
+        "event_count('x')",
+        "1:1",
+        "`event_count('x')` is a number, not a condition; compare it, such as `>= 1`",
+    );
+    check_refused(
+        "is_customer and\n  country",
+        "2:3",
+        "`country` is text, not a condition; compare it, such as `country = '...'`",
+    );
+    check_refused("not age", "1:5", "not a condition");
+    check_refused("did('x') >= 1", "1:13", "use `event_count(...)`");
+    check_refused("is_customer > false", "1:1", "have no order");
+    check_refused("country + 1 > 2", "1:1", "`country` is text, but a number is needed here");
+    check_refused("lower(age) = 'x'", "1:7", "text is needed here");
+    check_refused("age like '1%'", "1:1", "text is needed here");
+    check_refused("country like country", "1:14", "a pattern must be a text constant");
+    check_refused("country in ('FR', 5)", "1:19", "`country` is text, but `5` is a number");
+    check_refused("country in (firstName)", "1:13", "must be a constant");
+    check_refused("age between 1 and 'x'", "1:19", "is a number, but `'x'` is text");
+    check_refused("coalesce(country, 1) = 'x'", "1:19", "`country` is text");
+    check_refused("coalesce('x', country) = 'x'", "1:10", "begin `coalesce` with a column");
+    check_refused("birthday = 'soon'", "1:12", "'soon' is not a date; write one such as '2026-01-31'");
+    check_refused("last_seen_at > '2026-13-01'", "1:16", "is not a time");
+    check_refused("date '2026-02-30' < birthday", "1:6", "is not a date");
+    check_refused("last_seen_at - birthday > 3", "1:1", "times cannot be subtracted");
+    check_refused("age + interval '3 days' > 5", "1:1", "only a date or a time can be moved by days");
+    check_refused("interval '3 days' is null", "1:10", "never null");
+    check_refused("last_seen_at > interval '3 days'", "1:25", "a number of days");
+    check_refused("cast(is_customer as date) > '2026-01-01'", "1:6", "cannot become a date");
+    check_refused("cast(country as json) = 'x'", "1:6", "cast to `JSON` is not available");
+    check_refused("country = null", "1:11", "write `is null`");
+    check_refused("country not in ('FR', null)", "1:23", "write `is null`");
+    check_refused("age > 1e400", "1:7", "is not a plain number");
+    check_refused("date_trunc('hour', last_seen_at) = now()", "1:12", "is not a unit");
+    check_refused("round(lifetime_value, age) = 1", "1:23", "decimal places");
+}
+
+#[test]
+fn refuses_unknown_names_with_the_nearest() {
+    check_refused("contry = 'FR'", "1:1", "there is no column `contry` in `profile.profiles`; did you mean `country`?");
+    check_refused("shoe_size = 5", "1:1", "known: `country`, ");
+    check_refused("country = \"FR\"", "1:11", "if it is text, write it in single quotes: 'FR'");
+    check_refused(
+        "event_cuont('x') > 1",
+        "1:1",
+        "function `event_cuont` is not available in segments; did you mean `event_count`?",
+    );
+    check_refused("regexp_like(country, 'x')", "1:1", "known: `event_count`, `did`");
+    check_refused(
+        "did('x', withn => interval '3 days')",
+        "1:28",
+        "there is no argument `withn`; did you mean `within`?",
+    );
+}
+
+#[test]
+fn refuses_wrong_calls() {
+    check_refused("did()", "1:1", "`did` names no event; write `did('Event Name')`");
+    check_refused("did(country)", "1:5", "the event's name must be text in single quotes, not `country`");
+    check_refused("did(' ')", "1:5", "is blank");
+    check_refused(
+        "did('x', interval '3 days')",
+        "1:19",
+        "takes one event; write `did('Event Name')` or `did('Event Name', within => interval",
+    );
+    check_refused("did('x', within => 3)", "1:20", "`within` must be an interval, not `3`");
+    check_refused("did('x', within := interval '3 days')", "1:10", "takes one event");
+    check_refused("did('x', within => interval '3 days', within => interval '3 days')", "1:58", "given twice");
+    check_refused("in_segment(country)", "1:12", "the segment's name must be text in single quotes");
+    check_refused("in_segment('loyal')", "1:1", "refers to itself");
+    check_refused("in_segment('a', 'b')", "1:1", "takes one name");
+    check_refused("in_segment('a', within => interval '3 days')", "1:1", "has no `within`");
+    check_refused("lower(country, country) = 'x'", "1:1", "wrong arguments; write `lower(text)`");
+    check_refused("event_count(*) > 1", "1:1", "argument `*`");
+    check_refused("event_count(distinct 'x') > 1", "1:1", "without `over`, `filter` or `distinct`");
+    check_refused("event_count('x') over () > 1", "1:1", "without `over`, `filter` or `distinct`");
+    check_refused("now(3) > last_seen_at", "1:1", "takes no argument");
+}
+
+#[test]
+fn refuses_windows_that_are_not_whole_days() {
+    for (interval, words) in [
+        ("12 hours", "`hours` is finer than a day, and behaviour is counted by day"),
+        ("3 months", "a `months` has no fixed number of days"),
+        ("1 year", "has no fixed number of days"),
+        ("0 days", "must be from 1 to 36500 days"),
+        ("999999 weeks", "must be from 1 to 36500 days"),
+        ("-3 days", "must be a whole number above zero"),
+        ("1.5 days", "must be a whole number above zero"),
+        ("soon", "is not an interval"),
+        ("3 moons", "is not a unit of time"),
+    ] {
+        check_refused(&format!("did('x', within => interval '{interval}')"), "1:29", words);
+    }
+    check_refused("did('x', within => interval age day)", "1:29", "write an interval as");
+}
+
+#[test]
+fn refuses_what_is_not_a_condition_over_one_profile() {
+    check_refused("select 1", "1:1", "write it without `select`");
+    check_refused("where country = 'FR'", "1:1", "write it without `where`");
+    check_refused("country = 'FR'; drop table x", "1:17", "follows a complete condition");
+    check_refused("country = 'FR' country = 'DE'", "1:16", "join conditions with `and` or `or`");
+    check_refused("country in (select 'FR')", "1:1", "use another segment with `in_segment('name')`");
+    check_refused("exists (select 1)", "1:9", "use another segment");
+    check_refused("case when is_customer then true else false end", "1:1", "use `and` and `or`");
+    check_refused("profiles.country = 'FR'", "1:1", "write the column's name alone");
+    check_refused("country is distinct from 'FR'", "1:1", "use `=` or `<>` with `is null`");
+    check_refused("country ~ '^F'", "1:1", "operator `~` is not available");
+    check_refused("country || 'x' = 'FRx'", "1:1", "operator `||` is not available");
+    check_refused("country similar to 'F%'", "1:1", "use `like` or `ilike`");
+    check_refused("country like 'F!%' escape '!'", "1:1", "no `escape`");
+    check_refused("(country, age) = ('FR', 5)", "1:2", "compare columns one by one");
+    check_refused("country = $1", "1:11", "is not available");
+    check_refused("country =", "1:10", "expected: an expression");
+    check_refused("country = 'FR", "1:11", "unterminated string literal");
+    check_refused("is_customer and (age > 3", "1:25", "expected: )");
+    check_refused("time '12:00' = last_seen_at", "1:6", "only `date '...'`");
+}
+
+#[test]
+fn refuses_wrong_headers() {
+    check_refused("-- titel: x\nis_customer", "1:1", "unknown header `titel`; did you mean `title`?");
+    check_refused("\n-- owner: x\nis_customer", "2:1", "unknown header `owner`; known: `title`");
+    check_refused("-- title: x\n-- title: y\nis_customer", "2:1", "given twice");
+    check_refused("-- purpose:\nis_customer", "1:1", "header `purpose` is empty");
+    check_refused("-- title: nothing else", "1:1", "the segment has no expression");
+    check_refused("", "1:1", "the segment has no expression");
+    check_refused("-- title: x\nis_custmer", "2:1", "did you mean `is_customer`?");
+    let message =
+        parse_segment("Loyal", "segments/Loyal.sql", "is_customer", &columns()).expect_err("name").to_string();
+    assert!(message.starts_with("segments/Loyal.sql: segment name `Loyal` may hold only"), "{message}");
+    let windows = parse("\u{feff}-- title: x\r\n\r\nis_customer\r\n").expect("valid");
+    assert_eq!((windows.title.as_deref(), windows.sql.as_str()), (Some("x"), "is_customer"));
+}
+
+#[test]
+fn bounds_size_and_depth_without_using_up_the_stack() {
+    let values: Vec<String> = (0..10_000).map(|value| format!("'{value}'")).collect();
+    expression(&format!("country in ({})", values.join(", ")));
+    expression(&vec!["age = 1"; 300].join(" and "));
+    expression(&format!("{} > 1", vec!["age"; 50].join(" + ")));
+    check_refused(&vec!["age = 1"; 400].join(" or "), "1:3668", "more than 1000 words and operators");
+    check_refused(&format!("({}) = 5", vec!["age = 1"; 300].join(" and ")), "1:3601", "is true or false");
+    check_refused(&format!("{} > 1", vec!["1"; 900].join(" + ")), "1:403", "nested too deeply");
+    check_refused(&format!("{}is_customer{}", "(".repeat(60), ")".repeat(60)), "1:1", "nested too deeply");
+    check_refused(&format!("{}is_customer{}", "(".repeat(200), ")".repeat(200)), "1:101", "nested too deeply");
+    check_refused(&"not ".repeat(200), "1:401", "nested too deeply");
+    check_refused(&format!("is_customer{}", " is true".repeat(200)), "1:408", "nested too deeply");
+    check_refused(&" ".repeat(SEGMENT_BYTES_MAX + 1), "1:1", "larger than 256 KiB");
+}

@@ -1,0 +1,173 @@
+//! The lake: Delta tables under one URL, and the generations that name one version of each.
+//!
+//! * [`layout`] knows where things are; nothing else builds a path.
+//! * [`delta`] opens a table at a version and commits an exact set of files.
+//! * [`writer`] turns a stream of batches into Parquet files.
+//! * [`scan`] reads a pinned version as a plain Parquet scan with statistics.
+//! * [`generation`] publishes and reads generations.
+//! * [`lease`] lets one refresh at a time through.
+//! * [`maintenance`] deletes what no kept generation names.
+//!
+//! **Invariant:** readers never open "latest" of a derived table; they open the version that a generation names.
+
+pub(crate) mod delta;
+pub(crate) mod generation;
+pub(crate) mod layout;
+pub(crate) mod lease;
+pub(crate) mod maintenance;
+pub(crate) mod scan;
+pub(crate) mod writer;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use datafusion::datasource::object_store::ObjectStoreUrl;
+use object_store::aws::AmazonS3Builder;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use url::Url;
+
+use crate::error::{EngineError, ErrorKind, Result};
+
+/// An open lake: the object store, and the prefix in it under which everything lies.
+#[derive(Clone)]
+pub(crate) struct Lake {
+    /// The lake's own URL, with a trailing slash.
+    pub(crate) url: Url,
+    /// The whole file system or bucket.
+    pub(crate) root: Arc<dyn ObjectStore>,
+    /// The name under which DataFusion finds `root`.
+    pub(crate) root_url: ObjectStoreUrl,
+    /// Where the lake begins inside `root`.
+    pub(crate) prefix: Path,
+}
+
+impl std::fmt::Debug for Lake {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Lake({})", self.url)
+    }
+}
+
+impl Lake {
+    /// Opens the lake at `location`: a path relative to `project`, a `file://` URL or an `s3://bucket/prefix` URL.
+    /// `storage_options` hold what the environment says about the store (`AWS_REGION`, `AWS_ENDPOINT_URL`, ...).
+    ///
+    /// # Errors
+    /// InvalidInput for a location that is not understood or options that do not fit the store.
+    pub(crate) fn open(location: &str, project: &std::path::Path, storage_options: &HashMap<String, String>) -> Result<Self> {
+        match Url::parse(location) {
+            Ok(url) if url.scheme() == "s3" => Self::open_s3(url, storage_options),
+            Ok(url) if url.scheme() == "file" => {
+                let path = url.to_file_path().map_err(|()| EngineError::invalid(format!("`{location}` is not a path on this machine: write file:///absolute/path")))?;
+                Self::open_local(&path)
+            }
+            Ok(url) if url.scheme().len() > 1 => Err(EngineError::invalid(format!(
+                "lake url `{location}`: scheme `{}` is not supported: use a folder, file:// or s3://",
+                url.scheme()
+            ))),
+            _ => Self::open_local(&project.join(location)),
+        }
+    }
+
+    fn open_local(path: &std::path::Path) -> Result<Self> {
+        std::fs::create_dir_all(path).map_err(|error| EngineError::from(error).context(format!("cannot create the lake folder `{}`", path.display())))?;
+        let path = path.canonicalize()?;
+        let url = Url::from_directory_path(&path).map_err(|()| EngineError::invalid(format!("`{}` is not an absolute path", path.display())))?;
+        Ok(Self {
+            url,
+            root: Arc::new(LocalFileSystem::new()),
+            root_url: ObjectStoreUrl::local_filesystem(),
+            prefix: Path::from_absolute_path(&path).map_err(|error| EngineError::invalid(error.to_string()))?,
+        })
+    }
+
+    fn open_s3(mut url: Url, options: &HashMap<String, String>) -> Result<Self> {
+        let bucket = url.host_str().ok_or_else(|| EngineError::invalid(format!("lake url `{url}` names no bucket: write s3://bucket/prefix")))?.to_owned();
+        if !url.path().ends_with('/') {
+            url.set_path(&format!("{}/", url.path()));
+        }
+        let mut builder = AmazonS3Builder::new().with_bucket_name(&bucket);
+        for (key, value) in options {
+            if let Ok(key) = key.to_lowercase().parse() {
+                builder = builder.with_config(key, value);
+            }
+        }
+        let prefix = Path::from_url_path(url.path()).map_err(|error| EngineError::invalid(error.to_string()))?;
+        let root_url = ObjectStoreUrl::parse(format!("s3://{bucket}"))?;
+        Ok(Self { url, root: Arc::new(builder.build()?), root_url, prefix })
+    }
+
+    /// Refuses a store on which the second of two "create if absent" writes succeeds: on such a store, commits of
+    /// concurrent writers would silently overwrite each other.
+    ///
+    /// # Errors
+    /// FailedPrecondition when the store does not hold the condition; Unavailable when it cannot be reached.
+    pub(crate) async fn verify_conditional_put(&self) -> Result<()> {
+        if self.url.scheme() == "file" {
+            return Ok(()); // object_store makes local files with hard links, which cannot overwrite.
+        }
+        let path = layout::probe(&self.prefix);
+        self.root.put_opts(&path, PutPayload::from_static(b"1"), PutOptions::from(PutMode::Create)).await?;
+        let second = self.root.put_opts(&path, PutPayload::from_static(b"2"), PutOptions::from(PutMode::Create)).await;
+        self.root.delete(&path).await?;
+        match second {
+            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => Ok(()),
+            Ok(_) => Err(EngineError::failed_precondition(format!(
+                "the store of lake `{}` ignores `If-None-Match`: two writers would overwrite each other and lose data; use a store with conditional writes",
+                self.url
+            ))),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Writes a small object that must not exist yet. Returns false when it does.
+    pub(crate) async fn put_if_absent(&self, path: &Path, content: impl Into<Bytes>) -> Result<bool> {
+        let content: Bytes = content.into();
+        match self.root.put_opts(path, PutPayload::from_bytes(content), PutOptions::from(PutMode::Create)).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads a small object; `None` when there is none.
+    pub(crate) async fn get(&self, path: &Path) -> Result<Option<Bytes>> {
+        match self.root.get(path).await {
+            Ok(object) => Ok(Some(object.bytes().await?)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// A table's name: `schema.table`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct TableName {
+    /// The schema: a stage of the journey.
+    pub(crate) schema: String,
+    /// The table.
+    pub(crate) table: String,
+}
+
+impl TableName {
+    /// `schema.table`.
+    pub(crate) fn new(schema: impl Into<String>, table: impl Into<String>) -> Self {
+        Self { schema: schema.into(), table: table.into() }
+    }
+
+    /// Parses `schema.table`.
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        match text.split_once('.') {
+            Some((schema, table)) if !schema.is_empty() && !table.is_empty() && !table.contains('.') => Ok(Self::new(schema, table)),
+            _ => Err(EngineError::new(ErrorKind::InvalidInput, format!("`{text}` is not a table name: write `schema.table`"))),
+        }
+    }
+}
+
+impl std::fmt::Display for TableName {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}.{}", self.schema, self.table)
+    }
+}

@@ -1,0 +1,88 @@
+//! Generations: what one refresh published. A generation is a small JSON object, created with put-if-absent, that names
+//! one version of every table. Its creation is the only moment at which anything a refresh wrote becomes visible.
+
+use std::collections::BTreeMap;
+
+use futures::TryStreamExt;
+use object_store::ObjectStore;
+use serde::{Deserialize, Serialize};
+
+use super::{Lake, layout};
+use crate::clock::Micros;
+use crate::error::{EngineError, Result};
+
+/// What one refresh published.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Generation {
+    /// 1, 2, 3, ...
+    pub(crate) number: u64,
+    /// The refresh that made it.
+    pub(crate) refresh_id: String,
+    /// When it was published, microseconds since 1970 UTC.
+    pub(crate) published_at: Micros,
+    /// The instant to which windows such as "the last 30 days" refer, microseconds since 1970 UTC.
+    pub(crate) as_of: Micros,
+    /// Landing and derived tables by `schema.table`.
+    pub(crate) tables: BTreeMap<String, PublishedTable>,
+    /// Views: `schema.table` and SQL, each after those that it reads.
+    pub(crate) views: Vec<(String, String)>,
+    /// What the tables were computed with: when it differs, everything is computed anew.
+    pub(crate) fingerprint: String,
+}
+
+/// One table of a generation.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+pub(crate) struct PublishedTable {
+    /// The Delta version.
+    pub(crate) version: u64,
+    /// Rows in it.
+    pub(crate) rows: u64,
+    /// Bytes in it.
+    pub(crate) bytes: u64,
+    /// Rows of its base: what the last full write or compaction left. Grows stale when appends outnumber it.
+    pub(crate) base_rows: u64,
+}
+
+/// The newest generation, or `None` before the first refresh.
+pub(crate) async fn latest(lake: &Lake) -> Result<Option<Generation>> {
+    match numbers(lake).await?.last() {
+        Some(number) => read(lake, *number).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Generation `number`.
+///
+/// # Errors
+/// NotFound, naming those that exist.
+pub(crate) async fn read(lake: &Lake, number: u64) -> Result<Generation> {
+    match lake.get(&layout::generation(&lake.prefix, number)).await? {
+        Some(content) => serde_json::from_slice(&content).map_err(|error| EngineError::corrupt(format!("generation {number} cannot be read: {error}"))),
+        None => {
+            let known = numbers(lake).await?;
+            Err(EngineError::not_found(match (known.first(), known.last()) {
+                (Some(first), Some(last)) => format!("generation {number} does not exist: the lake holds {first} to {last}"),
+                _ => format!("generation {number} does not exist: nothing has been refreshed yet; run `tessera refresh`"),
+            }))
+        }
+    }
+}
+
+/// All generations, ascending.
+pub(crate) async fn numbers(lake: &Lake) -> Result<Vec<u64>> {
+    let folder = layout::generations(&lake.prefix);
+    let mut numbers: Vec<u64> =
+        lake.root.list(Some(&folder)).try_filter_map(|object| async move { Ok(layout::number_of(&object.location)) }).try_collect().await?;
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// Publishes `generation`: true if it is now the newest, false if another refresh published that number.
+pub(crate) async fn publish(lake: &Lake, generation: &Generation) -> Result<bool> {
+    let path = layout::generation(&lake.prefix, generation.number);
+    if lake.put_if_absent(&path, serde_json::to_vec_pretty(generation)?).await? {
+        return Ok(true);
+    }
+    // The reply to our own write may have been lost.
+    Ok(read(lake, generation.number).await?.refresh_id == generation.refresh_id)
+}

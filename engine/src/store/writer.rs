@@ -1,0 +1,163 @@
+//! Streams of batches to Parquet files: one writer a stream, in parallel, each file named for its run so that only
+//! files which a commit names are ever read.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use futures::{StreamExt, TryStreamExt};
+use datafusion::physical_plan::SendableRecordBatchStream;
+use object_store::buffered::BufWriter;
+use parquet::arrow::AsyncArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+use parquet::schema::types::ColumnPath;
+
+use super::delta::DataFile;
+use super::{Lake, TableName, layout};
+use crate::error::Result;
+use crate::limits;
+
+/// Writes the files of one writer of one run.
+pub(crate) struct FileWriter {
+    lake: Lake,
+    table: TableName,
+    run: String,
+    writer: usize,
+    schema: SchemaRef,
+    properties: WriterProperties,
+    open: Option<OpenFile>,
+    done: Vec<DataFile>,
+}
+
+struct OpenFile {
+    name: String,
+    rows: u64,
+    writer: AsyncArrowWriter<BufWriter>,
+}
+
+impl FileWriter {
+    /// A writer of `table`; `schema` is the files' schema, `unique` names columns of which nearly every value differs.
+    pub(crate) fn new(lake: &Lake, table: &TableName, run: &str, writer: usize, schema: &Schema, unique: &[String]) -> Self {
+        Self {
+            lake: lake.clone(),
+            table: table.clone(),
+            run: run.to_owned(),
+            writer,
+            schema: Arc::new(file_schema(schema)),
+            properties: properties(unique),
+            open: None,
+            done: Vec::new(),
+        }
+    }
+
+    /// Appends a batch, casting strings to the files' plain types.
+    pub(crate) async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        if self.open.as_ref().is_some_and(|open| open.rows >= limits::FILE_ROWS_MAX) {
+            self.close().await?;
+        }
+        let batch = cast(batch, &self.schema)?;
+        let open = match &mut self.open {
+            Some(open) => open,
+            empty => {
+                let name = layout::data_file(&self.run, self.writer, self.done.len());
+                let path = layout::table(&self.lake, &self.table).join(name.as_str());
+                let object = BufWriter::new(Arc::clone(&self.lake.root), path);
+                // Readers get their schema from the log. A schema hidden in the file would only contradict it.
+                let options = ArrowWriterOptions::new().with_properties(self.properties.clone()).with_skip_arrow_metadata(true);
+                let writer = AsyncArrowWriter::try_new_with_options(object, Arc::clone(&self.schema), options)?;
+                empty.insert(OpenFile { name, rows: 0, writer })
+            }
+        };
+        open.rows += batch.num_rows() as u64;
+        open.writer.write(&batch).await?;
+        Ok(())
+    }
+
+    async fn close(&mut self) -> Result<()> {
+        if let Some(mut open) = self.open.take() {
+            open.writer.finish().await?;
+            let bytes = open.writer.bytes_written() as u64;
+            self.done.push(DataFile { path: open.name, bytes, rows: open.rows, partition: Vec::new() });
+        }
+        Ok(())
+    }
+
+    /// Closes the last file and says what was written.
+    pub(crate) async fn finish(mut self) -> Result<Vec<DataFile>> {
+        self.close().await?;
+        Ok(self.done)
+    }
+}
+
+/// Writes every stream with a writer of its own, in parallel.
+pub(crate) async fn write_streams(
+    lake: &Lake,
+    table: &TableName,
+    run: &str,
+    schema: &SchemaRef,
+    unique: &[String],
+    streams: Vec<SendableRecordBatchStream>,
+) -> Result<Vec<DataFile>> {
+    let writers = streams.len().max(1);
+    let tasks = streams.into_iter().enumerate().map(|(number, mut stream)| {
+        let mut writer = FileWriter::new(lake, table, run, number, schema, unique);
+        let task = datafusion::common::runtime::SpawnedTask::spawn(async move {
+            while let Some(batch) = stream.next().await {
+                writer.write(&batch?).await?;
+            }
+            writer.finish().await
+        });
+        async move { task.await.map_err(|error| crate::error::EngineError::internal(error.to_string()))? }
+    });
+    let files: Vec<Vec<DataFile>> = futures::stream::iter(tasks).buffer_unordered(writers).try_collect().await?;
+    Ok(files.into_iter().flatten().collect())
+}
+
+/// The types that every Delta reader knows: no views, no dictionaries.
+pub(crate) fn file_schema(schema: &Schema) -> Schema {
+    Schema::new(schema.fields().iter().map(|field| plain_field(field)).collect::<Vec<_>>())
+}
+
+fn plain_field(field: &Field) -> Field {
+    Field::new(field.name(), plain_type(field.data_type()), field.is_nullable())
+}
+
+fn plain_type(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
+        DataType::BinaryView | DataType::LargeBinary => DataType::Binary,
+        DataType::Dictionary(_, value) => plain_type(value),
+        DataType::UInt8 | DataType::UInt16 => DataType::Int32,
+        DataType::UInt32 | DataType::UInt64 => DataType::Int64,
+        DataType::Timestamp(_, Some(_)) => DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, Some("UTC".into())),
+        DataType::List(item) | DataType::LargeList(item) => DataType::List(Arc::new(plain_field(item).with_name("element"))),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(|field| plain_field(field)).collect()),
+        other => other.clone(),
+    }
+}
+
+fn cast(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let columns = batch
+        .columns()
+        .iter()
+        .zip(schema.fields())
+        .map(|(column, field)| if column.data_type() == field.data_type() { Ok(Arc::clone(column)) } else { arrow::compute::cast(column, field.data_type()) })
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
+}
+
+fn properties(unique: &[String]) -> WriterProperties {
+    let mut builder = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_max_row_group_row_count(Some(limits::ROW_GROUP_ROWS));
+    for column in unique {
+        // A dictionary of values that never repeat is built, found useless and thrown away again.
+        builder = builder.set_column_dictionary_enabled(ColumnPath::from(column.as_str()), false);
+    }
+    builder.build()
+}

@@ -1,0 +1,196 @@
+//! What must always hold of refreshes: incremental equals full, ids included; order of arrival changes no cluster and no
+//! figure; nothing counts twice.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+use crate::shop::{CONFIG, Shop};
+
+/// Lines of one delivery to one source.
+#[derive(Debug, Clone)]
+struct Delivery {
+    source: &'static str,
+    text: String,
+}
+
+fn call() -> impl Strategy<Value = String> {
+    let ids = (prop::option::weighted(0.6, 0..6_u8), prop::option::weighted(0.7, 0..8_u8), prop::option::weighted(0.2, 0..5_u8));
+    (ids, 0..60_u32, 0..4_u8, 0..200_u32).prop_map(|((user, device, email), hours, kind, message)| {
+        let mut parts = vec![format!(r#""messageId":"m{message}""#), format!(r#""timestamp":"2026-05-{:02}T{:02}:{:02}:00Z""#, 1 + hours / 24, hours % 24, message % 60)];
+        let device = if user.is_none() && email.is_none() { Some(device.unwrap_or(0)) } else { device };
+        parts.extend(user.map(|user| format!(r#""userId":"u{user}""#)));
+        parts.extend(device.map(|device| format!(r#""anonymousId":"d{device}""#)));
+        parts.extend(email.map(|email| format!(r#""context":{{"traits":{{"email":"P{email}@Example.com"}},"page":{{"path":"/s{kind}/x"}}}}"#)));
+        parts.push(match kind {
+            0 => r#""type":"page","name":"Home""#.to_owned(),
+            1 => format!(r#""type":"identify","traits":{{"plan":"p{}","age":{}}}"#, message % 3, message % 50),
+            2 => format!(r#""type":"track","event":"Order Completed","properties":{{"revenue":{}.25}}"#, message % 40),
+            _ => r#""type":"track","event":"Product Viewed""#.to_owned(),
+        });
+        format!("{{{}}}", parts.join(","))
+    })
+}
+
+fn contact() -> impl Strategy<Value = String> {
+    (0..5_u8, 0..5_u8, 1..28_u8, prop::bool::weighted(0.2), 0..3_u8)
+        .prop_map(|(id, email, day, deleted, country)| format!("c{id},p{email}@example.com,2026-05-{day:02},{deleted},N{day},{}", ["FR", "DE", ""][usize::from(country)]))
+}
+
+fn delivery() -> impl Strategy<Value = Delivery> {
+    let web = prop::collection::vec(call(), 1..25).prop_map(|lines| Delivery { source: "web", text: lines.join("\n") });
+    let crm = prop::collection::vec(contact(), 1..5)
+        .prop_map(|lines| Delivery { source: "crm", text: format!("id,email,updated,deleted,first_name,country\n{}\n", lines.join("\n")) });
+    let till = prop::collection::vec((0..4_u8, 1..28_u8, 1..9_u8), 1..6).prop_map(|rows| Delivery {
+        source: "till",
+        text: rows.iter().fold("customer,at,amount\n".to_owned(), |text, (customer, day, amount)| format!("{text}k{customer},2026-05-{day:02},{amount}.10\n")),
+    });
+    prop_oneof![5 => web, 2 => crm, 1 => till]
+}
+
+fn cases(count: u32) -> Config {
+    Config { cases: count, failure_persistence: None, max_shrink_iters: 200, ..Config::default() }
+}
+
+const SEGMENT: &str = "-- title: Buyers\nevent_count('Order Completed', within => interval '60 days') >= 1 and not in_segment('german')\n";
+
+async fn shop_with_segments() -> Shop {
+    let shop = Shop::new(CONFIG);
+    shop.write("segments/buyers.sql", SEGMENT);
+    shop.write("segments/german.sql", "country = 'DE'\n");
+    // Attributes that segments name have to be known: one contact of each kind.
+    shop.land("crm", "id,email,updated,deleted,first_name,country\nc99,p99@example.com,2026-01-01,false,Zoe,DE\n").await;
+    shop
+}
+
+fn assert_same(left: &BTreeMap<String, Vec<String>>, right: &BTreeMap<String, Vec<String>>) {
+    assert_eq!(left.keys().collect::<Vec<_>>(), right.keys().collect::<Vec<_>>());
+    for (name, rows) in left {
+        assert_eq!(rows, &right[name], "table {name}");
+    }
+}
+
+#[test]
+fn test_ten_incremental_refreshes_equal_one_full() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let batches = prop::collection::vec(delivery(), 10);
+    TestRunner::new(cases(6))
+        .run(&batches, |deliveries| {
+            runtime.block_on(async {
+                let shop = shop_with_segments().await;
+                for delivery in &deliveries {
+                    shop.land(delivery.source, &delivery.text).await;
+                    shop.refresh(false).await;
+                }
+                let incremental = shop.dump().await;
+                let report = shop.refresh(true).await;
+                assert!(report.full);
+                assert_same(&incremental, &shop.dump().await);
+            });
+            Ok(())
+        })
+        .unwrap();
+}
+
+/// Clusters as sets of identifiers, and figures, without the ids that order of arrival may choose.
+async fn figures(shop: &Shop) -> BTreeMap<&'static str, Vec<String>> {
+    let queries = [
+        ("clusters", "select string_agg(namespace || ':' || value, ' ' order by namespace, value) from identity.identities group by profile_id"),
+        ("profiles", "select identifier_count, event_count, order_count, revenue, first_order_at, last_order_at from profile.profiles"),
+        ("sessions", "select touchpoint, started_at, ended_at, event_count, page_views, entry_page, exit_page, revenue from behavior.sessions"),
+        ("trends", "select * from behavior.trends"),
+        ("links", "select * from identity.links"),
+    ];
+    let mut figures = BTreeMap::new();
+    for (name, query) in queries {
+        figures.insert(name, shop.rows(query).await);
+    }
+    figures
+}
+
+#[test]
+fn test_order_of_arrival_changes_no_cluster_and_no_figure() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    // A message id stands for one content here: which of two contents counts is for the order to decide.
+    let distinct = prop::collection::vec(delivery(), 6).prop_map(|mut deliveries| {
+        for (number, delivery) in deliveries.iter_mut().enumerate() {
+            delivery.text = delivery.text.replace("\"messageId\":\"m", &format!("\"messageId\":\"{number}-m"));
+            let mut seen = std::collections::HashSet::new();
+            let id = |line: &str| line.split("\"messageId\":").nth(1).map(|rest| rest.split(',').next().unwrap().to_owned());
+            delivery.text = delivery.text.lines().filter(|line| id(line).is_none_or(|id| seen.insert(id))).collect::<Vec<_>>().join("\n");
+        }
+        deliveries.retain(|delivery| delivery.source != "crm");
+        deliveries
+    });
+    let shuffled = distinct.prop_flat_map(|deliveries| (Just(deliveries.clone()), Just(deliveries).prop_shuffle()));
+    TestRunner::new(cases(4))
+        .run(&shuffled, |(deliveries, other_order)| {
+            runtime.block_on(async {
+                let (shop, other) = (Shop::new(CONFIG), Shop::new(CONFIG));
+                for delivery in &deliveries {
+                    shop.land(delivery.source, &delivery.text).await;
+                }
+                shop.refresh(false).await;
+                for (number, delivery) in other_order.iter().enumerate() {
+                    other.land(delivery.source, &delivery.text).await;
+                    other.land(delivery.source, &delivery.text).await;
+                    if number % 2 == 0 {
+                        other.refresh(false).await;
+                    }
+                }
+                other.refresh(false).await;
+                assert_eq!(figures(&shop).await, figures(&other).await);
+            });
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[tokio::test]
+async fn test_the_same_delivery_again_changes_nothing() {
+    let shop = shop_with_segments().await;
+    let half = "customer,at,amount\nk1,2026-05-01,1.50\nk1,2026-05-01,1.50\nk2,2026-05-02,7\n";
+    let whole = format!("{half}k1,2026-05-01,1.50\nk3,2026-05-03,2\n");
+    shop.land("till", half).await;
+    shop.refresh(false).await;
+    shop.land("till", &whole).await;
+    assert!(shop.land("till", &whole).await.repeated);
+    shop.refresh(false).await;
+    assert_eq!(shop.rows("select count(*), sum(revenue), count(distinct value) from staging.events where source = 'till'").await, ["5 | 13.5000 | 3"]);
+    let before = shop.dump().await;
+    shop.land("till", half).await;
+    shop.refresh(false).await;
+    assert_same(&before, &shop.dump().await);
+}
+
+#[tokio::test]
+async fn test_an_earlier_generation_gives_its_answer() {
+    let shop = shop_with_segments().await;
+    shop.land("till", "customer,at,amount\nk1,2026-05-01,1\n").await;
+    let first = shop.refresh(false).await.generation;
+    shop.land("till", "customer,at,amount\nk2,2026-05-02,2\n").await;
+    let second = shop.refresh(false).await.generation;
+    let query = "select cast(sum(revenue) as integer) as revenue from profile.profiles";
+    for (generation, expected) in [(Some(first), "1"), (Some(second), "3"), (None, "3")] {
+        let rows = crate::shop::text_rows(&shop.engine.collect(query, &[], generation).await.unwrap());
+        assert_eq!(rows, [expected]);
+    }
+    let error = shop.engine.collect(query, &[], Some(99)).await.unwrap_err();
+    assert_eq!(error.kind(), tessera_engine::ErrorKind::NotFound);
+    assert!(error.to_string().contains("generation 99 does not exist: the lake holds 1 to 2"), "{error}");
+}
+
+#[tokio::test]
+async fn test_segments_remember_entries_and_exits() {
+    let shop = shop_with_segments().await;
+    shop.land("till", "customer,at,amount\nk1,2026-05-20,1\n").await;
+    shop.refresh(false).await;
+    shop.advance_days(90);
+    shop.refresh(true).await;
+    assert_eq!(
+        shop.rows("select segment, change, generation from segment.changes where segment = 'buyers'").await,
+        ["buyers | entered | 1", "buyers | left | 2"]
+    );
+    assert_eq!(shop.rows("select generation, size from segment.sizes where segment = 'buyers'").await, ["1 | 1", "2 | 0"]);
+}

@@ -1,0 +1,124 @@
+//! A project in a temporary folder, and a dump of its tables that can be compared.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use arrow::array::RecordBatch;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use tempfile::TempDir;
+use tessera_engine::{BatchReport, Clock, Engine, EngineOptions, Input, Progress, ProjectConfig};
+
+/// 2026-06-01T00:00:00Z.
+pub(crate) const START_MICROS: i64 = 1_780_272_000_000_000;
+
+pub(crate) const CONFIG: &str = r#"
+version = 1
+[[source]]
+name = "web"
+format = "segment"
+touchpoint = "web"
+
+[[source]]
+name = "crm"
+format = "csv"
+touchpoint = "crm"
+key = "id"
+updated_at = "updated"
+deleted = "deleted"
+identifiers = { crm_id = "id", email = "email" }
+attributes = { first_name = "first_name", country = "country" }
+
+[[source]]
+name = "till"
+format = "csv"
+kind = "events"
+touchpoint = "pos"
+event = "Order Completed"
+occurred_at = "at"
+identifiers = { customer_id = "customer" }
+revenue = "amount"
+
+[identity]
+namespaces = [
+  { name = "crm_id" }, { name = "user_id" }, { name = "customer_id" },
+  { name = "email", normalize = "email" }, { name = "anonymous_id" },
+]
+"#;
+
+/// A project with its engine; the folder goes with it. Its clock moves only when told.
+pub(crate) struct Shop {
+    pub(crate) folder: TempDir,
+    pub(crate) engine: Engine,
+    clock: Arc<AtomicI64>,
+}
+
+impl Shop {
+    pub(crate) fn new(config: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        let clock = Arc::new(AtomicI64::new(START_MICROS));
+        let told = Arc::clone(&clock);
+        let engine = Engine::open(EngineOptions {
+            project: folder.path().to_owned(),
+            config: ProjectConfig::parse(config, "tessera.toml").unwrap(),
+            storage_options: HashMap::new(),
+            memory_bytes: 512 << 20,
+            threads: 2,
+            clock: Clock::from_fn(move || told.load(Ordering::SeqCst)),
+        })
+        .unwrap();
+        Self { folder, engine, clock }
+    }
+
+    pub(crate) fn advance_days(&self, days: i64) {
+        self.clock.fetch_add(days * 86_400_000_000, Ordering::SeqCst);
+    }
+
+    pub(crate) fn write(&self, path: &str, text: &str) {
+        let path = self.folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    pub(crate) async fn land(&self, source: &str, text: &str) -> BatchReport {
+        let input = Input::Reader { name: "test".to_owned(), reader: Box::new(std::io::Cursor::new(text.as_bytes().to_vec())) };
+        self.engine.ingest(source, vec![input], &Progress::none()).await.unwrap().remove(0)
+    }
+
+    pub(crate) async fn refresh(&self, full: bool) -> tessera_engine::RefreshReport {
+        self.engine.refresh(full, &Progress::none()).await.unwrap()
+    }
+
+    /// The answer's rows as text, sorted.
+    pub(crate) async fn rows(&self, query: &str) -> Vec<String> {
+        text_rows(&self.engine.collect(query, &[], None).await.unwrap_or_else(|error| panic!("{query}: {error:?}")))
+    }
+
+    /// All rows of all derived tables, sorted; what is history by its nature is left out.
+    pub(crate) async fn dump(&self) -> BTreeMap<String, Vec<String>> {
+        let names = self
+            .rows("select table_schema || '.' || table_name from information_schema.tables where table_schema in ('staging', 'identity', 'profile', 'behavior')")
+            .await;
+        let mut dump = BTreeMap::new();
+        for name in names {
+            // Scratch tables tell what one refresh touched; states are compared folded, through the views over them.
+            let skipped = ["identity.touched", "identity.touched_profiles", "identity.moves", "identity.event_sets", "identity.sets", "behavior.measures"];
+            if !skipped.contains(&name.as_str()) {
+                dump.insert(name.clone(), self.rows(&format!("select * from {name}")).await);
+            }
+        }
+        dump.insert("segment members".to_owned(), self.rows("select segment, profile_id from segment.memberships").await);
+        dump
+    }
+}
+
+pub(crate) fn text_rows(batches: &[RecordBatch]) -> Vec<String> {
+    let options = FormatOptions::default().with_null("null");
+    let mut rows = Vec::new();
+    for batch in batches {
+        let columns: Vec<_> = batch.columns().iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &options).unwrap()).collect();
+        rows.extend((0..batch.num_rows()).map(|row| columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join(" | ")));
+    }
+    rows.sort();
+    rows
+}

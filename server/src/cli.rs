@@ -1,0 +1,154 @@
+//! The command line's grammar. Every command's help shows two whole examples.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Resolves who your customers are and what they do, from files of events and records.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tessera",
+    version,
+    after_help = "Examples:\n  tessera demo\n  tessera sql \"select * from behavior.trends order by date desc limit 7\""
+)]
+pub(crate) struct Arguments {
+    /// The project's folder, which holds tessera.toml
+    #[arg(long, global = true, default_value = ".", value_name = "DIR")]
+    pub(crate) project: PathBuf,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a sample shop, land its data, refresh, and show what was found
+    #[command(after_help = "Examples:\n  tessera demo\n  tessera demo my-demo --people 20000 --events 400000")]
+    Demo(DemoArguments),
+    /// Make a project with a commented tessera.toml
+    #[command(after_help = "Examples:\n  tessera init my-shop\n  tessera init .")]
+    Init {
+        /// The folder to make
+        folder: PathBuf,
+    },
+    /// Land files of a source
+    #[command(
+        after_help = "Examples:\n  tessera ingest --source web events-1.ndjson.gz events-2.ndjson.gz\n  zcat contacts.csv.gz | tessera ingest --source crm_contacts -"
+    )]
+    Ingest(IngestArguments),
+    /// Bring every table up to date and publish a generation
+    #[command(after_help = "Examples:\n  tessera refresh\n  tessera refresh --full")]
+    Refresh {
+        /// Compute everything anew from what landed
+        #[arg(long)]
+        full: bool,
+    },
+    /// Run a query
+    #[command(
+        after_help = "Examples:\n  tessera sql \"select count(*) from profile.profiles\"\n  tessera sql \"select * from behavior.sessions\" --format csv > sessions.csv"
+    )]
+    Sql(SqlArguments),
+    /// Show one person, with the links that explain the profile
+    #[command(after_help = "Examples:\n  tessera profile email:ada@example.com\n  tessera profile crm_id:0031 --as-of 12")]
+    Profile {
+        /// One of the person's identifiers
+        #[arg(value_name = "NAMESPACE:VALUE")]
+        identifier: String,
+        /// Read this generation instead of the newest
+        #[arg(long, value_name = "N")]
+        as_of: Option<u64>,
+    },
+    /// Look at segments
+    #[command(after_help = "Examples:\n  tessera segment list\n  tessera segment members loyal --limit 20")]
+    Segment {
+        #[command(subcommand)]
+        command: SegmentCommand,
+    },
+    /// Check the configuration, the models, the segments and the tables
+    #[command(after_help = "Examples:\n  tessera check\n  tessera check --project my-shop")]
+    Check,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArguments {
+    /// Where to make it
+    #[arg(default_value = "tessera-demo")]
+    pub(crate) folder: PathBuf,
+    /// How many people
+    #[arg(long, default_value_t = 2_000)]
+    pub(crate) people: u64,
+    /// How many web and mobile events
+    #[arg(long, default_value_t = 40_000)]
+    pub(crate) events: u64,
+    /// The same seed makes the same people
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct IngestArguments {
+    /// The source's name in tessera.toml
+    #[arg(long, value_name = "NAME")]
+    pub(crate) source: String,
+    /// Files, plain, .gz or .zst; - is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SqlArguments {
+    /// The query
+    pub(crate) query: String,
+    /// How to print the answer
+    #[arg(long, default_value = "table")]
+    pub(crate) format: Format,
+    /// Read this generation instead of the newest
+    #[arg(long, value_name = "N")]
+    pub(crate) as_of: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Table,
+    Csv,
+    Json,
+    Ndjson,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SegmentCommand {
+    /// All segments with their sizes
+    #[command(after_help = "Examples:\n  tessera segment list\n  tessera segment list --project my-shop")]
+    List,
+    /// A segment's definition, size and last changes
+    #[command(after_help = "Examples:\n  tessera segment show loyal\n  tessera segment show loyal --project my-shop")]
+    Show {
+        /// Its name: the file's, without .sql
+        name: String,
+    },
+    /// How many people are in a segment
+    #[command(after_help = "Examples:\n  tessera segment size loyal\n  tessera segment size loyal --project my-shop")]
+    Size {
+        /// Its name
+        name: String,
+    },
+    /// Who is in a segment
+    #[command(after_help = "Examples:\n  tessera segment members loyal\n  tessera segment members loyal --limit 100000 --format csv")]
+    Members {
+        /// Its name
+        name: String,
+        /// How many to print
+        #[arg(long, default_value_t = 50)]
+        limit: u64,
+        /// How to print them
+        #[arg(long, default_value = "table")]
+        format: Format,
+    },
+    /// How two segments overlap
+    #[command(after_help = "Examples:\n  tessera segment compare loyal quiet\n  tessera segment compare loyal employees --project my-shop")]
+    Compare {
+        /// One
+        left: String,
+        /// The other
+        right: String,
+    },
+}

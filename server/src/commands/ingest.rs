@@ -1,0 +1,53 @@
+//! `tessera ingest`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use indicatif::{HumanBytes, HumanCount};
+use tessera_engine::{BatchReport, Engine, Input};
+
+use crate::progress;
+
+/// Lands `files` of `source` and says what became of each.
+pub(crate) async fn run(engine: &Engine, source: &str, files: &[PathBuf]) -> Result<()> {
+    for report in land(engine, source, files).await? {
+        print(&report);
+    }
+    Ok(())
+}
+
+/// Lands `files` of `source`.
+pub(crate) async fn land(engine: &Engine, source: &str, files: &[PathBuf]) -> Result<Vec<BatchReport>> {
+    let inputs = files.iter().map(|file| input(file)).collect();
+    let (progress, bar) = progress::ingest();
+    let reports = engine.ingest(source, inputs, &progress).await;
+    bar.finish_and_clear();
+    Ok(reports?)
+}
+
+fn input(file: &Path) -> Input {
+    if file == Path::new("-") {
+        return Input::Reader { name: "standard input".to_owned(), reader: Box::new(std::io::stdin()) };
+    }
+    Input::File(file.to_owned())
+}
+
+fn print(report: &BatchReport) {
+    if report.repeated {
+        println!("{}: landed before, nothing added", report.input);
+        return;
+    }
+    println!(
+        "{}: {} rows landed, {} quarantined, {} read",
+        report.input,
+        HumanCount(report.rows),
+        HumanCount(report.quarantined),
+        HumanBytes(report.bytes)
+    );
+    for (reason, count) in &report.reasons {
+        println!("  quarantined: {} {reason}", HumanCount(*count));
+    }
+    if report.quarantined > 0 {
+        println!("  see: tessera sql \"select line, reason, detail, raw from landing.quarantine where batch_id = '{}'\" (after a refresh)", report.batch_id);
+    }
+}

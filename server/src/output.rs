@@ -1,0 +1,82 @@
+//! Answers on standard output, batch by batch: memory does not grow with the answer.
+
+use std::io::Write;
+
+use anyhow::Result;
+use arrow::array::RecordBatch;
+use arrow::csv::WriterBuilder as CsvWriterBuilder;
+use arrow::json::writer::{JsonArray, LineDelimited, Writer as JsonWriter};
+use arrow::util::pretty::pretty_format_batches;
+use futures::TryStreamExt;
+use tessera_engine::QueryResult;
+
+use crate::cli::Format;
+
+/// Prints an answer.
+pub(crate) async fn print(result: QueryResult, format: Format) -> Result<()> {
+    let out = std::io::BufWriter::new(std::io::stdout().lock());
+    match format {
+        Format::Table => table(result, out).await,
+        Format::Csv => csv(result, out).await,
+        Format::Json => json::<JsonArray>(result, out).await,
+        Format::Ndjson => json::<LineDelimited>(result, out).await,
+    }
+}
+
+/// Column widths are those of a batch: a long answer is a sequence of tables.
+async fn table(mut result: QueryResult, mut out: impl Write) -> Result<()> {
+    let mut rows = 0;
+    while let Some(batch) = result.batches.try_next().await? {
+        rows += batch.num_rows();
+        if batch.num_rows() > 0 {
+            writeln!(out, "{}", pretty_format_batches(&[batch])?)?;
+        }
+    }
+    if rows == 0 {
+        writeln!(out, "{}", pretty_format_batches(&[RecordBatch::new_empty(result.schema)])?)?;
+    }
+    writeln!(out, "{rows} row{}", if rows == 1 { "" } else { "s" })?;
+    Ok(out.flush()?)
+}
+
+async fn csv(mut result: QueryResult, out: impl Write) -> Result<()> {
+    let mut writer = CsvWriterBuilder::new().with_header(true).build(out);
+    writer.write(&flattened(&RecordBatch::new_empty(std::sync::Arc::clone(&result.schema)))?)?;
+    while let Some(batch) = result.batches.try_next().await? {
+        writer.write(&flattened(&batch)?)?;
+    }
+    Ok(writer.into_inner().flush()?)
+}
+
+/// CSV has no lists: they are printed as text.
+fn flattened(batch: &RecordBatch) -> Result<RecordBatch> {
+    use arrow::datatypes::{DataType, Field, Schema};
+    let options = arrow::util::display::FormatOptions::default();
+    let mut fields = Vec::new();
+    let mut columns: Vec<arrow::array::ArrayRef> = Vec::new();
+    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+        if !column.data_type().is_nested() {
+            fields.push(field.as_ref().clone());
+            columns.push(std::sync::Arc::clone(column));
+            continue;
+        }
+        let formatter = arrow::util::display::ArrayFormatter::try_new(column.as_ref(), &options)?;
+        let texts: arrow::array::StringArray =
+            (0..column.len()).map(|row| (!column.is_null(row)).then(|| formatter.value(row).to_string())).collect();
+        fields.push(Field::new(field.name(), DataType::Utf8, true));
+        columns.push(std::sync::Arc::new(texts));
+    }
+    Ok(RecordBatch::try_new(std::sync::Arc::new(Schema::new(fields)), columns)?)
+}
+
+async fn json<F: arrow::json::writer::JsonFormat>(mut result: QueryResult, out: impl Write) -> Result<()> {
+    let builder = arrow::json::WriterBuilder::new().with_explicit_nulls(true);
+    let mut writer: JsonWriter<_, F> = builder.build(out);
+    while let Some(batch) = result.batches.try_next().await? {
+        writer.write(&batch)?;
+    }
+    writer.finish()?;
+    let mut out = writer.into_inner();
+    writeln!(out)?;
+    Ok(out.flush()?)
+}

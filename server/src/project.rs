@@ -1,0 +1,36 @@
+//! A project's folder, opened: the only place that reads files of configuration and the environment.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use tessera_engine::{Clock, Engine, EngineOptions, ProjectConfig};
+
+use crate::machine;
+
+/// The project's configuration file.
+pub(crate) const CONFIG_FILE: &str = "tessera.toml";
+
+/// Opens the project in `folder`.
+pub(crate) fn open(folder: &Path) -> Result<Engine> {
+    let file = folder.join(CONFIG_FILE);
+    if !file.exists() {
+        bail!("there is no {CONFIG_FILE} in `{}`: go to a project's folder, name one with --project, or make one with `tessera init DIR`", folder.display());
+    }
+    let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read `{}`", file.display()))?;
+    let config = ProjectConfig::parse(&text, CONFIG_FILE)?;
+    let options = EngineOptions {
+        project: folder.to_owned(),
+        config,
+        storage_options: storage_options(),
+        memory_bytes: machine::query_memory_bytes(),
+        threads: machine::threads(),
+        clock: Clock::system(),
+    };
+    Ok(Engine::open(options)?)
+}
+
+/// `AWS_*` variables, under the names that the object store knows.
+fn storage_options() -> HashMap<String, String> {
+    std::env::vars().filter(|(name, _)| name.starts_with("AWS_")).collect()
+}

@@ -1,0 +1,41 @@
+-- Two identifiers seen together in one event or record. The more trusted one is `a`.
+--
+-- key: a_namespace, a_value, b_namespace, b_value
+-- strategy: view
+-- columns:
+--   a_namespace    text       namespace of the more trusted identifier
+--   a_value        text       its value
+--   b_namespace    text       namespace of the other
+--   b_value        text       its value
+--   first_seen_at  timestamp  time of the earliest event or record with both
+--   last_seen_at   timestamp  time of the latest
+--   event_count    bigint     number of events and records with both
+--   sources        texts      the sources that saw them together
+with pairs as (
+    select unnest(identifier_pairs(identifiers)) as pair, source, first_seen_at, last_seen_at, event_count
+    from identity.sets
+),
+
+folded as (
+    select
+        pair['a'] as a,
+        pair['b'] as b,
+        source,
+        min(first_seen_at) as first_seen_at,
+        max(last_seen_at) as last_seen_at,
+        sum(event_count) as event_count
+    from pairs
+    group by 1, 2, 3
+)
+
+select
+    identifier_namespace(a) as a_namespace,
+    identifier_value(a) as a_value,
+    identifier_namespace(b) as b_namespace,
+    identifier_value(b) as b_value,
+    min(first_seen_at) as first_seen_at,
+    max(last_seen_at) as last_seen_at,
+    sum(event_count) as event_count,
+    array_agg(source order by source) as sources
+from folded
+group by a, b
