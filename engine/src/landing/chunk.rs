@@ -55,7 +55,8 @@ impl Chunker {
             Some(end) => end + 1,
             None if self.failure.is_none() && self.pending.len() < CHUNK_BYTES => self.pending.len(),
             None => {
-                let too_long = || EngineError::invalid(format!("`{}` has no header line in its first 4 MiB", self.input.name));
+                let too_long =
+                    || EngineError::invalid(format!("`{}` has no header line in its first 4 MiB", self.input.name));
                 return Err(self.failure.take().unwrap_or_else(too_long));
             }
         };
@@ -131,7 +132,9 @@ impl Chunker {
     /// The end of the last whole row in `pending`; 0 when there is none.
     fn last_row_end(&self) -> usize {
         let (end, is_open) = match self.row_end {
-            RowEnd::CsvRecord { delimiter } if memchr::memchr(b'"', &self.pending).is_some() => last_record_end(&self.pending, delimiter),
+            RowEnd::CsvRecord { delimiter } if memchr::memchr(b'"', &self.pending).is_some() => {
+                last_record_end(&self.pending, delimiter)
+            }
             _ => (memchr::memrchr(b'\n', &self.pending).map_or(0, |end| end + 1), false),
         };
         let is_whole = self.at_end && self.failure.is_none() && !is_open;
@@ -158,7 +161,8 @@ impl Chunker {
         if let Some(end) = memchr::memchr(b'\n', &self.pending) {
             let rest = self.pending.split_off(end + 1);
             let head = std::mem::replace(&mut self.pending, rest);
-            let detail = format!("a quote opens here and is not closed within {} bytes; close or double it", self.row_bytes_max);
+            let detail =
+                format!("a quote opens here and is not closed within {} bytes; close or double it", self.row_bytes_max);
             return Ok(Chunk::Refused { line, head, rejection: Rejection::new(Reason::BadRow, detail) });
         }
         let mut length = self.pending.len();
@@ -182,7 +186,10 @@ impl Chunker {
         let rejection = if length > self.row_bytes_max {
             Rejection::too_large(length, self.row_bytes_max)
         } else {
-            Rejection::new(Reason::BadRow, "a quote opens here and is not closed before the end of the file; close or double it")
+            Rejection::new(
+                Reason::BadRow,
+                "a quote opens here and is not closed before the end of the file; close or double it",
+            )
         };
         Ok(Chunk::Refused { line, head, rejection })
     }
@@ -319,7 +326,7 @@ mod tests {
     fn test_last_record_end_knows_quotes() {
         let end = |text: &str| last_record_end(text.as_bytes(), b',');
         assert_eq!(end("a,\"b\nc\",d\ne"), (10, false));
-        assert_eq!(end("a,\"b\"\"\n\"\"c\"\n\"x"), (13, true));
+        assert_eq!(end("a,\"b\"\"\n\"\"c\"\n\"x"), (12, true));
         assert_eq!(end("5\" pipe,1\n6\" pipe,2\n"), (20, false));
         assert_eq!(end("\"a\nb"), (0, true));
     }

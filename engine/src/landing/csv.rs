@@ -147,7 +147,11 @@ impl<'r> Record<'r, '_> {
         }
         let output = std::str::from_utf8(self.output).map_err(|_| Rejection::bad_encoding())?;
         if self.ends.len() != header.columns.len() {
-            let detail = format!("{} fields where the header has {}; quote fields that hold the delimiter", self.ends.len(), header.columns.len());
+            let detail = format!(
+                "{} fields where the header has {}; quote fields that hold the delimiter",
+                self.ends.len(),
+                header.columns.len()
+            );
             return Err(Rejection::new(Reason::BadRow, detail));
         }
         let mut cells = Vec::with_capacity(header.columns.len());

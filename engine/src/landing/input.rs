@@ -45,7 +45,9 @@ impl Input {
     pub(crate) fn open(self) -> Result<OpenInput> {
         let name = self.name();
         let raw: Box<dyn Read + Send> = match self {
-            Self::File(path) => Box::new(File::open(path).map_err(|error| EngineError::from(error).context(format!("`{name}`")))?),
+            Self::File(path) => {
+                Box::new(File::open(path).map_err(|error| EngineError::from(error).context(format!("`{name}`")))?)
+            }
             Self::Reader { reader, .. } => reader,
         };
         OpenInput::new(name, raw)
@@ -71,9 +73,15 @@ impl OpenInput {
         let counter = RawBytes::default();
         let mut counted = CountedReader { reader: raw, counter: counter.clone() };
         let mut magic = Vec::with_capacity(4);
-        counted.by_ref().take(4).read_to_end(&mut magic).map_err(|error| EngineError::from(error).context(format!("`{name}`")))?;
+        counted
+            .by_ref()
+            .take(4)
+            .read_to_end(&mut magic)
+            .map_err(|error| EngineError::from(error).context(format!("`{name}`")))?;
         if magic == PARQUET_MAGIC {
-            return Err(EngineError::invalid(format!("`{name}` is a Parquet file; set `format = \"parquet\"` in its source")));
+            return Err(EngineError::invalid(format!(
+                "`{name}` is a Parquet file; set `format = \"parquet\"` in its source"
+            )));
         }
         if magic.starts_with(&[0xff, 0xfe]) || magic.starts_with(&[0xfe, 0xff]) {
             return Err(EngineError::invalid(format!("`{name}` is UTF-16 text; convert it to UTF-8")));

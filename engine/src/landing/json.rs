@@ -103,7 +103,8 @@ impl<'de> Deserialize<'de> for Object<'de> {
 pub(crate) fn parse_object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Rejection> {
     check_depth(text)?;
     serde_json::from_str(text).map_err(|error| {
-        let is_other_json = !text.trim_start().starts_with('{') && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
+        let is_other_json =
+            !text.trim_start().starts_with('{') && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
         if is_other_json {
             return Rejection::new(Reason::NotAnObject, "the line is JSON but no object; write one object a line");
         }
@@ -286,7 +287,8 @@ mod tests {
 
     #[test]
     fn test_raw_fields_keep_text_and_let_the_last_key_win() {
-        let sample: Sample<'_> = parse_object(r#"{"id":1,"x":[1,{"id":9}],"traits":{"a": null},"\u0069d":"two"}"#).unwrap();
+        let sample: Sample<'_> =
+            parse_object(r#"{"id":1,"x":[1,{"id":9}],"traits":{"a": null},"\u0069d":"two"}"#).unwrap();
         assert_eq!((sample.id, sample.traits), (Some("\"two\""), Some(r#"{"a": null}"#)));
     }
 
@@ -307,8 +309,16 @@ mod tests {
     #[test]
     fn test_scalar_text_reads_scalars_and_skips_blanks() {
         let cases = [
-            (r#"" ada ""#, Some("ada")), (r#""""#, None), (r#"" ""#, None), ("null", None), ("12", Some("12")), ("true", Some("true")),
-            ("{}", None), ("[1]", None), (r#""a\u00e9\n""#, Some("aé")), (r#""ok \ud83d""#, Some("ok \u{fffd}\u{fffd}\u{fffd}")),
+            (r#"" ada ""#, Some("ada")),
+            (r#""""#, None),
+            (r#"" ""#, None),
+            ("null", None),
+            ("12", Some("12")),
+            ("true", Some("true")),
+            ("{}", None),
+            ("[1]", None),
+            (r#""a\u00e9\n""#, Some("aé")),
+            (r#""ok \ud83d""#, Some("ok \u{fffd}\u{fffd}\u{fffd}")),
         ];
         for (raw, expected) in cases {
             assert_eq!(scalar_text(raw).as_deref(), expected, "{raw}");

@@ -11,7 +11,13 @@ use crate::landing::tabular::{Cell, TabularBuilder};
 const FEW_KEYS: usize = 32;
 
 /// Parses one line.
-pub(crate) fn parse_line(line_number: u64, line: &str, row_bytes_max: usize, rows: &mut TabularBuilder<'_>, quarantine: &mut QuarantineBuilder) {
+pub(crate) fn parse_line(
+    line_number: u64,
+    line: &str,
+    row_bytes_max: usize,
+    rows: &mut TabularBuilder<'_>,
+    quarantine: &mut QuarantineBuilder,
+) {
     let pushed = cells(line, row_bytes_max).and_then(|cells| rows.push(&cells));
     if let Err(rejection) = pushed {
         quarantine.push(line_number, &rejection, line.as_bytes());
@@ -30,12 +36,20 @@ fn cells(line: &str, row_bytes_max: usize) -> Result<Vec<Cell<'_>>, Rejection> {
 
 /// Of several equal keys the last wins, as in most JSON readers.
 fn last_of_each_key<'a>(fields: Vec<(Cow<'a, str>, &'a str)>) -> Vec<(Cow<'a, str>, &'a str)> {
-    let is_equal_to_later = |(index, (key, _)): (usize, &(Cow<'a, str>, &'a str))| fields[index + 1..].iter().any(|(later, _)| later == key);
+    let is_equal_to_later = |(index, (key, _)): (usize, &(Cow<'a, str>, &'a str))| {
+        fields[index + 1..].iter().any(|(later, _)| later == key)
+    };
     if fields.len() <= FEW_KEYS && !fields.iter().enumerate().any(is_equal_to_later) {
         return fields;
     }
-    let last: HashMap<Cow<'a, str>, usize> = fields.iter().enumerate().map(|(index, (key, _))| (key.clone(), index)).collect();
-    fields.into_iter().enumerate().filter(|(index, (key, _))| last.get(key) == Some(index)).map(|(_, field)| field).collect()
+    let last: HashMap<Cow<'a, str>, usize> =
+        fields.iter().enumerate().map(|(index, (key, _))| (key.clone(), index)).collect();
+    fields
+        .into_iter()
+        .enumerate()
+        .filter(|(index, (key, _))| last.get(key) == Some(index))
+        .map(|(_, field)| field)
+        .collect()
 }
 
 #[cfg(test)]
@@ -45,7 +59,8 @@ mod tests {
     #[test]
     fn test_cells_skip_null_and_blank_and_keep_nested_values_as_json() {
         let cells = cells(r#"{"id":"007","n":1.50,"x":null,"y":"  ","list":[1, 2],"id":"008"}"#, 100).unwrap();
-        let seen: Vec<_> = cells.iter().map(|cell| (cell.name.as_ref(), cell.text.as_ref(), cell.json.unwrap())).collect();
+        let seen: Vec<_> =
+            cells.iter().map(|cell| (cell.name.as_ref(), cell.text.as_ref(), cell.json.unwrap())).collect();
         assert_eq!(seen, [("n", "1.50", "1.50"), ("list", "[1, 2]", "[1, 2]"), ("id", "008", "\"008\"")]);
     }
 }

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
-use arrow::array::{Array, RecordBatch};
-use arrow::datatypes::{DataType, Schema};
+use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema};
 use arrow::json::writer::{EncoderOptions, make_encoder};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
@@ -29,7 +30,10 @@ impl ParquetInput {
         let mut file = File::open(path).map_err(|error| EngineError::from(error).context(place()))?;
         hash_file(&mut file, raw).map_err(|error| EngineError::from(error).context(place()))?;
         let damaged = |error: parquet::errors::ParquetError| {
-            EngineError::invalid(format!("{} is not a whole Parquet file ({error}); get a whole copy and land that", place()))
+            EngineError::invalid(format!(
+                "{} is not a whole Parquet file ({error}); get a whole copy and land that",
+                place()
+            ))
         };
         let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(damaged)?;
         let columns = column_names(builder.schema());
@@ -62,7 +66,8 @@ pub(crate) fn parse_rows(
     rows: &mut TabularBuilder<'_>,
     quarantine: &mut QuarantineBuilder,
 ) -> Result<()> {
-    let columns = batch.columns().iter().map(|column| TextColumn::new(column)).collect::<Result<Vec<_>>>()?;
+    let arrays = batch.columns().iter().map(in_utc).collect::<Result<Vec<_>>>()?;
+    let columns = arrays.iter().map(|array| TextColumn::new(array)).collect::<Result<Vec<_>>>()?;
     let schema = batch.schema();
     for row in 0..batch.num_rows() {
         let texts = columns.iter().map(|column| column.text(row)).collect::<Result<Vec<_>>>()?;
@@ -76,13 +81,24 @@ pub(crate) fn parse_rows(
                 cells.push(Cell { name: Cow::Borrowed(field.name()), text: Cow::Borrowed(trimmed), json });
             }
         }
-        let pushed = if bytes > row_bytes_max { Err(Rejection::too_large(bytes, row_bytes_max)) } else { rows.push(&cells) };
+        let pushed =
+            if bytes > row_bytes_max { Err(Rejection::too_large(bytes, row_bytes_max)) } else { rows.push(&cells) };
         if let Err(rejection) = pushed {
             let raw = cells.iter().map(|cell| format!("{}={}", cell.name, cell.text)).collect::<Vec<_>>().join("\n");
             quarantine.push(first_row + row as u64, &rejection, raw.as_bytes());
         }
     }
     Ok(())
+}
+
+/// Instants are stored in UTC whatever zone they are shown in; shown in UTC, they need no database of zones.
+fn in_utc(array: &ArrayRef) -> Result<ArrayRef> {
+    match array.data_type() {
+        DataType::Timestamp(unit, Some(_)) => {
+            Ok(arrow::compute::cast(array, &DataType::Timestamp(*unit, Some("+00:00".into())))?)
+        }
+        _ => Ok(Arc::clone(array)),
+    }
 }
 
 /// A column whose values are wanted as text: times as RFC 3339, lists and structs as JSON, null as nothing.
@@ -94,7 +110,8 @@ struct TextColumn<'a> {
 
 impl<'a> TextColumn<'a> {
     fn new(array: &'a dyn Array) -> Result<Self> {
-        let is_nested = array.data_type().is_nested() && !matches!(array.data_type(), DataType::Dictionary(..) | DataType::RunEndEncoded(..));
+        let is_nested = array.data_type().is_nested()
+            && !matches!(array.data_type(), DataType::Dictionary(..) | DataType::RunEndEncoded(..));
         let options = FormatOptions::new().with_null("");
         let formatter = if is_nested { None } else { Some(ArrayFormatter::try_new(array, &options)?) };
         Ok(Self { array, formatter, is_nested })
@@ -111,7 +128,7 @@ impl<'a> TextColumn<'a> {
 
 fn nested_json(array: &dyn Array, row: usize) -> Result<String> {
     let value = array.slice(row, 1);
-    let field = std::sync::Arc::new(arrow::datatypes::Field::new("value", array.data_type().clone(), true));
+    let field = Arc::new(Field::new("value", array.data_type().clone(), true));
     let mut json = Vec::new();
     make_encoder(&field, &value, &EncoderOptions::default())?.encode(0, &mut json);
     Ok(String::from_utf8_lossy(&json).into_owned())

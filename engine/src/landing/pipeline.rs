@@ -57,7 +57,7 @@ pub(crate) struct InputSummary {
 /// Reads one input to its end and hands its rows, in input order, to `sink`.
 ///
 /// Blocks: call it off the async runtime. Uses `threads` threads to parse and one to read; memory is bounded by the chunks
-/// between them. (Rows without an id of their own cost 20 to 40 bytes each in addition: they are counted among their equals.)
+/// between them. (Events without an id of their own cost 20 to 40 bytes each in addition: they are counted among their equals.)
 ///
 /// # Errors
 ///
@@ -84,8 +84,20 @@ pub(crate) fn parse_input(
             open_text(Chunker::new(open, text_bytes_max(source, config)), source, config)?
         }
     };
-    let parser = Parser { source, file: &file, landed_at_us: batch.landed_at_us, row_bytes_max: config.landing.event_bytes_max, rows };
-    let mut ordered = OrderedStage { source, numbering: Numbering::default(), summary: InputSummary::empty(), bytes_handed_on: 0, sink };
+    let parser = Parser {
+        source,
+        file: &file,
+        landed_at_us: batch.landed_at_us,
+        row_bytes_max: config.landing.event_bytes_max,
+        rows,
+    };
+    let mut ordered = OrderedStage {
+        source,
+        numbering: Numbering::default(),
+        summary: InputSummary::empty(),
+        bytes_handed_on: 0,
+        sink,
+    };
     let threads = threads.max(1);
     // Each chunk brings its own one-place channel for the result, and these wait in the order of the input. So nothing has to
     // be sorted, and no more chunks are under way than there are places here.
@@ -141,9 +153,14 @@ fn open_text(mut chunker: Chunker, source: &Source, config: &ProjectConfig) -> R
         SourceFormat::Csv => {
             let mapping = Mapping::new(source, config)?;
             let name = chunker.name().to_owned();
-            let line = chunker.header()?.unwrap_or_default();
-            let header = csv::Header::parse(&line)
-                .map_err(|_| EngineError::invalid(format!("the header of `{name}` is not UTF-8; convert the file to UTF-8")))?;
+            let mut line = chunker.header()?;
+            while line.as_ref().is_some_and(Vec::is_empty) {
+                line = chunker.header()?;
+            }
+            let line = line.unwrap_or_default();
+            let header = csv::Header::parse(&line).map_err(|_| {
+                EngineError::invalid(format!("the header of `{name}` is not UTF-8; convert the file to UTF-8"))
+            })?;
             if !header.columns.is_empty() {
                 mapping.check_columns(&source.name, &name, &header.columns)?;
             }
@@ -158,11 +175,17 @@ fn open_text(mut chunker: Chunker, source: &Source, config: &ProjectConfig) -> R
 fn open_parquet(input: &Input, source: &Source, config: &ProjectConfig, raw: &RawBytes) -> Result<(Reader, RowParser)> {
     let mapping = Mapping::new(source, config)?;
     let path = input.path().ok_or_else(|| {
-        EngineError::invalid(format!("`{}` is a stream, and Parquet can only be read from a file; save it and land the file", input.name()))
+        EngineError::invalid(format!(
+            "`{}` is a stream, and Parquet can only be read from a file; save it and land the file",
+            input.name()
+        ))
     })?;
     let opened = ParquetInput::open(path, raw)?;
     mapping.check_columns(&source.name, &input.name(), &opened.columns)?;
-    Ok((Reader::Parquet { name: input.name(), reader: Box::new(opened.reader), rows_read: 0 }, RowParser::Parquet(mapping)))
+    Ok((
+        Reader::Parquet { name: input.name(), reader: Box::new(opened.reader), rows_read: 0 },
+        RowParser::Parquet(mapping),
+    ))
 }
 
 /// A piece of an input on its way to a parser.
@@ -182,7 +205,9 @@ impl Reader {
             Self::Text(chunker) => Ok(chunker.next_chunk()?.map(Piece::Text)),
             Self::Parquet { name, reader, rows_read } => {
                 let batch = reader.next().transpose().map_err(|error| {
-                    EngineError::invalid(format!("`{name}` cannot be read after row {rows_read} ({error}); get a whole copy and land that"))
+                    EngineError::invalid(format!(
+                        "`{name}` cannot be read after row {rows_read} ({error}); get a whole copy and land that"
+                    ))
                 })?;
                 Ok(batch.map(|batch| {
                     let first_row = *rows_read + 1;
@@ -216,7 +241,12 @@ struct Parsed {
 }
 
 /// Reads until the end, or until nobody listens; the number of lines.
-fn read_all(reader: &mut Reader, raw: &RawBytes, to_parsers: &SyncSender<Job>, to_ordered: &SyncSender<Receiver<Result<Parsed>>>) -> Result<u64> {
+fn read_all(
+    reader: &mut Reader,
+    raw: &RawBytes,
+    to_parsers: &SyncSender<Job>,
+    to_ordered: &SyncSender<Receiver<Result<Parsed>>>,
+) -> Result<u64> {
     while let Some(piece) = reader.next_piece()? {
         let (result, receiver) = sync_channel(1);
         let job = Job { piece, bytes_read: raw.count(), result };
@@ -278,18 +308,23 @@ impl Parser<'_> {
                 });
                 Ok(())
             }),
-            (RowParser::Csv(mapping, header), Piece::Text(Chunk::Rows { first_line, text })) => self.tabular(mapping, |rows| {
-                csv::parse_rows(header, self.row_bytes_max, *first_line, text, rows, quarantine);
-                Ok(())
-            }),
-            (RowParser::Parquet(mapping), Piece::Table { first_row, batch }) => {
-                self.tabular(mapping, |rows| parquet::parse_rows(self.row_bytes_max, *first_row, batch, rows, quarantine))
+            (RowParser::Csv(mapping, header), Piece::Text(Chunk::Rows { first_line, text })) => {
+                self.tabular(mapping, |rows| {
+                    csv::parse_rows(header, self.row_bytes_max, *first_line, text, rows, quarantine);
+                    Ok(())
+                })
             }
+            (RowParser::Parquet(mapping), Piece::Table { first_row, batch }) => self
+                .tabular(mapping, |rows| parquet::parse_rows(self.row_bytes_max, *first_row, batch, rows, quarantine)),
             (RowParser::Csv(mapping, _) | RowParser::Parquet(mapping), _) => self.tabular(mapping, |_| Ok(())),
         }
     }
 
-    fn tabular(&self, mapping: &Mapping, parse: impl FnOnce(&mut TabularBuilder<'_>) -> Result<()>) -> Result<UnnumberedRows> {
+    fn tabular(
+        &self,
+        mapping: &Mapping,
+        parse: impl FnOnce(&mut TabularBuilder<'_>) -> Result<()>,
+    ) -> Result<UnnumberedRows> {
         let mut rows = TabularBuilder::new(&self.source.name, mapping);
         parse(&mut rows)?;
         rows.finish(self.landed_at_us)
@@ -297,7 +332,12 @@ impl Parser<'_> {
 }
 
 /// Calls `parse` for each line that is not blank, with its 1-based number; lines too long or not UTF-8 go to quarantine.
-fn for_each_line(piece: &Piece, line_bytes_max: usize, quarantine: &mut QuarantineBuilder, mut parse: impl FnMut(u64, &str, &mut QuarantineBuilder)) {
+fn for_each_line(
+    piece: &Piece,
+    line_bytes_max: usize,
+    quarantine: &mut QuarantineBuilder,
+    mut parse: impl FnMut(u64, &str, &mut QuarantineBuilder),
+) {
     let Piece::Text(Chunk::Rows { first_line, text }) = piece else { return };
     // Checking all at once is much cheaper than line by line, and nearly always enough.
     let all_utf8 = std::str::from_utf8(text).ok();
@@ -311,7 +351,9 @@ fn for_each_line(piece: &Piece, line_bytes_max: usize, quarantine: &mut Quaranti
             None => std::str::from_utf8(bytes).ok(),
         };
         match line.map(str::trim) {
-            _ if bytes.len() > line_bytes_max => quarantine.push(number, &Rejection::too_large(bytes.len(), line_bytes_max), bytes),
+            _ if bytes.len() > line_bytes_max => {
+                quarantine.push(number, &Rejection::too_large(bytes.len(), line_bytes_max), bytes)
+            }
             None => quarantine.push(number, &Rejection::bad_encoding(), bytes),
             Some("") => {}
             Some(line) => parse(number, line, quarantine),
@@ -319,7 +361,11 @@ fn for_each_line(piece: &Piece, line_bytes_max: usize, quarantine: &mut Quaranti
         start = end + 1;
         number += 1;
     }
-    debug_assert_eq!(number, first_line + count_line_feeds(text) + u64::from(!text.ends_with(b"\n")), "lines are counted twice");
+    debug_assert_eq!(
+        number,
+        first_line + count_line_feeds(text) + u64::from(!text.ends_with(b"\n")),
+        "lines are counted twice"
+    );
 }
 
 /// Numbers the rows and hands them on; the one place that sees the chunks in order.
@@ -352,7 +398,14 @@ impl OrderedStage<'_> {
 
 impl InputSummary {
     fn empty() -> Self {
-        Self { content_hash: String::new(), rows: 0, quarantined: 0, bytes: 0, lines: 0, quarantine_reasons: BTreeMap::new() }
+        Self {
+            content_hash: String::new(),
+            rows: 0,
+            quarantined: 0,
+            bytes: 0,
+            lines: 0,
+            quarantine_reasons: BTreeMap::new(),
+        }
     }
 }
 

@@ -81,13 +81,17 @@ impl Rejection {
 
     /// A row longer than `bytes_max`.
     pub(crate) fn too_large(bytes: usize, bytes_max: usize) -> Self {
-        let detail = format!("{bytes} bytes are more than the {bytes_max} allowed; split it or raise `event_bytes_max` in [landing]");
+        let detail = format!(
+            "{bytes} bytes are more than the {bytes_max} allowed; split it or raise `event_bytes_max` in [landing]"
+        );
         Self::new(Reason::TooLarge, detail)
     }
 
     /// More identifiers than allowed.
     pub(crate) fn too_many_identifiers(count: usize, count_max: usize) -> Self {
-        let detail = format!("{count} identifiers are more than the {count_max} allowed; raise `identifiers_max` in [landing] if they are one person's");
+        let detail = format!(
+            "{count} identifiers are more than the {count_max} allowed; raise `identifiers_max` in [landing] if they are one person's"
+        );
         Self::new(Reason::TooManyIdentifiers, detail)
     }
 
@@ -119,7 +123,12 @@ impl QuarantineBuilder {
     }
 
     /// The rows as a batch of [`quarantine_schema`], and their number by reason.
-    pub(crate) fn finish(mut self, source: &str, file: &str, landed_at_us: i64) -> Result<(RecordBatch, BTreeMap<&'static str, u64>)> {
+    pub(crate) fn finish(
+        mut self,
+        source: &str,
+        file: &str,
+        landed_at_us: i64,
+    ) -> Result<(RecordBatch, BTreeMap<&'static str, u64>)> {
         let lines = self.lines.finish();
         let rows = arrow::array::Array::len(&lines);
         let columns: Vec<ArrayRef> = vec![

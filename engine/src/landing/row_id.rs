@@ -71,7 +71,12 @@ impl Numbering {
     }
 
     /// Fills the ids that only the order of the input tells.
-    fn name_by_content(&mut self, source: &str, columns: &mut [arrow::array::ArrayRef], content_hashes: &[(usize, u128)]) {
+    fn name_by_content(
+        &mut self,
+        source: &str,
+        columns: &mut [arrow::array::ArrayRef],
+        content_hashes: &[(usize, u128)],
+    ) {
         let given_ids = columns[EVENT_ID].as_string::<i32>();
         let mut ids = StringBuilder::with_capacity(given_ids.len(), given_ids.len() * 36);
         let mut hashes = columns[EVENT_HASH].as_primitive::<Int64Type>().values().to_vec();

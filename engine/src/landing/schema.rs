@@ -136,7 +136,11 @@ impl PairListBuilder {
 
     fn finish(mut self) -> Result<ArrayRef> {
         let fields = pair_fields(self.first_name);
-        let pairs = StructArray::try_new(fields.clone(), vec![Arc::new(self.firsts.finish()), Arc::new(self.values.finish())], None)?;
+        let pairs = StructArray::try_new(
+            fields.clone(),
+            vec![Arc::new(self.firsts.finish()), Arc::new(self.values.finish())],
+            None,
+        )?;
         let element = Arc::new(Field::new("element", DataType::Struct(fields), true));
         let offsets = OffsetBuffer::new(ScalarBuffer::from(self.offsets));
         Ok(Arc::new(ListArray::try_new(element, offsets, Arc::new(pairs), None)?))
@@ -249,7 +253,8 @@ impl EventsBuilder {
         }
         self.identifiers.append_row(row.identifiers);
         self.attributes.append_row(row.attributes);
-        let page_and_utm = [row.page_path, row.page_title, row.referrer, row.utm_source, row.utm_medium, row.utm_campaign];
+        let page_and_utm =
+            [row.page_path, row.page_title, row.referrer, row.utm_source, row.utm_medium, row.utm_campaign];
         for (builder, text) in self.page_and_utm.iter_mut().zip(page_and_utm) {
             builder.append_option(text);
         }

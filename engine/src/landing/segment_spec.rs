@@ -7,7 +7,9 @@ use chrono_tz::Tz;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::landing::json::{Object, ObjectWriter, id_text, is_object, parse_object, parse_part, raw_fields, scalar_text, value_text};
+use crate::landing::json::{
+    Object, ObjectWriter, id_text, is_object, parse_object, parse_part, raw_fields, scalar_text, value_text,
+};
 use crate::landing::number::parse_revenue;
 use crate::landing::quarantine::{QuarantineBuilder, Reason, Rejection};
 use crate::landing::row_id::{EventId, content_hash};
@@ -116,7 +118,13 @@ impl SegmentParser {
     }
 
     /// Parses one line into rows, and into quarantine what cannot be accepted of it.
-    pub(crate) fn parse_line(&self, line_number: u64, line: &str, events: &mut EventsBuilder, quarantine: &mut QuarantineBuilder) {
+    pub(crate) fn parse_line(
+        &self,
+        line_number: u64,
+        line: &str,
+        events: &mut EventsBuilder,
+        quarantine: &mut QuarantineBuilder,
+    ) {
         if let Err(rejection) = self.parse_call_or_batch(line_number, line, events, quarantine) {
             quarantine.push(line_number, &rejection, line.as_bytes());
         }
@@ -133,10 +141,14 @@ impl SegmentParser {
         let (None, Some(batch)) = (call.kind, call.batch) else {
             return self.push_call(line, &call, &Envelope::default(), events);
         };
-        let elements: Vec<&RawValue> = serde_json::from_str(batch)
-            .map_err(|_| Rejection::new(Reason::NotAnObject, "`batch` is no array; a batch call has its calls there"))?;
+        let elements: Vec<&RawValue> = serde_json::from_str(batch).map_err(|_| {
+            Rejection::new(Reason::NotAnObject, "`batch` is no array; a batch call has its calls there")
+        })?;
         if elements.len() > BATCH_ELEMENTS_MAX {
-            let detail = format!("{} calls in one batch are more than the {BATCH_ELEMENTS_MAX} allowed; split it", elements.len());
+            let detail = format!(
+                "{} calls in one batch are more than the {BATCH_ELEMENTS_MAX} allowed; split it",
+                elements.len()
+            );
             return Err(Rejection::new(Reason::BatchTooLarge, detail));
         }
         // A batch's own `timestamp` is the time of its flush (two SDKs send it): it is nobody's event time.
@@ -151,7 +163,13 @@ impl SegmentParser {
         Ok(())
     }
 
-    fn push_call(&self, text: &str, call: &Call<'_>, envelope: &Envelope<'_>, events: &mut EventsBuilder) -> Result<(), Rejection> {
+    fn push_call(
+        &self,
+        text: &str,
+        call: &Call<'_>,
+        envelope: &Envelope<'_>,
+        events: &mut EventsBuilder,
+    ) -> Result<(), Rejection> {
         if text.len() > self.event_bytes_max {
             return Err(Rejection::too_large(text.len(), self.event_bytes_max));
         }
@@ -202,7 +220,8 @@ impl SegmentParser {
         let user_id = call.user_id.and_then(id_text);
         if kind == "alias" {
             // After identify(), a browser SDK sends the new id as both: an alias of itself links nothing.
-            let previous_id = call.previous_id.or(call.anonymous_id).and_then(id_text).filter(|id| Some(id) != user_id.as_ref());
+            let previous_id =
+                call.previous_id.or(call.anonymous_id).and_then(id_text).filter(|id| Some(id) != user_id.as_ref());
             push_identifier(&mut identifiers, "user_id", user_id);
             push_identifier(&mut identifiers, "anonymous_id", previous_id);
         } else {
@@ -211,13 +230,18 @@ impl SegmentParser {
             // The traits of a group call are the group's.
             let own: Contact<'_> = parse_part(call.traits.filter(|_| kind != "group"))?;
             let remembered: Contact<'_> = parse_part(context.traits)?;
-            let told = |own: Option<&'a str>, remembered: Option<&'a str>| own.and_then(id_text).or_else(|| remembered.and_then(id_text));
+            let told = |own: Option<&'a str>, remembered: Option<&'a str>| {
+                own.and_then(id_text).or_else(|| remembered.and_then(id_text))
+            };
             push_identifier(&mut identifiers, "email", told(own.email, remembered.email));
             push_identifier(&mut identifiers, "phone", told(own.phone, remembered.phone));
             push_external_ids(&mut identifiers, context.external_ids)?;
         }
         match identifiers.len() {
-            0 => Err(Rejection::new(Reason::NoIdentifier, "no `userId`, `anonymousId`, `traits.email`, `traits.phone` or `context.externalIds`; send one")),
+            0 => Err(Rejection::new(
+                Reason::NoIdentifier,
+                "no `userId`, `anonymousId`, `traits.email`, `traits.phone` or `context.externalIds`; send one",
+            )),
             count if count > self.identifiers_max => Err(Rejection::too_many_identifiers(count, self.identifiers_max)),
             _ => Ok(identifiers),
         }
@@ -228,7 +252,10 @@ fn call_type(raw: Option<&str>) -> Result<&'static str, Rejection> {
     let kind = raw.and_then(scalar_text);
     let known = ["track", "page", "screen", "identify", "group", "alias"];
     known.into_iter().find(|known| kind.as_deref() == Some(known)).ok_or_else(|| {
-        Rejection::new(Reason::UnknownType, "`type` is none of track, page, screen, identify, group, alias; a call needs one of them")
+        Rejection::new(
+            Reason::UnknownType,
+            "`type` is none of track, page, screen, identify, group, alias; a call needs one of them",
+        )
     })
 }
 
@@ -269,13 +296,20 @@ fn call_times(call: &Call<'_>, envelope: &Envelope<'_>) -> Result<Times, Rejecti
     let occurred_at = match (client_timestamp, original_timestamp, received_at, sent_at) {
         // Whoever sets both has corrected the skew already.
         (Some(timestamp), Some(_), _, _) => timestamp,
-        (Some(original), None, Some(received), Some(sent)) | (None, Some(original), Some(received), Some(sent)) => received - (sent - original),
+        (Some(original), None, Some(received), Some(sent)) | (None, Some(original), Some(received), Some(sent)) => {
+            received - (sent - original)
+        }
         (Some(original), None, ..) | (None, Some(original), ..) => original,
         (None, None, Some(received), _) => received,
         _ if sent_text.is_some() || received_text.is_some() => {
             return Err(Rejection::new(Reason::BadTime, "`sentAt` and `receivedAt` are no times; write RFC 3339"));
         }
-        _ => return Err(Rejection::new(Reason::NoTime, "no `timestamp`, `originalTimestamp`, `receivedAt` or `sentAt`; send one")),
+        _ => {
+            return Err(Rejection::new(
+                Reason::NoTime,
+                "no `timestamp`, `originalTimestamp`, `receivedAt` or `sentAt`; send one",
+            ));
+        }
     };
     check_possible(occurred_at, "timestamp")?;
     Ok(Times { occurred_at, received_at, sent_at, client_timestamp, original_timestamp })
@@ -336,7 +370,11 @@ fn properties_text<'a>(kind: &str, call: &Call<'a>) -> Result<Option<Cow<'a, str
     }
 }
 
-fn push_identifier<'a>(identifiers: &mut Vec<Pair<'a>>, namespace: impl Into<Cow<'a, str>>, value: Option<Cow<'a, str>>) {
+fn push_identifier<'a>(
+    identifiers: &mut Vec<Pair<'a>>,
+    namespace: impl Into<Cow<'a, str>>,
+    value: Option<Cow<'a, str>>,
+) {
     let Some(value) = value else { return };
     let identifier = (namespace.into(), value);
     if !identifiers.contains(&identifier) {
@@ -365,7 +403,9 @@ fn push_external_ids<'a>(identifiers: &mut Vec<Pair<'a>>, raw: Option<&'a str>) 
 fn revenue(event_name: &str, properties: &Properties<'_>) -> Option<i128> {
     let mut amount = properties.revenue.and_then(scalar_text);
     if event_name.starts_with("Order ") {
-        amount = amount.or_else(|| properties.total.and_then(scalar_text)).or_else(|| properties.value.and_then(scalar_text));
+        amount = amount
+            .or_else(|| properties.total.and_then(scalar_text))
+            .or_else(|| properties.value.and_then(scalar_text));
     }
     parse_revenue(&amount?)
 }
@@ -384,11 +424,14 @@ impl<'a> PageAndUtm<'a> {
     fn new(context: &Context<'a>, properties: &Properties<'a>, name: Option<&'a str>) -> Result<Self, Rejection> {
         let page: Page<'a> = parse_part(context.page)?;
         let campaign: Campaign<'a> = parse_part(context.campaign)?;
-        let first = |one: Option<&'a str>, other: Option<&'a str>| one.and_then(scalar_text).or_else(|| other.and_then(scalar_text));
+        let first = |one: Option<&'a str>, other: Option<&'a str>| {
+            one.and_then(scalar_text).or_else(|| other.and_then(scalar_text))
+        };
         let url = first(page.url, properties.url);
         let query = url.as_deref().map(UtmQuery::new).unwrap_or_default();
         Ok(Self {
-            path: first(page.path, properties.path).or_else(|| url_path(url.as_deref()?).map(|path| Cow::Owned(path.to_owned()))),
+            path: first(page.path, properties.path)
+                .or_else(|| url_path(url.as_deref()?).map(|path| Cow::Owned(path.to_owned()))),
             title: first(page.title, properties.title).or_else(|| name.and_then(scalar_text)),
             referrer: first(page.referrer, properties.referrer),
             utm_source: campaign.source.and_then(scalar_text).or(query.source.map(Cow::Owned)),

@@ -70,7 +70,8 @@ impl Mapping {
         let deleted = source.deleted.as_deref().map(&mut slot);
         let event_slot = event_column.map(|column| slot(column));
         let occurred_at = source.occurred_at.as_deref().map(&mut slot);
-        let identifiers: Vec<_> = source.identifiers.iter().map(|(namespace, column)| (namespace.clone(), slot(column))).collect();
+        let identifiers: Vec<_> =
+            source.identifiers.iter().map(|(namespace, column)| (namespace.clone(), slot(column))).collect();
         let revenue = source.revenue.as_deref().map(&mut slot);
         let currency = source.currency.as_deref().map(&mut slot);
         let message_id = source.message_id.as_deref().map(&mut slot);
@@ -82,7 +83,8 @@ impl Mapping {
             .chain(identifiers.iter().map(|(_, slot)| *slot))
             .max()
             .map_or(0, |last| last + 1);
-        let attributes = source.attributes.iter().map(|(attribute, column)| (attribute.clone(), slot(column))).collect();
+        let attributes =
+            source.attributes.iter().map(|(attribute, column)| (attribute.clone(), slot(column))).collect();
         let properties = source.properties.as_ref().map(|columns| columns.iter().map(|column| slot(column)).collect());
         Ok(Self {
             kind: source.kind,
@@ -131,8 +133,8 @@ fn is_currency_code(text: &str) -> bool {
 }
 
 enum Rows {
-    Events(EventsBuilder),
-    Records(RecordsBuilder),
+    Events(Box<EventsBuilder>),
+    Records(Box<RecordsBuilder>),
 }
 
 /// Builds the rows of one chunk.
@@ -178,8 +180,8 @@ impl<'r> Row<'r> {
 impl<'m> TabularBuilder<'m> {
     pub(crate) fn new(source: &str, mapping: &'m Mapping) -> Self {
         let rows = match mapping.kind {
-            SourceKind::Events => Rows::Events(EventsBuilder::new(source)),
-            SourceKind::Records => Rows::Records(RecordsBuilder::new(source)),
+            SourceKind::Events => Rows::Events(Box::new(EventsBuilder::new(source))),
+            SourceKind::Records => Rows::Records(Box::new(RecordsBuilder::new(source))),
         };
         Self { mapping, rows, json: ObjectWriter::default() }
     }
@@ -201,19 +203,28 @@ impl<'m> TabularBuilder<'m> {
     }
 }
 
-fn push_event(mapping: &Mapping, row: &Row<'_>, events: &mut EventsBuilder, json: &mut ObjectWriter) -> Result<(), Rejection> {
+fn push_event(
+    mapping: &Mapping,
+    row: &Row<'_>,
+    events: &mut EventsBuilder,
+    json: &mut ObjectWriter,
+) -> Result<(), Rejection> {
     let event_name = match &mapping.event {
         Some(EventName::Literal(name)) => Some(name.as_str()),
         _ => row.text(mapping.event_slot),
     };
-    let event_name = event_name.ok_or_else(|| Rejection::new(Reason::NoEventName, "the column mapped as `event` is empty"))?;
+    let event_name =
+        event_name.ok_or_else(|| Rejection::new(Reason::NoEventName, "the column mapped as `event` is empty"))?;
     let occurred_at = time(mapping, row, mapping.occurred_at, "occurred_at")?
         .ok_or_else(|| Rejection::new(Reason::NoTime, "the column mapped as `occurred_at` is empty"))?;
     let identifiers = identifiers(mapping, row)?;
     let attributes = mapped_attributes(mapping, row);
     let revenue = match row.text(mapping.revenue) {
         Some(text) => Some(parse_revenue(text).ok_or_else(|| {
-            Rejection::new(Reason::BadNumber, "the column mapped as `revenue` is no number; write it as 1234.50, without currency or separators")
+            Rejection::new(
+                Reason::BadNumber,
+                "the column mapped as `revenue` is no number; write it as 1234.50, without currency or separators",
+            )
         })?),
         None => None,
     };
@@ -250,8 +261,14 @@ fn push_event(mapping: &Mapping, row: &Row<'_>, events: &mut EventsBuilder, json
     Ok(())
 }
 
-fn push_record(mapping: &Mapping, row: &Row<'_>, records: &mut RecordsBuilder, json: &mut ObjectWriter) -> Result<(), Rejection> {
-    let key = row.text(mapping.key).ok_or_else(|| Rejection::new(Reason::NoKey, "the column mapped as `key` is empty"))?;
+fn push_record(
+    mapping: &Mapping,
+    row: &Row<'_>,
+    records: &mut RecordsBuilder,
+    json: &mut ObjectWriter,
+) -> Result<(), Rejection> {
+    let key =
+        row.text(mapping.key).ok_or_else(|| Rejection::new(Reason::NoKey, "the column mapped as `key` is empty"))?;
     let updated_at = time(mapping, row, mapping.updated_at, "updated_at")?;
     let is_deleted = is_deleted(mapping, row)?;
     let identifiers = identifiers(mapping, row)?;
@@ -263,7 +280,14 @@ fn push_record(mapping: &Mapping, row: &Row<'_>, records: &mut RecordsBuilder, j
     json.clear();
     row.cells.iter().for_each(|cell| push_cell(json, cell));
     let payload = json.finish();
-    records.push(&RecordRow { key, updated_at, is_deleted, identifiers: &identifiers, attributes: &attributes, payload });
+    records.push(&RecordRow {
+        key,
+        updated_at,
+        is_deleted,
+        identifiers: &identifiers,
+        attributes: &attributes,
+        payload,
+    });
     Ok(())
 }
 
@@ -277,7 +301,10 @@ fn push_cell(json: &mut ObjectWriter, cell: &Cell<'_>) {
 fn time(mapping: &Mapping, row: &Row<'_>, slot: Option<Slot>, role: &str) -> Result<Option<i64>, Rejection> {
     let Some(text) = row.text(slot) else { return Ok(None) };
     let at = parse_time(text, mapping.zone).ok_or_else(|| {
-        Rejection::new(Reason::BadTime, format!("the column mapped as `{role}` is no time; write RFC 3339 or YYYY-MM-DD[ HH:MM[:SS]]"))
+        Rejection::new(
+            Reason::BadTime,
+            format!("the column mapped as `{role}` is no time; write RFC 3339 or YYYY-MM-DD[ HH:MM[:SS]]"),
+        )
     })?;
     check_possible(at, role)?;
     Ok(Some(at))
@@ -310,13 +337,16 @@ fn identifiers<'r>(mapping: &'r Mapping, row: &Row<'r>) -> Result<Vec<Pair<'r>>,
     }
     match identifiers.len() {
         0 => Err(Rejection::new(Reason::NoIdentifier, "all columns mapped as identifiers are empty")),
-        count if count > mapping.identifiers_max => Err(Rejection::too_many_identifiers(count, mapping.identifiers_max)),
+        count if count > mapping.identifiers_max => {
+            Err(Rejection::too_many_identifiers(count, mapping.identifiers_max))
+        }
         _ => Ok(identifiers),
     }
 }
 
 fn mapped_attributes<'r>(mapping: &'r Mapping, row: &Row<'r>) -> Vec<Pair<'r>> {
-    let told = |(name, slot): &'r (String, Slot)| Some((Cow::Borrowed(name.as_str()), Cow::Borrowed(row.text(Some(*slot))?)));
+    let told =
+        |(name, slot): &'r (String, Slot)| Some((Cow::Borrowed(name.as_str()), Cow::Borrowed(row.text(Some(*slot))?)));
     mapping.attributes.iter().filter_map(told).collect()
 }
 

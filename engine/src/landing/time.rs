@@ -15,7 +15,9 @@ const TIME_LIMIT_US: i64 = 4_102_444_800 * MICROS_PER_SECOND;
 pub(crate) fn parse_zone(source: &str, name: Option<&str>) -> Result<Tz> {
     let Some(name) = name else { return Ok(Tz::UTC) };
     name.parse().map_err(|_| {
-        EngineError::invalid(format!("source `{source}`: `{name}` is not a time zone; give an IANA name such as `Europe/Paris`"))
+        EngineError::invalid(format!(
+            "source `{source}`: `{name}` is not a time zone; give an IANA name such as `Europe/Paris`"
+        ))
     })
 }
 
@@ -29,7 +31,8 @@ pub(crate) fn parse_time(text: &str, zone: Tz) -> Option<i64> {
         return parse_epoch(bytes);
     }
     let mut rest = Cursor(bytes);
-    let (year, month, day) = (rest.digits(4)?, rest.byte(b'-').then(|| rest.digits(2))??, rest.byte(b'-').then(|| rest.digits(2))??);
+    let (year, month, day) =
+        (rest.digits(4)?, rest.byte(b'-').then(|| rest.digits(2))??, rest.byte(b'-').then(|| rest.digits(2))??);
     let days = days_from_civil(year, month, day)?;
     let mut micros_of_day = 0;
     if !rest.0.is_empty() {
@@ -51,7 +54,10 @@ pub(crate) fn check_possible(at_us: i64, what: &str) -> Result<(), Rejection> {
     if (0..TIME_LIMIT_US).contains(&at_us) {
         return Ok(());
     }
-    Err(Rejection::new(Reason::ImpossibleTime, format!("`{what}` is before 1970 or after 2099; correct it at the source")))
+    Err(Rejection::new(
+        Reason::ImpossibleTime,
+        format!("`{what}` is before 1970 or after 2099; correct it at the source"),
+    ))
 }
 
 fn parse_epoch(digits: &[u8]) -> Option<i64> {
@@ -207,9 +213,24 @@ mod tests {
     #[test]
     fn test_parse_time_refuses_other_text() {
         let cases = [
-            "", "yesterday", "2026", "170000000", "2026-13-01", "2026-02-29", "2026-00-10", "2026-01-32", "02/01/2026", "2026-01-02T",
-            "2026-01-02T25:00:00Z", "2026-01-02T03:04:05Q", "2026-01-02T03:04:05.Z", "2026-01-02T03:04:05+2", "2026-01-02T03:04:05+02:00x",
-            "2026-01-02é03:04", "20é6-01-02", "-026-01-02",
+            "",
+            "yesterday",
+            "2026",
+            "170000000",
+            "2026-13-01",
+            "2026-02-29",
+            "2026-00-10",
+            "2026-01-32",
+            "02/01/2026",
+            "2026-01-02T",
+            "2026-01-02T25:00:00Z",
+            "2026-01-02T03:04:05Q",
+            "2026-01-02T03:04:05.Z",
+            "2026-01-02T03:04:05+2",
+            "2026-01-02T03:04:05+02:00x",
+            "2026-01-02é03:04",
+            "20é6-01-02",
+            "-026-01-02",
         ];
         for text in cases {
             assert_eq!(parse_time(text, Tz::UTC), None, "{text}");
@@ -243,6 +264,9 @@ mod tests {
         assert!(check_possible(0, "timestamp").is_ok());
         assert!(check_possible(expected("2099-12-31T23:59:59Z"), "timestamp").is_ok());
         assert_eq!(check_possible(-1, "timestamp").unwrap_err().reason, Reason::ImpossibleTime);
-        assert_eq!(check_possible(expected("2100-01-01T00:00:00Z"), "timestamp").unwrap_err().reason, Reason::ImpossibleTime);
+        assert_eq!(
+            check_possible(expected("2100-01-01T00:00:00Z"), "timestamp").unwrap_err().reason,
+            Reason::ImpossibleTime
+        );
     }
 }

@@ -21,7 +21,6 @@ use crate::clock::Micros;
 use crate::error::{EngineError, Result};
 use crate::model::materialize::{Outcome, Workspace};
 use crate::query::catalog::register;
-use crate::query::session::CATALOG;
 use crate::store::TableName;
 use crate::store::delta::{DataFile, Table, Version};
 use crate::store::generation::Generation;

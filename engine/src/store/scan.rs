@@ -17,7 +17,8 @@ use datafusion::datasource::table_schema::TableSchema;
 use datafusion::error::Result;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::{ExecutionPlan, project_schema};
 
 use super::delta::{DataFile, Version};
 use super::{Lake, layout};
@@ -95,6 +96,10 @@ impl TableProvider for Scan {
     }
 
     async fn scan(&self, state: &dyn Session, projection: Option<&Vec<usize>>, filters: &[Expr], limit: Option<usize>) -> Result<Arc<dyn ExecutionPlan>> {
+        if self.version.files.is_empty() {
+            let schema = project_schema(self.schema.table_schema(), projection)?;
+            return Ok(Arc::new(EmptyExec::new(schema)));
+        }
         let factory = CachedParquetFileReaderFactory::new(Arc::clone(&self.lake.root), state.runtime_env().cache_manager.get_file_metadata_cache());
         let mut source = ParquetSource::new(self.schema.clone())
             .with_table_parquet_options(state.config_options().execution.parquet_options())

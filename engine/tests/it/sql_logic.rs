@@ -3,11 +3,15 @@
 
 use std::path::PathBuf;
 
-use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner};
+use sqllogictest::{DB, DBOutput, DefaultColumnType, Runner};
+use tokio::runtime::Runtime;
 
 use crate::shop::{CONFIG, Shop, text_rows};
 
-struct Project(Shop);
+struct Project {
+    shop: Shop,
+    runtime: Runtime,
+}
 
 #[derive(Debug)]
 struct Failure(String);
@@ -20,34 +24,32 @@ impl std::fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-#[async_trait::async_trait]
-impl AsyncDB for Project {
+impl DB for Project {
     type Error = Failure;
     type ColumnType = DefaultColumnType;
 
-    async fn run(&mut self, statement: &str) -> Result<DBOutput<Self::ColumnType>, Failure> {
+    fn run(&mut self, statement: &str) -> Result<DBOutput<Self::ColumnType>, Failure> {
         let statement = statement.trim();
         if let Some(rest) = statement.strip_prefix("land ") {
             let (source, text) = rest.split_once('\n').ok_or_else(|| Failure("land SOURCE, then lines".to_owned()))?;
-            self.0.land(source.trim(), text).await;
+            self.runtime.block_on(self.shop.land(source.trim(), text));
             return Ok(DBOutput::StatementComplete(0));
         }
         if let Some(rest) = statement.strip_prefix("segment ") {
             let (name, text) = rest.split_once('\n').ok_or_else(|| Failure("segment NAME, then its text".to_owned()))?;
-            self.0.write(&format!("segments/{}.sql", name.trim()), text);
+            self.shop.write(&format!("segments/{}.sql", name.trim()), text);
             return Ok(DBOutput::StatementComplete(0));
         }
+        let failure = |error: tessera_engine::EngineError| Failure(error.to_string());
         if statement == "refresh" || statement == "refresh full" {
             let progress = tessera_engine::Progress::none();
-            self.0.engine.refresh(statement.ends_with("full"), &progress).await.map_err(|error| Failure(error.to_string()))?;
+            self.runtime.block_on(self.shop.engine.refresh(statement.ends_with("full"), &progress)).map_err(failure)?;
             return Ok(DBOutput::StatementComplete(0));
         }
-        let batches = self.0.engine.collect(statement, &[], None).await.map_err(|error| Failure(error.to_string()))?;
+        let batches = self.runtime.block_on(self.shop.engine.collect(statement, &[], None)).map_err(failure)?;
         let rows: Vec<Vec<String>> = text_rows(&batches).into_iter().map(|row| vec![row]).collect();
         Ok(DBOutput::Rows { types: vec![DefaultColumnType::Text], rows })
     }
-
-    async fn shutdown(&mut self) {}
 
     fn engine_name(&self) -> &str {
         "tessera"
@@ -68,12 +70,12 @@ fn files(folder: PathBuf) -> Vec<PathBuf> {
     found
 }
 
-#[tokio::test]
-async fn test_sql_logic_files() {
+#[test]
+fn test_sql_logic_files() {
     let files = files(PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../sql/tests")));
     assert!(files.len() >= 5, "the .slt files were not found");
     for file in files {
-        let mut runner = Runner::new(|| async { Ok(Project(Shop::new(CONFIG))) });
-        runner.run_file_async(&file).await.unwrap_or_else(|error| panic!("{}:\n{error}", file.display()));
+        let mut runner = Runner::new(|| async { Ok(Project { shop: Shop::new(CONFIG), runtime: Runtime::new().unwrap() }) });
+        runner.run_file(&file).unwrap_or_else(|error| panic!("{}:\n{error}", file.display()));
     }
 }

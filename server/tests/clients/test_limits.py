@@ -49,11 +49,9 @@ def test_an_answer_of_millions_of_rows_streams(project, tmp_path, form):
     short = peak_bytes(project, output, "sql", query.format(50_000), "--format", form)
     long = peak_bytes(project, output, "sql", query.format(5_000_000), "--format", form)
     assert long - short < GROWTH_MAX, f"{short >> 20} MB for 50 thousand rows, {long >> 20} MB for 5 million"
+    assert output.read_bytes().count(b"row ") == 5_000_000
     if form in ("csv", "ndjson"):
         assert line_count(output) == 5_000_000 + (form == "csv")
-    with open(output, "rb") as file:
-        file.seek(-200, os.SEEK_END)
-        assert b"5000000" in file.read()
 
 
 def test_an_answer_from_a_table_streams(project, tmp_path):
@@ -72,7 +70,7 @@ def test_an_answer_from_a_table_streams(project, tmp_path):
 def test_a_reader_that_stops_early_ends_the_query(project, form):
     command = project.command("sql", "select * from generate_series(1, 1000000000)", "--format", form)
     running = subprocess.Popen(command, env=project.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    running.stdout.readline()
+    running.stdout.read(100)  # not a line: an array in JSON is a single one
     running.stdout.close()
     try:
         code = running.wait(timeout=60)
@@ -279,12 +277,15 @@ def test_a_disk_that_is_really_full(binary, tmp_path, small_disk):
     assert event_count(project) == 80_005
 
 
-def test_an_answer_that_cannot_be_written_is_an_error(project):
-    with open("/dev/full", "w") as full:
-        command = project.command("sql", "select * from generate_series(1, 100000)", "--format", "csv")
-        finished = subprocess.run(command, env=project.env, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
-    assert finished.returncode != 0 and FULL_WORDS[errno.ENOSPC] in finished.stderr.lower(), finished.stderr
-    assert "panicked" not in finished.stderr
+def test_what_a_command_did_counts_even_if_it_cannot_be_told(project):
+    file = project.write("till.csv", orders(5))
+    for command in (["ingest", "--source", "till", file], ["refresh"], ["check"], ["sql", "select 1"]):
+        with open("/dev/full", "w") as full:
+            finished = subprocess.run(project.command(*command), env=project.env, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+        assert "panicked" not in finished.stderr, f"{command}: {finished.stderr[:500]}"
+        assert finished.returncode != 0 and FULL_WORDS[errno.ENOSPC] in finished.stderr.lower(), f"{command}: {finished.stderr}"
+    assert "nothing added" in project.ingest("till", file)
+    assert project.value("select count(*) from staging.events") == 5
 
 
 def test_a_query_beyond_its_memory_spills_or_refuses(binary, tmp_path):
