@@ -16,5 +16,8 @@ const MILLISECONDS_PER_MINUTE: i32 = 60_000;
 pub(crate) fn functions(config: &BehaviorConfig) -> Vec<Arc<ScalarUDF>> {
     let minutes = i32::try_from(config.session_timeout_minutes).unwrap_or(i32::MAX / MILLISECONDS_PER_MINUTE);
     let timeout = IntervalDayTime::new(0, minutes.saturating_mul(MILLISECONDS_PER_MINUTE));
-    vec![constant("session_timeout", ScalarValue::IntervalDayTime(Some(timeout))), of_text("session_id", ids::session_id)]
+    vec![
+        constant("session_timeout", ScalarValue::IntervalDayTime(Some(timeout))),
+        of_text("session_id", ids::session_id),
+    ]
 }

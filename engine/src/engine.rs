@@ -19,12 +19,12 @@ use crate::identity::normalize::Normalizer;
 use crate::landing::{self, BatchReport, Input};
 use crate::model::built_in;
 use crate::model::catalog::Catalog;
-use crate::query::catalog::{register, register_view};
 use crate::progress::Progress;
 use crate::project::Project;
+use crate::query::catalog::{register, register_view};
 use crate::query::session::{CATALOG, QueryRuntime};
-use crate::refresh::{check, ledger};
 use crate::refresh::run::{self, RefreshReport};
+use crate::refresh::{check, ledger};
 use crate::store::delta::{Table, Version};
 use crate::store::generation::{self, Generation};
 use crate::store::scan::Scan;
@@ -77,13 +77,28 @@ impl Engine {
     /// InvalidInput for a lake URL or identity rules that cannot be used.
     pub fn open(options: EngineOptions) -> Result<Self> {
         let lake = Lake::open(&options.config.lake_url, &options.project, &options.storage_options)?;
-        let memory = options.config.engine.memory_limit.map_or(options.memory_bytes, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        let memory = options
+            .config
+            .engine
+            .memory_limit
+            .map_or(options.memory_bytes, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
         let threads = options.config.engine.threads.unwrap_or(options.threads);
         let runtime = QueryRuntime::new(&lake, memory, threads)?;
         let mut functions = identity::functions::functions(&options.config.identity)?;
         functions.extend(profile::functions());
         functions.extend(behavior::functions(&options.config.behavior));
-        let project = Project { folder: options.project, config: options.config, lake, clock: options.clock, threads, runtime, functions };
+        let normalizer = Normalizer::new(&options.config.identity)?;
+        let is_usable = Arc::new(move |namespace: &str, value: &str| normalizer.normalize(namespace, value).is_some());
+        let project = Project {
+            is_usable,
+            folder: options.project,
+            config: options.config,
+            lake,
+            clock: options.clock,
+            threads,
+            runtime,
+            functions,
+        };
         Ok(Self { project: Arc::new(project) })
     }
 
@@ -114,7 +129,8 @@ impl Engine {
         let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         let mut frame = session.sql_with_options(query, read_only).await?;
         if !parameters.is_empty() {
-            frame = frame.with_param_values(parameters.iter().map(|value| ScalarValue::from(*value)).collect::<Vec<_>>())?;
+            frame = frame
+                .with_param_values(parameters.iter().map(|value| ScalarValue::from(*value)).collect::<Vec<_>>())?;
         }
         let schema: SchemaRef = Arc::new(frame.schema().as_arrow().clone());
         let stream: SendableRecordBatchStream = frame.execute_stream().await?;
@@ -126,10 +142,13 @@ impl Engine {
     /// # Errors
     /// InvalidInput if it has no namespace, or a value that its namespace's rule drops.
     pub fn normalized(&self, identifier: &str) -> Result<(String, String)> {
-        let wrong = |what: &str| EngineError::invalid(format!("{what}: write namespace:value, such as email:ada@example.com"));
+        let wrong =
+            |what: &str| EngineError::invalid(format!("{what}: write namespace:value, such as email:ada@example.com"));
         let (namespace, value) = identifier.split_once(':').ok_or_else(|| wrong("the identifier has no namespace"))?;
         let normalizer = Normalizer::new(&self.project.config.identity)?;
-        let value = normalizer.normalize(namespace, value).ok_or_else(|| wrong("the value is blocked, or not one of its namespace"))?;
+        let value = normalizer
+            .normalize(namespace, value)
+            .ok_or_else(|| wrong("the value is blocked, or not one of its namespace"))?;
         Ok((namespace.to_owned(), value.into_owned()))
     }
 
@@ -141,14 +160,22 @@ impl Engine {
         self.sql(query, parameters, as_of).await?.batches.try_collect().await
     }
 
-    /// Checks the project: models, segments, and the columns that they name.
+    /// Checks the project: models and the columns that they name; and, once something is published, segments and the
+    /// invariants of the newest generation.
     ///
     /// # Errors
-    /// InvalidInput saying file, line and what to do.
+    /// InvalidInput saying file, line and what to do; FailedPrecondition for a broken invariant.
     pub async fn check(&self) -> Result<()> {
         let catalog = Catalog::load(built_in::MODELS, &self.project.folder)?;
         check::check(&self.project, &catalog).await?;
-        segment::load(&self.project.folder).map(|_| ())
+        let files = segment::load(&self.project.folder)?;
+        let (session, generation) = self.reading_session(None).await?;
+        // Which attributes there are is known only from data.
+        if generation.is_some() {
+            segment::parse(&session, &files).await?;
+            check::check_invariants(&session).await?;
+        }
+        Ok(())
     }
 
     /// A session that reads one generation.
@@ -170,7 +197,10 @@ impl Engine {
     }
 
     async fn register_generation(&self, session: &SessionContext, generation: &Generation) -> Result<()> {
-        let opened = futures::future::try_join_all(generation.tables.iter().map(|(name, table)| self.open_version(name, table.version))).await?;
+        let opened = futures::future::try_join_all(
+            generation.tables.iter().map(|(name, table)| self.open_version(name, table.version)),
+        )
+        .await?;
         for version in opened {
             let name = version.name.clone();
             register(session, CATALOG, &name, Arc::new(Scan::new(&self.project.lake, version)))?;
@@ -184,7 +214,11 @@ impl Engine {
     async fn open_version(&self, name: &str, version: u64) -> Result<Version> {
         let name = TableName::parse(name)?;
         let opened = Table::new(&self.project.lake, &name).open(Some(version)).await?;
-        opened.ok_or_else(|| EngineError::corrupt(format!("the lake does not hold version {version} of table `{name}`, which its generation names")))
+        opened.ok_or_else(|| {
+            EngineError::corrupt(format!(
+                "the lake does not hold version {version} of table `{name}`, which its generation names"
+            ))
+        })
     }
 
     /// The newest generation's number and the instant of its publication, microseconds since 1970 UTC.

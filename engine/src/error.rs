@@ -214,7 +214,9 @@ fn from_external(source: Box<dyn StdError + Send + Sync>) -> EngineError {
             Ok(error) => (*error).into(),
             Err(source) => match source.downcast::<object_store::Error>() {
                 Ok(error) => (*error).into(),
-                Err(source) if is_storage_full(source.as_ref()) => EngineError::new(ErrorKind::Exhausted, source.to_string()),
+                Err(source) if is_storage_full(source.as_ref()) => {
+                    EngineError::new(ErrorKind::Exhausted, source.to_string())
+                }
                 Err(source) => EngineError::internal(source.to_string()),
             },
         },

@@ -8,6 +8,7 @@
 mod batch;
 mod chunk;
 mod csv;
+mod identifier_rules;
 mod input;
 mod json;
 mod ndjson;
@@ -58,7 +59,12 @@ pub(crate) fn sequence_of(file: &DataFile) -> u64 {
 }
 
 /// Lands `inputs` of the source named `source`, committing them in the order given.
-pub(crate) async fn ingest(project: &Project, source: &str, inputs: Vec<Input>, progress: &Progress) -> Result<Vec<BatchReport>> {
+pub(crate) async fn ingest(
+    project: &Project,
+    source: &str,
+    inputs: Vec<Input>,
+    progress: &Progress,
+) -> Result<Vec<BatchReport>> {
     let source = find_source(&project.config, source)?;
     let rows_table = table_of(source);
     for name in [&rows_table, &tables()[2]] {
@@ -87,7 +93,8 @@ pub(crate) fn table_schema(name: &TableName) -> Schema {
         "records" => schema::records_schema(),
         _ => schema::quarantine_schema(),
     };
-    let mut fields: Vec<Arc<Field>> = rows.fields().iter().map(|field| Arc::new(field.as_ref().clone().with_nullable(true))).collect();
+    let mut fields: Vec<Arc<Field>> =
+        rows.fields().iter().map(|field| Arc::new(field.as_ref().clone().with_nullable(true))).collect();
     fields.push(Arc::new(Field::new(PARTITION_COLUMNS[0], DataType::Int64, true)));
     fields.push(Arc::new(Field::new(PARTITION_COLUMNS[1], DataType::Utf8, true)));
     Schema::new(fields)
@@ -97,6 +104,8 @@ fn find_source<'a>(config: &'a ProjectConfig, name: &str) -> Result<&'a Source> 
     config.sources.iter().find(|source| source.name == name).ok_or_else(|| {
         let known: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        EngineError::not_found(format!("tessera.toml has no source `{name}`: it has {known}; add a [[source]] with that name"))
+        EngineError::not_found(format!(
+            "tessera.toml has no source `{name}`: it has {known}; add a [[source]] with that name"
+        ))
     })
 }

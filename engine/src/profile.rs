@@ -28,7 +28,10 @@ pub(crate) fn is_wide(model: &Model) -> bool {
 
 /// The attributes that get a column: all, or the most frequent if there are very many; sorted.
 pub(crate) async fn attribute_names(workspace: &Workspace, model: &Model) -> Result<Vec<String>> {
-    let sql = format!("select name from profile.attributes where is_current group by name order by count(*) desc, name limit {}", limits::ATTRIBUTE_COLUMNS_MAX);
+    let sql = format!(
+        "select name from profile.attributes where is_current group by name order by count(*) desc, name limit {}",
+        limits::ATTRIBUTE_COLUMNS_MAX
+    );
     let batches = workspace.session.sql(&sql).await?.collect().await?;
     let mut names = Vec::new();
     for batch in &batches {
@@ -45,7 +48,8 @@ pub(crate) async fn attribute_names(workspace: &Workspace, model: &Model) -> Res
 pub(crate) fn columns_differ(workspace: &Workspace, model: &Model, names: &[String]) -> bool {
     let Some((version, _)) = workspace.previous.get(&model.name) else { return false };
     let columns: Vec<&str> = version.schema.fields().iter().map(|field| field.name().as_str()).collect();
-    let wanted = model.columns.iter().map(|column| column.name.clone()).chain(names.iter().map(|name| column_name(model, name)));
+    let wanted =
+        model.columns.iter().map(|column| column.name.clone()).chain(names.iter().map(|name| column_name(model, name)));
     !wanted.eq(columns.iter().map(|column| (*column).to_owned()))
 }
 

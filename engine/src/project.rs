@@ -16,6 +16,9 @@ use crate::query::catalog::register;
 use crate::query::session::{CATALOG, Functions, QueryRuntime};
 use crate::store::{Lake, TableName};
 
+/// Tells whether a value of a namespace can be used: it has the namespace's form and is not blocked.
+pub(crate) type IsUsable = Arc<dyn Fn(&str, &str) -> bool + Send + Sync>;
+
 /// A project's folder, configuration and lake, and the means to query it.
 pub(crate) struct Project {
     /// The folder.
@@ -28,6 +31,8 @@ pub(crate) struct Project {
     pub(crate) clock: Clock,
     /// Threads of one query or one ingest.
     pub(crate) threads: usize,
+    /// Whether a value of a namespace can be used: the stages share the rules of identity without naming its module.
+    pub(crate) is_usable: IsUsable,
     /// What all queries share.
     pub(crate) runtime: QueryRuntime,
     /// The stages' functions.
@@ -46,7 +51,9 @@ impl Project {
 /// `config.sources(source, touchpoint, party, keep_links)`.
 fn sources_relation(config: &ProjectConfig) -> Result<Arc<dyn TableProvider>> {
     let sources = &config.sources;
-    let text = |value: fn(&Source) -> &str| Arc::new(sources.iter().map(|source| Some(value(source))).collect::<StringArray>());
+    let text = |value: fn(&Source) -> &str| {
+        Arc::new(sources.iter().map(|source| Some(value(source))).collect::<StringArray>())
+    };
     let party = |source: &Source| match source.party {
         Party::First => "first",
         Party::Third => "third",

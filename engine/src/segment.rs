@@ -8,7 +8,7 @@ mod compile;
 mod evaluate;
 mod expression;
 
-pub(crate) use evaluate::refresh;
+pub(crate) use evaluate::{parse, refresh};
 
 use std::path::Path;
 
@@ -37,9 +37,13 @@ pub(crate) fn load(project: &Path) -> Result<Vec<SegmentFile>> {
     }
     for entry in std::fs::read_dir(&folder)? {
         let path = entry?.path();
-        let Some(name) = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".sql")) else { continue };
+        let Some(name) = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".sql"))
+        else {
+            continue;
+        };
         let file = format!("segments/{name}.sql");
-        let text = std::fs::read_to_string(&path).map_err(|error| EngineError::from(error).context(format!("`{file}`")))?;
+        let text =
+            std::fs::read_to_string(&path).map_err(|error| EngineError::from(error).context(format!("`{file}`")))?;
         files.push(SegmentFile { name: name.to_owned(), file, text });
     }
     files.sort_by(|left, right| left.name.cmp(&right.name));

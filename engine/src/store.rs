@@ -56,11 +56,19 @@ impl Lake {
     ///
     /// # Errors
     /// InvalidInput for a location that is not understood or options that do not fit the store.
-    pub(crate) fn open(location: &str, project: &std::path::Path, storage_options: &HashMap<String, String>) -> Result<Self> {
+    pub(crate) fn open(
+        location: &str,
+        project: &std::path::Path,
+        storage_options: &HashMap<String, String>,
+    ) -> Result<Self> {
         match Url::parse(location) {
             Ok(url) if url.scheme() == "s3" => Self::open_s3(url, storage_options),
             Ok(url) if url.scheme() == "file" => {
-                let path = url.to_file_path().map_err(|()| EngineError::invalid(format!("`{location}` is not a path on this machine: write file:///absolute/path")))?;
+                let path = url.to_file_path().map_err(|()| {
+                    EngineError::invalid(format!(
+                        "`{location}` is not a path on this machine: write file:///absolute/path"
+                    ))
+                })?;
                 Self::open_local(&path)
             }
             Ok(url) if url.scheme().len() > 1 => Err(EngineError::invalid(format!(
@@ -72,9 +80,12 @@ impl Lake {
     }
 
     fn open_local(path: &std::path::Path) -> Result<Self> {
-        std::fs::create_dir_all(path).map_err(|error| EngineError::from(error).context(format!("cannot create the lake folder `{}`", path.display())))?;
+        std::fs::create_dir_all(path).map_err(|error| {
+            EngineError::from(error).context(format!("cannot create the lake folder `{}`", path.display()))
+        })?;
         let path = path.canonicalize()?;
-        let url = Url::from_directory_path(&path).map_err(|()| EngineError::invalid(format!("`{}` is not an absolute path", path.display())))?;
+        let url = Url::from_directory_path(&path)
+            .map_err(|()| EngineError::invalid(format!("`{}` is not an absolute path", path.display())))?;
         Ok(Self {
             url,
             root: Arc::new(LocalFileSystem::new()),
@@ -84,7 +95,10 @@ impl Lake {
     }
 
     fn open_s3(mut url: Url, options: &HashMap<String, String>) -> Result<Self> {
-        let bucket = url.host_str().ok_or_else(|| EngineError::invalid(format!("lake url `{url}` names no bucket: write s3://bucket/prefix")))?.to_owned();
+        let bucket = url
+            .host_str()
+            .ok_or_else(|| EngineError::invalid(format!("lake url `{url}` names no bucket: write s3://bucket/prefix")))?
+            .to_owned();
         if !url.path().ends_with('/') {
             url.set_path(&format!("{}/", url.path()));
         }
@@ -160,8 +174,13 @@ impl TableName {
     /// Parses `schema.table`.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         match text.split_once('.') {
-            Some((schema, table)) if !schema.is_empty() && !table.is_empty() && !table.contains('.') => Ok(Self::new(schema, table)),
-            _ => Err(EngineError::new(ErrorKind::InvalidInput, format!("`{text}` is not a table name: write `schema.table`"))),
+            Some((schema, table)) if !schema.is_empty() && !table.is_empty() && !table.contains('.') => {
+                Ok(Self::new(schema, table))
+            }
+            _ => Err(EngineError::new(
+                ErrorKind::InvalidInput,
+                format!("`{text}` is not a table name: write `schema.table`"),
+            )),
         }
     }
 }

@@ -48,7 +48,9 @@ pub(crate) enum Command {
     )]
     Sql(SqlArguments),
     /// Show one person, with the links that explain the profile
-    #[command(after_help = "Examples:\n  tessera profile email:ada@example.com\n  tessera profile crm_id:0031 --as-of 12")]
+    #[command(
+        after_help = "Examples:\n  tessera profile email:ada@example.com\n  tessera profile crm_id:0031 --as-of 12"
+    )]
     Profile {
         /// One of the person's identifiers
         #[arg(value_name = "NAMESPACE:VALUE")]
@@ -132,7 +134,9 @@ pub(crate) enum SegmentCommand {
         name: String,
     },
     /// Who is in a segment
-    #[command(after_help = "Examples:\n  tessera segment members loyal\n  tessera segment members loyal --limit 100000 --format csv")]
+    #[command(
+        after_help = "Examples:\n  tessera segment members loyal\n  tessera segment members loyal --limit 100000 --format csv"
+    )]
     Members {
         /// Its name
         name: String,
@@ -144,7 +148,9 @@ pub(crate) enum SegmentCommand {
         format: Format,
     },
     /// How two segments overlap
-    #[command(after_help = "Examples:\n  tessera segment compare loyal quiet\n  tessera segment compare loyal employees --project my-shop")]
+    #[command(
+        after_help = "Examples:\n  tessera segment compare loyal quiet\n  tessera segment compare loyal employees --project my-shop"
+    )]
     Compare {
         /// One
         left: String,

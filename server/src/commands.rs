@@ -20,7 +20,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         Command::Init { folder } => init::run(&folder),
         Command::Ingest(ingest) => ingest::run(&project::open(folder)?, &ingest.source, &ingest.files).await,
         Command::Refresh { full } => refresh::run(&project::open(folder)?, full).await,
-        Command::Sql(sql) => output::print(project::open(folder)?.sql(&sql.query, &[], sql.as_of).await?, sql.format).await,
+        Command::Sql(sql) => {
+            output::print(project::open(folder)?.sql(&sql.query, &[], sql.as_of).await?, sql.format).await
+        }
         Command::Profile { identifier, as_of } => profile::run(&project::open(folder)?, &identifier, as_of).await,
         Command::Segment { command } => segment::run(&project::open(folder)?, command).await,
         Command::Check => {

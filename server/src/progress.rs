@@ -21,7 +21,12 @@ pub(crate) fn ingest() -> (Progress, ProgressBar) {
         *total = (total.0 + bytes, total.1 + rows);
         let (bytes, rows) = totals.values().fold((0, 0), |sum, total| (sum.0 + total.0, sum.1 + total.1));
         let rate = bytes as f64 / started.elapsed().as_secs_f64().max(0.001);
-        live.set_message(format!("{} rows, {} read, {}/s", HumanCount(rows), HumanBytes(bytes), HumanBytes(rate as u64)));
+        live.set_message(format!(
+            "{} rows, {} read, {}/s",
+            HumanCount(rows),
+            HumanBytes(bytes),
+            HumanBytes(rate as u64)
+        ));
         live.tick();
     };
     (Progress::new(listen), bar)

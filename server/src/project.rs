@@ -15,7 +15,10 @@ pub(crate) const CONFIG_FILE: &str = "tessera.toml";
 pub(crate) fn open(folder: &Path) -> Result<Engine> {
     let file = folder.join(CONFIG_FILE);
     if !file.exists() {
-        bail!("there is no {CONFIG_FILE} in `{}`: go to a project's folder, name one with --project, or make one with `tessera init DIR`", folder.display());
+        bail!(
+            "there is no {CONFIG_FILE} in `{}`: go to a project's folder, name one with --project, or make one with `tessera init DIR`",
+            folder.display()
+        );
     }
     let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read `{}`", file.display()))?;
     let config = ProjectConfig::parse(&text, CONFIG_FILE)?;

@@ -39,7 +39,9 @@ pub(crate) fn functions(config: &IdentityConfig) -> crate::error::Result<Functio
     Ok(vec![
         of_column("resolve_identifiers", DataType::Utf8View, move |column| resolve(&for_sets, column)),
         of_part("first_identifier", first),
-        of_part("identifier_namespace", |identifier| identifier.split_once(':').map_or(identifier, |(namespace, _)| namespace)),
+        of_part("identifier_namespace", |identifier| {
+            identifier.split_once(':').map_or(identifier, |(namespace, _)| namespace)
+        }),
         of_part("identifier_value", |identifier| identifier.split_once(':').map_or("", |(_, value)| value)),
         of_column("identifiers_of", text_list(), identifiers_of),
         of_column("identifier_edges", pair_list(), |column| pairs(column, edges)),
@@ -122,13 +124,13 @@ fn identifiers_of(column: &ArrayRef) -> Result<ArrayRef> {
     Ok(Arc::new(lists.finish()))
 }
 
-
 fn pairs<F>(column: &ArrayRef, pairing: F) -> Result<ArrayRef>
 where
     F: for<'a, 'b> Fn(&'b [&'a str], &'b mut dyn FnMut(&'a str, &'a str)),
 {
     let sets = text(column)?;
-    let builder = StructBuilder::new(pair_fields(), vec![Box::new(StringViewBuilder::new()), Box::new(StringViewBuilder::new())]);
+    let builder =
+        StructBuilder::new(pair_fields(), vec![Box::new(StringViewBuilder::new()), Box::new(StringViewBuilder::new())]);
     let mut lists = ListBuilder::new(builder).with_field(element(DataType::Struct(pair_fields())));
     let mut identifiers: Vec<&str> = Vec::new();
     for set in sets.iter() {

@@ -1,17 +1,19 @@
 //! One input on its way into the lake: parsed on threads, written to files, committed once.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use object_store::ObjectStoreExt;
 use tokio::sync::mpsc;
 
+use super::identifier_rules::IdentifierRules;
 use super::pipeline::{self, BatchContext, InputSummary, ParsedChunk};
 use super::{Input, PARTITION_COLUMNS, table_schema, tables};
 use crate::config::Source;
+use crate::error::{EngineError, Result};
 use crate::progress::Progress;
 use crate::project::Project;
-use crate::error::{EngineError, Result};
 use crate::store::delta::{DataFile, Table};
 use crate::store::writer::FileWriter;
 use crate::store::{Lake, TableName, layout};
@@ -49,7 +51,13 @@ pub(super) struct WrittenBatch {
 }
 
 /// Parses `input` and writes its rows. On an error nothing stays behind.
-pub(super) async fn write(project: &Project, source: &Source, rows_table: &TableName, input: Input, progress: &Progress) -> Result<WrittenBatch> {
+pub(super) async fn write(
+    project: &Project,
+    source: &Source,
+    rows_table: &TableName,
+    input: Input,
+    progress: &Progress,
+) -> Result<WrittenBatch> {
     let name = input.name();
     let run = uuid::Uuid::now_v7().simple().to_string();
     let quarantine = &tables()[2];
@@ -103,7 +111,10 @@ impl WrittenBatch {
 /// Appends the files as batch `batch_id`; false, and the files deleted, if that batch is there already.
 async fn append(lake: &Lake, name: &TableName, batch_id: &str, files: &[DataFile]) -> Result<bool> {
     let partition = |sequence: u64| {
-        HashMap::from([(PARTITION_COLUMNS[0].to_owned(), Some(sequence.to_string())), (PARTITION_COLUMNS[1].to_owned(), Some(batch_id.to_owned()))])
+        HashMap::from([
+            (PARTITION_COLUMNS[0].to_owned(), Some(sequence.to_string())),
+            (PARTITION_COLUMNS[1].to_owned(), Some(batch_id.to_owned())),
+        ])
     };
     let committed = Table::new(lake, name).append_batch(batch_id, files, partition).await?;
     if committed.is_none() {
@@ -135,7 +146,13 @@ async fn parse(
     to_quarantine: Vec<mpsc::Sender<RecordBatch>>,
 ) -> Result<InputSummary> {
     let (source, config, threads) = (source.clone(), project.config.clone(), project.threads);
-    let context = BatchContext { landed_at_us: project.clock.now() };
+    let context = BatchContext {
+        landed_at_us: project.clock.now(),
+        identifiers: IdentifierRules {
+            max: project.config.landing.identifiers_max,
+            is_usable: Arc::clone(&project.is_usable),
+        },
+    };
     let parsed = tokio::task::spawn_blocking(move || {
         let mut next = 0;
         let mut sink = |chunk: ParsedChunk| {
@@ -160,7 +177,12 @@ fn send(to: &mpsc::Sender<RecordBatch>, batch: RecordBatch) -> Result<()> {
 
 type Writer = tokio::task::JoinHandle<Result<Vec<DataFile>>>;
 
-fn start_writers(lake: &Lake, name: &TableName, run: &str, count: usize) -> (Vec<mpsc::Sender<RecordBatch>>, Vec<Writer>) {
+fn start_writers(
+    lake: &Lake,
+    name: &TableName,
+    run: &str,
+    count: usize,
+) -> (Vec<mpsc::Sender<RecordBatch>>, Vec<Writer>) {
     (0..count.max(1))
         .map(|number| {
             let (sender, mut receiver) = mpsc::channel::<RecordBatch>(CHUNKS_WAITING);
@@ -180,7 +202,8 @@ fn start_writers(lake: &Lake, name: &TableName, run: &str, count: usize) -> (Vec
 
 fn schema_without_partition(name: &TableName) -> arrow::datatypes::Schema {
     let schema = table_schema(name);
-    let fields: Vec<_> = schema.fields().iter().filter(|field| !PARTITION_COLUMNS.contains(&field.name().as_str())).cloned().collect();
+    let fields: Vec<_> =
+        schema.fields().iter().filter(|field| !PARTITION_COLUMNS.contains(&field.name().as_str())).cloned().collect();
     arrow::datatypes::Schema::new(fields)
 }
 
@@ -188,7 +211,11 @@ async fn finish(writers: &mut Vec<Writer>) -> Result<Vec<DataFile>> {
     let mut files = Vec::new();
     let mut failure = None;
     for writer in writers.drain(..) {
-        match writer.await.map_err(|error| EngineError::internal(format!("a writer stopped: {error}"))).and_then(|result| result) {
+        match writer
+            .await
+            .map_err(|error| EngineError::internal(format!("a writer stopped: {error}")))
+            .and_then(|result| result)
+        {
             Ok(written) => files.extend(written),
             Err(error) => failure = Some(error),
         }

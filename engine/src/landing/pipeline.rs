@@ -10,6 +10,7 @@ use arrow::record_batch::RecordBatch;
 use crate::config::{ProjectConfig, Source, SourceFormat};
 use crate::error::{EngineError, Result};
 use crate::landing::chunk::{Chunk, Chunker, RowEnd, count_line_feeds};
+use crate::landing::identifier_rules::IdentifierRules;
 use crate::landing::input::{Input, RawBytes};
 use crate::landing::parquet::ParquetInput;
 use crate::landing::quarantine::{QuarantineBuilder, Rejection};
@@ -18,12 +19,15 @@ use crate::landing::schema::{EventsBuilder, UnnumberedRows};
 use crate::landing::segment_spec::SegmentParser;
 use crate::landing::tabular::{Mapping, TabularBuilder};
 use crate::landing::{csv, ndjson, parquet};
+use crate::limits::BATCH_EVENTS_FACTOR;
 
 /// What all rows of a batch share.
 #[derive(Debug, Clone)]
 pub(crate) struct BatchContext {
     /// The instant of landing, in microseconds since 1970 UTC.
     pub(crate) landed_at_us: i64,
+    /// Which identifiers can be used.
+    pub(crate) identifiers: IdentifierRules,
 }
 
 /// Some rows of an input.
@@ -76,12 +80,12 @@ pub(crate) fn parse_input(
     let (mut reader, rows) = match source.format {
         SourceFormat::Parquet => {
             raw = RawBytes::default();
-            open_parquet(&input, source, config, &raw)?
+            open_parquet(&input, source, &batch.identifiers, &raw)?
         }
         _ => {
             let open = input.open()?;
             raw = open.raw.clone();
-            open_text(Chunker::new(open, text_bytes_max(source, config)), source, config)?
+            open_text(Chunker::new(open, text_bytes_max(source, config)), source, config, &batch.identifiers)?
         }
     };
     let parser = Parser {
@@ -138,20 +142,24 @@ pub(crate) fn parse_input(
 /// The most bytes of one row of text.
 fn text_bytes_max(source: &Source, config: &ProjectConfig) -> usize {
     match source.format {
-        SourceFormat::Segment => segment_parser(config).line_bytes_max(),
+        SourceFormat::Segment => config.landing.event_bytes_max.saturating_mul(BATCH_EVENTS_FACTOR),
         _ => config.landing.event_bytes_max,
     }
 }
 
-fn segment_parser(config: &ProjectConfig) -> SegmentParser {
-    SegmentParser { event_bytes_max: config.landing.event_bytes_max, identifiers_max: config.landing.identifiers_max }
-}
-
-fn open_text(mut chunker: Chunker, source: &Source, config: &ProjectConfig) -> Result<(Reader, RowParser)> {
+fn open_text(
+    mut chunker: Chunker,
+    source: &Source,
+    config: &ProjectConfig,
+    identifiers: &IdentifierRules,
+) -> Result<(Reader, RowParser)> {
     let rows = match source.format {
-        SourceFormat::Segment => RowParser::Segment(segment_parser(config)),
+        SourceFormat::Segment => RowParser::Segment(SegmentParser {
+            event_bytes_max: config.landing.event_bytes_max,
+            identifiers: identifiers.clone(),
+        }),
         SourceFormat::Csv => {
-            let mapping = Mapping::new(source, config)?;
+            let mapping = Mapping::new(source, identifiers)?;
             let name = chunker.name().to_owned();
             let mut line = chunker.header()?;
             while line.as_ref().is_some_and(Vec::is_empty) {
@@ -167,13 +175,18 @@ fn open_text(mut chunker: Chunker, source: &Source, config: &ProjectConfig) -> R
             chunker.set_row_end(RowEnd::CsvRecord { delimiter: header.delimiter });
             RowParser::Csv(mapping, header)
         }
-        _ => RowParser::Ndjson(Mapping::new(source, config)?),
+        _ => RowParser::Ndjson(Mapping::new(source, identifiers)?),
     };
     Ok((Reader::Text(chunker), rows))
 }
 
-fn open_parquet(input: &Input, source: &Source, config: &ProjectConfig, raw: &RawBytes) -> Result<(Reader, RowParser)> {
-    let mapping = Mapping::new(source, config)?;
+fn open_parquet(
+    input: &Input,
+    source: &Source,
+    identifiers: &IdentifierRules,
+    raw: &RawBytes,
+) -> Result<(Reader, RowParser)> {
+    let mapping = Mapping::new(source, identifiers)?;
     let path = input.path().ok_or_else(|| {
         EngineError::invalid(format!(
             "`{}` is a stream, and Parquet can only be read from a file; save it and land the file",

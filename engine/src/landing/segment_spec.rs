@@ -7,6 +7,7 @@ use chrono_tz::Tz;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::landing::identifier_rules::IdentifierRules;
 use crate::landing::json::{
     Object, ObjectWriter, id_text, is_object, parse_object, parse_part, raw_fields, scalar_text, value_text,
 };
@@ -108,7 +109,7 @@ pub(crate) struct SegmentParser {
     /// Of one call.
     pub(crate) event_bytes_max: usize,
     /// Of one call.
-    pub(crate) identifiers_max: usize,
+    pub(crate) identifiers: IdentifierRules,
 }
 
 impl SegmentParser {
@@ -178,7 +179,7 @@ impl SegmentParser {
         let times = call_times(call, envelope)?;
         let context_text = merge_context(call.context, envelope.context)?;
         let context: Context<'_> = parse_part(context_text.as_deref())?;
-        let identifiers = self.identifiers(kind, call, &context)?;
+        let identifiers = self.identifiers_of(kind, call, &context)?;
         let attributes = if kind == "identify" { traits(call.traits, context.traits)? } else { Vec::new() };
         let properties_text = properties_text(kind, call)?;
         let properties: Properties<'_> = match kind {
@@ -215,7 +216,12 @@ impl SegmentParser {
         Ok(())
     }
 
-    fn identifiers<'a>(&self, kind: &str, call: &Call<'a>, context: &Context<'a>) -> Result<Vec<Pair<'a>>, Rejection> {
+    fn identifiers_of<'a>(
+        &self,
+        kind: &str,
+        call: &Call<'a>,
+        context: &Context<'a>,
+    ) -> Result<Vec<Pair<'a>>, Rejection> {
         let mut identifiers = Vec::with_capacity(4);
         let user_id = call.user_id.and_then(id_text);
         if kind == "alias" {
@@ -237,14 +243,11 @@ impl SegmentParser {
             push_identifier(&mut identifiers, "phone", told(own.phone, remembered.phone));
             push_external_ids(&mut identifiers, context.external_ids)?;
         }
-        match identifiers.len() {
-            0 => Err(Rejection::new(
-                Reason::NoIdentifier,
-                "no `userId`, `anonymousId`, `traits.email`, `traits.phone` or `context.externalIds`; send one",
-            )),
-            count if count > self.identifiers_max => Err(Rejection::too_many_identifiers(count, self.identifiers_max)),
-            _ => Ok(identifiers),
-        }
+        self.identifiers.check(
+            &identifiers,
+            "no `userId`, `anonymousId`, `traits.email`, `traits.phone` or `context.externalIds`; send one",
+        )?;
+        Ok(identifiers)
     }
 }
 

@@ -6,8 +6,9 @@ use std::collections::HashMap;
 use chrono_tz::Tz;
 
 use crate::config::nearest::suggestion;
-use crate::config::{EventName, ProjectConfig, Source, SourceKind};
+use crate::config::{EventName, Source, SourceKind};
 use crate::error::{EngineError, Result};
+use crate::landing::identifier_rules::IdentifierRules;
 use crate::landing::json::ObjectWriter;
 use crate::landing::number::parse_revenue;
 use crate::landing::quarantine::{Reason, Rejection};
@@ -33,7 +34,7 @@ type Slot = usize;
 pub(crate) struct Mapping {
     kind: SourceKind,
     zone: Tz,
-    identifiers_max: usize,
+    identifier_rules: IdentifierRules,
     slots: HashMap<String, Slot>,
     key: Option<Slot>,
     updated_at: Option<Slot>,
@@ -55,7 +56,7 @@ pub(crate) struct Mapping {
 }
 
 impl Mapping {
-    pub(crate) fn new(source: &Source, config: &ProjectConfig) -> Result<Self> {
+    pub(crate) fn new(source: &Source, identifier_rules: &IdentifierRules) -> Result<Self> {
         let mut slots = HashMap::new();
         let mut slot = |column: &str| {
             let next = slots.len();
@@ -89,7 +90,7 @@ impl Mapping {
         Ok(Self {
             kind: source.kind,
             zone: parse_zone(&source.name, source.time_zone.as_deref())?,
-            identifiers_max: config.landing.identifiers_max,
+            identifier_rules: identifier_rules.clone(),
             key,
             updated_at,
             deleted,
@@ -335,13 +336,8 @@ fn identifiers<'r>(mapping: &'r Mapping, row: &Row<'r>) -> Result<Vec<Pair<'r>>,
             identifiers.push(identifier);
         }
     }
-    match identifiers.len() {
-        0 => Err(Rejection::new(Reason::NoIdentifier, "all columns mapped as identifiers are empty")),
-        count if count > mapping.identifiers_max => {
-            Err(Rejection::too_many_identifiers(count, mapping.identifiers_max))
-        }
-        _ => Ok(identifiers),
-    }
+    mapping.identifier_rules.check(&identifiers, "all columns mapped as identifiers are empty")?;
+    Ok(identifiers)
 }
 
 fn mapped_attributes<'r>(mapping: &'r Mapping, row: &Row<'r>) -> Vec<Pair<'r>> {

@@ -30,7 +30,9 @@ impl Catalog {
         for (path, text) in project_files(&project.join("models"))? {
             let model = Model::parse(name_of(&path)?, &format!("models/{path}"), &text)?;
             if GIVEN_SCHEMAS.contains(&model.name.schema.as_str()) {
-                return Err(model.error(1, format!("schema `{}` is not made by models: use another", model.name.schema)));
+                return Err(
+                    model.error(1, format!("schema `{}` is not made by models: use another", model.name.schema))
+                );
             }
             models.insert(model.name.clone(), model);
         }
@@ -50,7 +52,8 @@ impl Catalog {
 
 fn name_of(path: &str) -> Result<TableName> {
     let stem = path.strip_suffix(".sql").unwrap_or(path);
-    TableName::parse(&stem.replace('/', ".")).map_err(|error| error.context(format!("`{path}`: a model lies in models/<schema>/<table>.sql")))
+    TableName::parse(&stem.replace('/', "."))
+        .map_err(|error| error.context(format!("`{path}`: a model lies in models/<schema>/<table>.sql")))
 }
 
 /// `(<schema>/<table>.sql, text)` of every file of the folder, sorted.
@@ -68,7 +71,8 @@ fn project_files(folder: &Path) -> Result<Vec<(String, String)>> {
             let file = file?;
             let name = file.file_name().to_string_lossy().into_owned();
             if name.ends_with(".sql") {
-                let text = std::fs::read_to_string(file.path()).map_err(|error| EngineError::from(error).context(format!("`{}`", file.path().display())))?;
+                let text = std::fs::read_to_string(file.path())
+                    .map_err(|error| EngineError::from(error).context(format!("`{}`", file.path().display())))?;
                 files.push((format!("{}/{name}", schema.file_name().to_string_lossy()), text));
             }
         }
@@ -96,7 +100,8 @@ fn order(models: BTreeMap<TableName, Model>) -> Result<Vec<Model>> {
     let mut ordered = Vec::new();
     let mut models = models;
     while !waiting.is_empty() {
-        let ready: Vec<TableName> = waiting.iter().filter(|(_, reads)| reads.is_empty()).map(|(name, _)| name.clone()).collect();
+        let ready: Vec<TableName> =
+            waiting.iter().filter(|(_, reads)| reads.is_empty()).map(|(name, _)| name.clone()).collect();
         if ready.is_empty() {
             let names: Vec<String> = waiting.keys().map(TableName::to_string).collect();
             return Err(EngineError::invalid(format!("models read each other in a circle: {}", names.join(", "))));

@@ -116,7 +116,8 @@ impl Model {
         if *in_columns && line.starts_with("  ") {
             return self.column_line(number, line);
         }
-        let list = |value: &str| value.split(',').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect();
+        let list =
+            |value: &str| value.split(',').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect();
         match line.split_once(':') {
             Some(("key", value)) => self.key = list(value),
             Some(("strategy", value)) => self.strategy = self.strategy_named(number, value.trim())?,
@@ -137,10 +138,19 @@ impl Model {
         let (Some(name), Some(type_name)) = (words.next(), words.next()) else {
             return Err(self.error(number, "a column line says name, type and meaning"));
         };
-        let data_type = types::arrow_type(type_name)
-            .ok_or_else(|| self.error(number, format!("column `{name}` has the unknown type `{type_name}`: use one of {}", types::NAMES.join(", "))))?;
+        let data_type = types::arrow_type(type_name).ok_or_else(|| {
+            self.error(
+                number,
+                format!("column `{name}` has the unknown type `{type_name}`: use one of {}", types::NAMES.join(", ")),
+            )
+        })?;
         let description = words.collect::<Vec<_>>().join(" ");
-        self.columns.push(ColumnContract { name: name.to_owned(), type_name: type_name.to_owned(), data_type, description });
+        self.columns.push(ColumnContract {
+            name: name.to_owned(),
+            type_name: type_name.to_owned(),
+            data_type,
+            description,
+        });
         Ok(())
     }
 
@@ -152,7 +162,12 @@ impl Model {
             "append" => Strategy::Append,
             "fold" => Strategy::Fold,
             "merge" => Strategy::Merge,
-            other => return Err(self.error(number, format!("unknown strategy `{other}`: use view, full, scratch, append, fold or merge"))),
+            other => {
+                return Err(self.error(
+                    number,
+                    format!("unknown strategy `{other}`: use view, full, scratch, append, fold or merge"),
+                ));
+            }
         })
     }
 
@@ -163,7 +178,11 @@ impl Model {
         if self.strategy == Strategy::Fold && (self.key.is_empty() || self.folds.is_empty()) {
             return Err(self.error(1, "strategy `fold` needs a `-- key:` and a `-- fold:` line"));
         }
-        if let Some(column) = self.key.iter().find(|column| !self.columns.is_empty() && !self.columns.iter().any(|known| &known.name == *column)) {
+        if let Some(column) = self
+            .key
+            .iter()
+            .find(|column| !self.columns.is_empty() && !self.columns.iter().any(|known| &known.name == *column))
+        {
             return Err(self.error(1, format!("key column `{column}` is not among the columns")));
         }
         Ok(())
@@ -190,7 +209,12 @@ impl Model {
         if self.columns.is_empty() {
             return None;
         }
-        Some(Schema::new(self.columns.iter().map(|column| Field::new(&column.name, column.data_type.clone(), true)).collect::<Vec<_>>()))
+        Some(Schema::new(
+            self.columns
+                .iter()
+                .map(|column| Field::new(&column.name, column.data_type.clone(), true))
+                .collect::<Vec<_>>(),
+        ))
     }
 
     /// The query that folds all rows of a key into one.
@@ -263,11 +287,17 @@ fn references_of(statement: &Statement) -> Result<BTreeSet<Reference>> {
                 let slice = match catalog.as_ref() {
                     "new" => Slice::New,
                     "previous" => Slice::Previous,
-                    other => return Err(EngineError::invalid(format!("unknown catalog `{other}` in `{table}`: only `new` and `previous` may be named"))),
+                    other => {
+                        return Err(EngineError::invalid(format!(
+                            "unknown catalog `{other}` in `{table}`: only `new` and `previous` may be named"
+                        )));
+                    }
                 };
                 (TableName::new(schema.as_ref(), table.as_ref()), slice)
             }
-            TableReference::Partial { schema, table } => (TableName::new(schema.as_ref(), table.as_ref()), Slice::Current),
+            TableReference::Partial { schema, table } => {
+                (TableName::new(schema.as_ref(), table.as_ref()), Slice::Current)
+            }
             // `connected_components(...)` reads as a table without a schema.
             TableReference::Bare { .. } => continue,
         };

@@ -43,7 +43,8 @@ pub(crate) struct TableState {
 impl TableState {
     /// True if this refresh changed it.
     pub(crate) fn is_changed(&self) -> bool {
-        self.previous.as_ref().is_none_or(|previous| previous.number != self.current.number) || !self.new_files.is_empty()
+        self.previous.as_ref().is_none_or(|previous| previous.number != self.current.number)
+            || !self.new_files.is_empty()
     }
 }
 
@@ -81,7 +82,12 @@ pub(crate) struct Workspace {
 impl Workspace {
     /// Runs `model` and registers what it made. `sql` is its query as it is to run; `all` makes it run on everything
     /// although the refresh is incremental.
-    pub(crate) async fn materialize(&mut self, model: &Model, rewrite: impl Fn(String) -> String, all: bool) -> Result<Outcome> {
+    pub(crate) async fn materialize(
+        &mut self,
+        model: &Model,
+        rewrite: impl Fn(String) -> String,
+        all: bool,
+    ) -> Result<Outcome> {
         let incremental = self.incremental && !all;
         let sql = rewrite(model.sql(incremental));
         if model.strategy == Strategy::View {
@@ -91,7 +97,12 @@ impl Workspace {
         if let (true, Some((version, base_rows))) = (incremental, &previous)
             && !self.has_changed_inputs(model)?
         {
-            let unchanged = TableState { current: version.clone(), new_files: Vec::new(), previous: Some(version.clone()), base_rows: *base_rows };
+            let unchanged = TableState {
+                current: version.clone(),
+                new_files: Vec::new(),
+                previous: Some(version.clone()),
+                base_rows: *base_rows,
+            };
             self.keep(&model.name, unchanged)?;
             return Ok(Outcome::default());
         }
@@ -109,7 +120,8 @@ impl Workspace {
             (Some((version, _)), true) => self.kept_files(model, version, &schema, &new_files).await?,
             _ => Vec::new(),
         };
-        let mut base_rows = if kept.is_empty() { outcome.rows_written } else { previous.as_ref().map_or(0, |(_, rows)| *rows) };
+        let mut base_rows =
+            if kept.is_empty() { outcome.rows_written } else { previous.as_ref().map_or(0, |(_, rows)| *rows) };
         let mut files = kept;
         files.append(&mut new_files.clone());
         if let Some(folded) = self.compacted(model, &schema, &files, base_rows).await? {
@@ -157,7 +169,8 @@ impl Workspace {
     fn has_changed_inputs(&self, model: &Model) -> Result<bool> {
         let references = model.references()?;
         Ok(references.iter().filter(|reference| reference.slice != Slice::Previous).any(|reference| {
-            self.changed_views.contains(&reference.name) || self.tables.get(&reference.name).is_some_and(TableState::is_changed)
+            self.changed_views.contains(&reference.name)
+                || self.tables.get(&reference.name).is_some_and(TableState::is_changed)
         }))
     }
 
@@ -167,7 +180,10 @@ impl Workspace {
             match reference.slice {
                 Slice::Current => {}
                 Slice::New => {
-                    let state = self.tables.get(&reference.name).ok_or_else(|| model.error(1, format!("`new.{}` is not a table", reference.name)))?;
+                    let state = self
+                        .tables
+                        .get(&reference.name)
+                        .ok_or_else(|| model.error(1, format!("`new.{}` is not a table", reference.name)))?;
                     let mut version = state.current.clone();
                     if self.incremental && !all {
                         version.files = state.new_files.clone();
@@ -189,7 +205,13 @@ impl Workspace {
     }
 
     /// Executes `frame` and writes its rows; returns the files' schema with them.
-    async fn write(&self, name: &TableName, unique: &[String], frame: DataFrame, part: &str) -> Result<(SchemaRef, Vec<DataFile>)> {
+    async fn write(
+        &self,
+        name: &TableName,
+        unique: &[String],
+        frame: DataFrame,
+        part: &str,
+    ) -> Result<(SchemaRef, Vec<DataFile>)> {
         let plan = frame.create_physical_plan().await?;
         let schema = Arc::new(file_schema(&nullable(&plan.schema())));
         let streams = execute_stream_partitioned(Arc::clone(&plan), self.session.task_ctx())?;
@@ -203,7 +225,13 @@ impl Workspace {
     }
 
     /// Which files of the last generation's version stay, after those with replaced rows were written anew without them.
-    async fn kept_files(&self, model: &Model, version: &Version, schema: &SchemaRef, new_files: &[DataFile]) -> Result<Vec<DataFile>> {
+    async fn kept_files(
+        &self,
+        model: &Model,
+        version: &Version,
+        schema: &SchemaRef,
+        new_files: &[DataFile],
+    ) -> Result<Vec<DataFile>> {
         match model.strategy {
             Strategy::Append | Strategy::Fold => Ok(version.files.clone()),
             Strategy::Merge => self.without_replaced(model, version, schema, new_files).await,
@@ -211,13 +239,22 @@ impl Workspace {
         }
     }
 
-    async fn without_replaced(&self, model: &Model, version: &Version, schema: &SchemaRef, new_files: &[DataFile]) -> Result<Vec<DataFile>> {
+    async fn without_replaced(
+        &self,
+        model: &Model,
+        version: &Version,
+        schema: &SchemaRef,
+        new_files: &[DataFile],
+    ) -> Result<Vec<DataFile>> {
         let helper = |name: &str| TableName::new(HELPER_SCHEMA, name);
         let keys = match &model.replaces {
             Some(replaces) => self.session.sql(replaces).await.map_err(|error| located(model, error))?,
             None => {
-                let written = Version { files: new_files.to_vec(), schema: Arc::clone(schema), number: 0, ..version.clone() };
-                self.session.read_table(self.scan(written))?.select_columns(&model.key.iter().map(String::as_str).collect::<Vec<_>>())?
+                let written =
+                    Version { files: new_files.to_vec(), schema: Arc::clone(schema), number: 0, ..version.clone() };
+                self.session
+                    .read_table(self.scan(written))?
+                    .select_columns(&model.key.iter().map(String::as_str).collect::<Vec<_>>())?
             }
         };
         let key_schema: SchemaRef = Arc::new(keys.schema().as_arrow().clone());
@@ -234,7 +271,8 @@ impl Workspace {
             file.partition = vec![Some(number.to_string())];
         }
         register(&self.session, CATALOG, &helper("earlier"), self.scan(marked))?;
-        let matches = columns.iter().map(|column| format!("keys.{column} = earlier.{column}")).collect::<Vec<_>>().join(" and ");
+        let matches =
+            columns.iter().map(|column| format!("keys.{column} = earlier.{column}")).collect::<Vec<_>>().join(" and ");
         let found = self
             .session
             .sql(&format!("select distinct {FILE_COLUMN} from {HELPER_SCHEMA}.earlier where exists (select 1 from {HELPER_SCHEMA}.keys where {matches})"))
@@ -247,8 +285,13 @@ impl Workspace {
             let numbers = arrow::array::AsArray::as_primitive::<arrow::datatypes::Int64Type>(batch.column(0));
             touched.extend(numbers.values().iter().filter_map(|number| usize::try_from(*number).ok()));
         }
-        let small: Vec<usize> =
-            version.files.iter().enumerate().filter(|(_, file)| file.rows < limits::SMALL_FILE_ROWS).map(|(number, _)| number).collect();
+        let small: Vec<usize> = version
+            .files
+            .iter()
+            .enumerate()
+            .filter(|(_, file)| file.rows < limits::SMALL_FILE_ROWS)
+            .map(|(number, _)| number)
+            .collect();
         if small.len() > limits::SMALL_FILES_MAX {
             touched.extend(small);
         }
@@ -270,14 +313,27 @@ impl Workspace {
     }
 
     /// Folds a state whose appended rows have outgrown its base.
-    async fn compacted(&self, model: &Model, schema: &SchemaRef, files: &[DataFile], base_rows: u64) -> Result<Option<Vec<DataFile>>> {
+    async fn compacted(
+        &self,
+        model: &Model,
+        schema: &SchemaRef,
+        files: &[DataFile],
+        base_rows: u64,
+    ) -> Result<Option<Vec<DataFile>>> {
         let rows: u64 = files.iter().map(|file| file.rows).sum();
         let appended = rows.saturating_sub(base_rows);
-        let is_due = appended as f64 > base_rows as f64 * limits::COMPACTION_SHARE || files.len() > limits::STATE_FILES_MAX;
+        let is_due =
+            appended as f64 > base_rows as f64 * limits::COMPACTION_SHARE || files.len() > limits::STATE_FILES_MAX;
         if model.strategy != Strategy::Fold || appended == 0 || !is_due {
             return Ok(None);
         }
-        let whole = Version { name: model.name.clone(), number: 0, schema: Arc::clone(schema), partition_columns: Vec::new(), files: files.to_vec() };
+        let whole = Version {
+            name: model.name.clone(),
+            number: 0,
+            schema: Arc::clone(schema),
+            partition_columns: Vec::new(),
+            files: files.to_vec(),
+        };
         register(&self.session, CATALOG, &model.name, self.scan(whole))?;
         let frame = self.session.sql(&model.fold_sql()).await.map_err(|error| located(model, error))?;
         let (_, folded) = self.write(&model.name, &model.unique, contracted(model, frame)?, "folded").await?;
@@ -286,7 +342,11 @@ impl Workspace {
 }
 
 fn outcome_of(files: &[DataFile]) -> Outcome {
-    Outcome { rows_written: files.iter().map(|file| file.rows).sum(), bytes_written: files.iter().map(|file| file.bytes).sum(), ran: true }
+    Outcome {
+        rows_written: files.iter().map(|file| file.rows).sum(),
+        bytes_written: files.iter().map(|file| file.bytes).sum(),
+        ran: true,
+    }
 }
 
 /// Every column may be null in the log: a contract on null is a check's business.
@@ -303,12 +363,28 @@ pub(crate) fn contracted(model: &Model, frame: DataFrame) -> Result<DataFrame> {
     let mut columns: Vec<Expr> = Vec::new();
     for column in &model.columns {
         if !given.contains(&column.name) {
-            return Err(model.error(1, format!("the header promises column `{}`, which the query does not give; it gives {}", column.name, given.join(", "))));
+            return Err(model.error(
+                1,
+                format!(
+                    "the header promises column `{}`, which the query does not give; it gives {}",
+                    column.name,
+                    given.join(", ")
+                ),
+            ));
         }
         let value = ident(&column.name);
-        columns.push(if types::is_castable(&column.data_type) { cast(value, column.data_type.clone()).alias(&column.name) } else { value });
+        columns.push(if types::is_castable(&column.data_type) {
+            cast(value, column.data_type.clone()).alias(&column.name)
+        } else {
+            value
+        });
     }
-    columns.extend(given.iter().filter(|name| !model.columns.iter().any(|column| &&column.name == name)).map(|name| col(format!("\"{name}\""))));
+    columns.extend(
+        given
+            .iter()
+            .filter(|name| !model.columns.iter().any(|column| &&column.name == name))
+            .map(|name| col(format!("\"{name}\""))),
+    );
     Ok(frame.select(columns)?)
 }
 

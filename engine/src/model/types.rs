@@ -10,7 +10,8 @@ const DECIMAL_PRECISION: u8 = 18;
 const DECIMAL_SCALE: i8 = 4;
 
 /// The names of all types.
-pub(crate) const NAMES: [&str; 10] = ["text", "texts", "bigint", "decimal", "double", "boolean", "timestamp", "date", "attributes", "integer"];
+pub(crate) const NAMES: [&str; 10] =
+    ["text", "texts", "bigint", "decimal", "double", "boolean", "timestamp", "date", "attributes", "integer"];
 
 /// The Arrow type of a name, or `None` for an unknown name.
 pub(crate) fn arrow_type(name: &str) -> Option<DataType> {
@@ -24,7 +25,10 @@ pub(crate) fn arrow_type(name: &str) -> Option<DataType> {
         "boolean" => DataType::Boolean,
         "timestamp" => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
         "date" => DataType::Date32,
-        "attributes" => list_of(DataType::Struct(Fields::from(vec![Field::new("name", DataType::Utf8, false), Field::new("value", DataType::Utf8, false)]))),
+        "attributes" => list_of(DataType::Struct(Fields::from(vec![
+            Field::new("name", DataType::Utf8, false),
+            Field::new("value", DataType::Utf8, false),
+        ]))),
         _ => return None,
     })
 }

@@ -9,12 +9,19 @@ use crate::error::{EngineError, Result};
 use crate::store::TableName;
 
 /// Registers `provider` as `catalog.schema.table`, replacing what had the name.
-pub(crate) fn register(context: &SessionContext, catalog: &str, name: &TableName, provider: Arc<dyn TableProvider>) -> Result<()> {
+pub(crate) fn register(
+    context: &SessionContext,
+    catalog: &str,
+    name: &TableName,
+    provider: Arc<dyn TableProvider>,
+) -> Result<()> {
     let catalog_provider = match context.catalog(catalog) {
         Some(found) => found,
         None => {
             context.register_catalog(catalog, Arc::new(MemoryCatalogProvider::new()));
-            context.catalog(catalog).ok_or_else(|| EngineError::internal(format!("catalog `{catalog}` was not kept")))?
+            context
+                .catalog(catalog)
+                .ok_or_else(|| EngineError::internal(format!("catalog `{catalog}` was not kept")))?
         }
     };
     let schema = match catalog_provider.schema(&name.schema) {

@@ -18,13 +18,15 @@ use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
 use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties};
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
+};
 use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, FunctionArg, FunctionArgExpr, TableFactor};
 use futures::StreamExt;
@@ -38,17 +40,27 @@ const OUTPUT_ROWS: usize = 8192;
 pub(crate) struct ComponentsRelationPlanner;
 
 impl RelationPlanner for ComponentsRelationPlanner {
-    fn plan_relation(&self, relation: TableFactor, context: &mut dyn RelationPlannerContext) -> Result<RelationPlanning> {
+    fn plan_relation(
+        &self,
+        relation: TableFactor,
+        context: &mut dyn RelationPlannerContext,
+    ) -> Result<RelationPlanning> {
         let TableFactor::Table { name, args: Some(arguments), alias, .. } = &relation else {
             return Ok(RelationPlanning::Original(Box::new(relation)));
         };
         if !name.to_string().eq_ignore_ascii_case(NAME) {
             return Ok(RelationPlanning::Original(Box::new(relation)));
         }
-        let [FunctionArg::Unnamed(FunctionArgExpr::Expr(SqlExpr::Subquery(subquery)))] = arguments.args.as_slice() else {
+        let [FunctionArg::Unnamed(FunctionArgExpr::Expr(SqlExpr::Subquery(subquery)))] = arguments.args.as_slice()
+        else {
             return Err(DataFusionError::Plan(format!("{NAME} takes one query: write {NAME}((select a, b from ...))")));
         };
-        let input = context.plan(TableFactor::Derived { lateral: false, subquery: subquery.clone(), alias: None, sample: None })?;
+        let input = context.plan(TableFactor::Derived {
+            lateral: false,
+            subquery: subquery.clone(),
+            alias: None,
+            sample: None,
+        })?;
         let node = ConnectedComponents::try_new(input)?;
         let plan = LogicalPlan::Extension(Extension { node: Arc::new(node) });
         Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias.clone()))))
@@ -71,10 +83,14 @@ impl PartialOrd for ConnectedComponents {
 impl ConnectedComponents {
     fn try_new(input: LogicalPlan) -> Result<Self> {
         let fields = input.schema().fields();
-        let is_text = |field: &Arc<Field>| matches!(field.data_type(), DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8);
+        let is_text =
+            |field: &Arc<Field>| matches!(field.data_type(), DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8);
         if fields.len() != 2 || !fields.iter().all(is_text) {
             let types: Vec<String> = fields.iter().map(|field| field.data_type().to_string()).collect();
-            return Err(DataFusionError::Plan(format!("{NAME} takes two text columns, the ends of an edge; the query has ({})", types.join(", "))));
+            return Err(DataFusionError::Plan(format!(
+                "{NAME} takes two text columns, the ends of an edge; the query has ({})",
+                types.join(", ")
+            )));
         }
         Ok(Self { input, schema: Arc::new(DFSchema::try_from(output_schema())?) })
     }
@@ -145,8 +161,12 @@ struct ConnectedComponentsExec {
 
 impl ConnectedComponentsExec {
     fn new(input: Arc<dyn ExecutionPlan>) -> Self {
-        let properties =
-            PlanProperties::new(EquivalenceProperties::new(output_schema()), Partitioning::UnknownPartitioning(1), EmissionType::Final, Boundedness::Bounded);
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(output_schema()),
+            Partitioning::UnknownPartitioning(1),
+            EmissionType::Final,
+            Boundedness::Bounded,
+        );
         Self { input, properties: Arc::new(properties) }
     }
 }
@@ -174,7 +194,10 @@ impl ExecutionPlan for ConnectedComponentsExec {
         vec![Distribution::UnspecifiedDistribution]
     }
 
-    fn apply_expressions(&self, _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>) -> Result<TreeNodeRecursion> {
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
         Ok(TreeNodeRecursion::Continue)
     }
 
@@ -187,7 +210,9 @@ impl ExecutionPlan for ConnectedComponentsExec {
 
     fn execute(&self, _: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let partitions = self.input.output_partitioning().partition_count();
-        let inputs = (0..partitions).map(|partition| self.input.execute(partition, Arc::clone(&context))).collect::<Result<Vec<_>>>()?;
+        let inputs = (0..partitions)
+            .map(|partition| self.input.execute(partition, Arc::clone(&context)))
+            .collect::<Result<Vec<_>>>()?;
         let reservation = MemoryConsumer::new("ConnectedComponents").register(context.memory_pool());
         let batches = async move {
             let mut forest = Forest::new(reservation);
@@ -221,7 +246,14 @@ struct Forest {
 
 impl Forest {
     fn new(reservation: MemoryReservation) -> Self {
-        Self { bytes: Vec::new(), ends: Vec::new(), parents: Vec::new(), numbers: HashTable::new(), hasher: std::hash::RandomState::new(), reservation }
+        Self {
+            bytes: Vec::new(),
+            ends: Vec::new(),
+            parents: Vec::new(),
+            numbers: HashTable::new(),
+            hasher: std::hash::RandomState::new(),
+            reservation,
+        }
     }
 
     fn add_edges(&mut self, batch: &RecordBatch) -> Result<()> {
@@ -240,7 +272,10 @@ impl Forest {
 
     /// Accounts for what is held: refuses with the pool's error instead of exhausting the machine.
     fn reserve(&mut self) -> Result<()> {
-        let held = self.bytes.capacity() + self.ends.capacity() * size_of::<usize>() + self.parents.capacity() * size_of::<u32>() + self.numbers.allocation_size();
+        let held = self.bytes.capacity()
+            + self.ends.capacity() * size_of::<usize>()
+            + self.parents.capacity() * size_of::<u32>()
+            + self.numbers.allocation_size();
         self.reservation.try_resize(held)
     }
 
@@ -255,7 +290,8 @@ impl Forest {
         if let Some(&node) = self.numbers.find(hash, |&node| text_of(bytes, ends, node) == text.as_bytes()) {
             return Ok(node);
         }
-        let node = u32::try_from(self.parents.len()).map_err(|_| DataFusionError::ResourcesExhausted(format!("{NAME}: more than {} nodes", u32::MAX)))?;
+        let node = u32::try_from(self.parents.len())
+            .map_err(|_| DataFusionError::ResourcesExhausted(format!("{NAME}: more than {} nodes", u32::MAX)))?;
         self.numbers.insert_unique(hash, node, |&node| hasher.hash_one(text_of(bytes, ends, node)));
         self.bytes.extend_from_slice(text.as_bytes());
         self.ends.push(self.bytes.len());
@@ -314,5 +350,9 @@ fn as_str(bytes: &[u8]) -> Result<&str> {
 }
 
 fn as_text(column: &ArrayRef) -> Result<ArrayRef> {
-    Ok(if column.data_type() == &DataType::Utf8View { Arc::clone(column) } else { arrow::compute::cast(column, &DataType::Utf8View)? })
+    Ok(if column.data_type() == &DataType::Utf8View {
+        Arc::clone(column)
+    } else {
+        arrow::compute::cast(column, &DataType::Utf8View)?
+    })
 }

@@ -20,7 +20,11 @@ struct NamedFunction {
 }
 
 /// A function of one column.
-pub(crate) fn of_column(name: &'static str, return_type: DataType, body: impl Fn(&ArrayRef) -> Result<ArrayRef> + Send + Sync + 'static) -> Arc<ScalarUDF> {
+pub(crate) fn of_column(
+    name: &'static str,
+    return_type: DataType,
+    body: impl Fn(&ArrayRef) -> Result<ArrayRef> + Send + Sync + 'static,
+) -> Arc<ScalarUDF> {
     let body = move |columns: &[ArrayRef]| match columns {
         [column] => Ok(ColumnarValue::Array(body(column)?)),
         _ => Err(DataFusionError::Plan(format!("{name} takes one argument"))),
@@ -41,7 +45,9 @@ pub(crate) fn of_text(name: &'static str, map: impl Fn(&str) -> String + Send + 
 
 /// A setting that SQL reads as `name()`.
 pub(crate) fn constant(name: &'static str, value: ScalarValue) -> Arc<ScalarUDF> {
-    function(name, value.data_type(), Signature::nullary(Volatility::Immutable), move |_| Ok(ColumnarValue::Scalar(value.clone())))
+    function(name, value.data_type(), Signature::nullary(Volatility::Immutable), move |_| {
+        Ok(ColumnarValue::Scalar(value.clone()))
+    })
 }
 
 /// The column as text.

@@ -76,7 +76,13 @@ struct Planner;
 
 #[async_trait]
 impl QueryPlanner for Planner {
-    async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> datafusion::error::Result<Arc<dyn ExecutionPlan>> {
-        DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(ComponentsExtensionPlanner)]).create_physical_plan(plan, session).await
+    async fn create_physical_plan(
+        &self,
+        plan: &LogicalPlan,
+        session: &dyn Session,
+    ) -> datafusion::error::Result<Arc<dyn ExecutionPlan>> {
+        DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(ComponentsExtensionPlanner)])
+            .create_physical_plan(plan, session)
+            .await
     }
 }

@@ -1,18 +1,22 @@
-//! Planning every model against the columns that it may rely on, without any data: finds a wrong column or type before a
+//! Checks: planning every model against the columns that it may rely on, without any data: finds a wrong column or type before a
 //! refresh does.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::empty::EmptyTable;
+use datafusion::prelude::SessionContext;
 
-use crate::project::Project;
 use crate::error::{EngineError, Result};
+use crate::model::built_in;
 use crate::model::catalog::Catalog;
 use crate::model::definition::{Model, Slice, Strategy};
 use crate::model::materialize::contracted;
+use crate::project::Project;
 use crate::query::catalog::register;
 use crate::query::session::CATALOG;
+use crate::refresh::run::StepReport;
 use crate::{landing, profile};
 
 /// Plans all models, each as a full and as an incremental refresh would run it.
@@ -45,7 +49,8 @@ pub(crate) async fn check(project: &Project, catalog: &Catalog) -> Result<()> {
             session.sql(replaces).await.map_err(|error| located(model, EngineError::from(error)))?;
         }
         if model.strategy == Strategy::Fold {
-            let table: Arc<dyn TableProvider> = Arc::new(EmptyTable::new(Arc::new(model.schema().unwrap_or_else(arrow::datatypes::Schema::empty))));
+            let table: Arc<dyn TableProvider> =
+                Arc::new(EmptyTable::new(Arc::new(model.schema().unwrap_or_else(arrow::datatypes::Schema::empty))));
             register(&session, CATALOG, &model.name, table)?;
             session.sql(&model.fold_sql()).await.map_err(|error| located(model, EngineError::from(error)))?;
         }
@@ -58,13 +63,54 @@ pub(crate) async fn check(project: &Project, catalog: &Catalog) -> Result<()> {
     Ok(())
 }
 
+/// Runs every check of `sql/checks/`, a query that must give no row. Returns what each found, and whether all is well.
+///
+/// # Errors
+/// What a query reports. The inner result: FailedPrecondition naming the checks that found rows.
+pub(crate) async fn run_checks(session: &SessionContext) -> Result<(Vec<StepReport>, Result<()>)> {
+    let mut steps = Vec::new();
+    let mut failed = Vec::new();
+    for (file, sql) in built_in::CHECKS {
+        let started = Instant::now();
+        let query =
+            session.sql(sql).await.map_err(|error| EngineError::from(error).context(format!("sql/checks/{file}")))?;
+        let rows = query.count().await?;
+        let name = file.trim_end_matches(".sql");
+        let seconds = started.elapsed().as_secs_f64();
+        steps.push(StepReport { name: name.to_owned(), rows: rows as u64, bytes: 0, seconds, ran: true });
+        if rows > 0 {
+            let meaning: Vec<&str> = sql.lines().map_while(|line| line.strip_prefix("-- ")).collect();
+            failed.push(format!("check `{name}` found {rows} rows ({})", meaning.join(" ")));
+        }
+    }
+    if failed.is_empty() {
+        return Ok((steps, Ok(())));
+    }
+    let failure = EngineError::failed_precondition(format!(
+        "{}; what was published before is still served; run `tessera refresh --full`, and if the check fails again, report it",
+        failed.join("; ")
+    ));
+    Ok((steps, Err(failure)))
+}
+
+/// Runs the checks on what `session` reads.
+///
+/// # Errors
+/// FailedPrecondition naming the checks that found rows.
+pub(crate) async fn check_invariants(session: &SessionContext) -> Result<()> {
+    run_checks(session).await?.1
+}
+
 /// `new.` and `previous.` name tables, not views; and only a model with a column contract can be read as it was.
 fn check_references(catalog: &Catalog, model: &Model) -> Result<()> {
     for reference in model.references()? {
         let Some(read) = catalog.get(&reference.name) else { continue };
         match reference.slice {
             Slice::New | Slice::Previous if read.strategy == Strategy::View => {
-                return Err(model.error(1, format!("`{}` is a view: it has no new or previous rows; read the tables under it", read.name)));
+                return Err(model.error(
+                    1,
+                    format!("`{}` is a view: it has no new or previous rows; read the tables under it", read.name),
+                ));
             }
             Slice::Previous if read.columns.is_empty() => {
                 return Err(model.error(1, format!("`previous.{}` needs `-- columns:` in {}", read.name, read.file)));
@@ -78,7 +124,9 @@ fn check_references(catalog: &Catalog, model: &Model) -> Result<()> {
 /// The planner names columns, not lines: find the line that has the name.
 fn located(model: &Model, error: EngineError) -> EngineError {
     let message = error.to_string();
-    let name = message.split_once("No field named ").map(|(_, rest)| rest.split([' ', '.', ',']).next().unwrap_or(rest).trim_matches('"').to_owned());
+    let name = message
+        .split_once("No field named ")
+        .map(|(_, rest)| rest.split([' ', '.', ',']).next().unwrap_or(rest).trim_matches('"').to_owned());
     let line = name.and_then(|name| model.sql(true).lines().position(|line| line.contains(&name)));
     let place = line.map_or_else(|| model.file.clone(), |index| format!("{}:{}", model.file, index + 1));
     EngineError::new(error.kind(), message).context(place)

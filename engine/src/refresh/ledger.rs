@@ -10,8 +10,8 @@ use arrow::record_batch::RecordBatch;
 
 use super::run::{RefreshReport, StepReport};
 use crate::clock::Micros;
-use crate::project::Project;
 use crate::error::Result;
+use crate::project::Project;
 use crate::store::TableName;
 use crate::store::delta::Table;
 use crate::store::writer::FileWriter;
@@ -36,7 +36,14 @@ pub(crate) fn tables() -> [TableName; 2] {
 impl Ledger {
     /// An empty ledger.
     pub(crate) fn new(refresh_id: &str, started_at: Micros) -> Self {
-        Self { refresh_id: refresh_id.to_owned(), started_at, tables: Vec::new(), checks: Vec::new(), is_full: false, generation: None }
+        Self {
+            refresh_id: refresh_id.to_owned(),
+            started_at,
+            tables: Vec::new(),
+            checks: Vec::new(),
+            is_full: false,
+            generation: None,
+        }
     }
 
     /// Notes a table, and hands it back.
@@ -71,7 +78,14 @@ impl Ledger {
         self.append(project, &checks, &self.checks, state, error.as_deref()).await
     }
 
-    async fn append(&self, project: &Project, name: &TableName, steps: &[StepReport], state: &str, error: Option<&str>) -> Result<()> {
+    async fn append(
+        &self,
+        project: &Project,
+        name: &TableName,
+        steps: &[StepReport],
+        state: &str,
+        error: Option<&str>,
+    ) -> Result<()> {
         let table = Table::new(&project.lake, name);
         let schema = schema();
         table.create_if_absent(&schema, &[]).await?;
@@ -97,7 +111,9 @@ impl Ledger {
             Arc::new(steps.iter().map(|step| i64::try_from(step.rows).ok()).collect::<Int64Array>()),
             Arc::new(steps.iter().map(|step| i64::try_from(step.bytes).ok()).collect::<Int64Array>()),
             Arc::new(steps.iter().map(|step| Some(step.seconds)).collect::<Float64Array>()),
-            Arc::new(steps.iter().map(|step| Some(if step.ran { state } else { "unchanged" })).collect::<StringArray>()),
+            Arc::new(
+                steps.iter().map(|step| Some(if step.ran { state } else { "unchanged" })).collect::<StringArray>(),
+            ),
             Arc::new(StringArray::from(vec![error; count])),
         ];
         Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)

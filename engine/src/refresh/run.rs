@@ -9,15 +9,16 @@ use std::time::Instant;
 
 use crate::clock::Micros;
 use crate::config::ProjectConfig;
-use crate::progress::Progress;
-use crate::project::Project;
 use crate::error::{EngineError, ErrorKind, Result};
 use crate::model::built_in;
 use crate::model::catalog::Catalog;
 use crate::model::definition::Model;
 use crate::model::materialize::{Outcome, TableState, Workspace};
+use crate::progress::Progress;
+use crate::project::Project;
 use crate::query::catalog::register;
 use crate::query::session::CATALOG;
+use crate::refresh::check;
 use crate::refresh::ledger::Ledger;
 use crate::store::delta::{Table, Version};
 use crate::store::generation::{self, Generation, PublishedTable};
@@ -62,7 +63,7 @@ pub(crate) async fn refresh(project: &Project, full: bool, progress: &Progress) 
     let refresh_id = ids::refresh_id();
     let lease = Lease::acquire(&project.lake, &refresh_id, &project.clock).await?;
     let mut ledger = Ledger::new(&refresh_id, project.clock.now());
-    let result = refresh_holding_lease(project, &refresh_id, full, progress, &mut ledger).await;
+    let result = refresh_holding_lease(project, &refresh_id, full, progress, &mut ledger, &lease).await;
     // The ledger is a log beside the generations: a failed run is told there too.
     let recorded = ledger.close(project, &result).await;
     let released = lease.release().await;
@@ -72,7 +73,14 @@ pub(crate) async fn refresh(project: &Project, full: bool, progress: &Progress) 
     Ok(report)
 }
 
-async fn refresh_holding_lease(project: &Project, refresh_id: &str, full: bool, progress: &Progress, ledger: &mut Ledger) -> Result<RefreshReport> {
+async fn refresh_holding_lease(
+    project: &Project,
+    refresh_id: &str,
+    full: bool,
+    progress: &Progress,
+    ledger: &mut Ledger,
+    lease: &Lease,
+) -> Result<RefreshReport> {
     let started = Instant::now();
     let config = &project.config;
     let catalog = Catalog::load(built_in::MODELS, &project.folder)?;
@@ -95,14 +103,26 @@ async fn refresh_holding_lease(project: &Project, refresh_id: &str, full: bool, 
     let as_of = project.clock.now();
     progress.step("segments");
     for (name, outcome, seconds) in segment::refresh(&mut workspace, &definitions, last.as_ref(), as_of).await? {
-        steps.push(ledger.step(StepReport { name, rows: outcome.rows_written, bytes: outcome.bytes_written, seconds, ran: outcome.ran }));
+        steps.push(ledger.step(StepReport {
+            name,
+            rows: outcome.rows_written,
+            bytes: outcome.bytes_written,
+            seconds,
+            ran: outcome.ran,
+        }));
     }
     progress.step("checks");
-    steps.extend(run_checks(&workspace, ledger).await?);
+    let (checks, outcome) = check::run_checks(&workspace.session).await?;
+    steps.extend(checks.into_iter().map(|step| ledger.check(step)));
+    outcome?;
 
     let next = describe(&workspace, last.as_ref(), refresh_id, fingerprint, as_of);
+    lease.confirm().await?;
     if !generation::publish(&project.lake, &next).await? {
-        return Err(EngineError::new(ErrorKind::Conflict, format!("another refresh published generation {} first: run `tessera refresh` again", next.number)));
+        return Err(EngineError::new(
+            ErrorKind::Conflict,
+            format!("another refresh published generation {} first: run `tessera refresh` again", next.number),
+        ));
     }
     ledger.generation = Some(next.number);
     Ok(RefreshReport { generation: next.number, full: base.is_none(), seconds: started.elapsed().as_secs_f64(), steps })
@@ -127,7 +147,8 @@ fn fingerprint(catalog: &Catalog, config: &ProjectConfig) -> String {
     }
     hasher.update(format!("{:?}{:?}", config.identity, config.behavior).as_bytes());
     for source in &config.sources {
-        hasher.update(format!("{}{}{:?}{}", source.name, source.touchpoint, source.party, source.keep_links).as_bytes());
+        hasher
+            .update(format!("{}{}{:?}{}", source.name, source.touchpoint, source.party, source.keep_links).as_bytes());
     }
     hasher.finalize().to_hex().to_string()
 }
@@ -161,10 +182,11 @@ async fn open_workspace(project: &Project, refresh_id: &str, base: Option<&Gener
 }
 
 async fn open(project: &Project, name: &TableName, version: Option<u64>) -> Result<Version> {
-    Table::new(&project.lake, name)
-        .open(version)
-        .await?
-        .ok_or_else(|| EngineError::corrupt(format!("the last generation names table `{name}`, which the lake does not hold; run `tessera refresh --full`")))
+    Table::new(&project.lake, name).open(version).await?.ok_or_else(|| {
+        EngineError::corrupt(format!(
+            "the last generation names table `{name}`, which the lake does not hold; run `tessera refresh --full`"
+        ))
+    })
 }
 
 async fn run_model(workspace: &mut Workspace, model: &Model) -> Result<Outcome> {
@@ -176,30 +198,13 @@ async fn run_model(workspace: &mut Workspace, model: &Model) -> Result<Outcome> 
     workspace.materialize(model, |sql| profile::with_attributes(&sql, model, &names), all).await
 }
 
-/// Runs every check: a query that must give no row.
-async fn run_checks(workspace: &Workspace, ledger: &mut Ledger) -> Result<Vec<StepReport>> {
-    let mut steps = Vec::new();
-    let mut failed = Vec::new();
-    for (file, sql) in built_in::CHECKS {
-        let started = Instant::now();
-        let rows = workspace.session.sql(sql).await.map_err(|error| EngineError::from(error).context(format!("sql/checks/{file}")))?.count().await?;
-        let name = file.trim_end_matches(".sql");
-        steps.push(ledger.check(StepReport { name: name.to_owned(), rows: rows as u64, bytes: 0, seconds: started.elapsed().as_secs_f64(), ran: true }));
-        if rows > 0 {
-            let meaning: Vec<&str> = sql.lines().map_while(|line| line.strip_prefix("-- ")).collect();
-            failed.push(format!("check `{name}` found {rows} rows ({})", meaning.join(" ")));
-        }
-    }
-    if failed.is_empty() {
-        return Ok(steps);
-    }
-    Err(EngineError::failed_precondition(format!(
-        "nothing was published: {}; the last generation is still served; run `tessera refresh --full`, and if the check fails again, report it",
-        failed.join("; ")
-    )))
-}
-
-fn describe(workspace: &Workspace, last: Option<&Generation>, refresh_id: &str, fingerprint: String, as_of: Micros) -> Generation {
+fn describe(
+    workspace: &Workspace,
+    last: Option<&Generation>,
+    refresh_id: &str,
+    fingerprint: String,
+    as_of: Micros,
+) -> Generation {
     let published = |state: &TableState| PublishedTable {
         version: state.current.number,
         rows: state.current.rows(),
@@ -216,4 +221,3 @@ fn describe(workspace: &Workspace, last: Option<&Generation>, refresh_id: &str, 
         fingerprint,
     }
 }
-

@@ -33,7 +33,9 @@ impl Measure {
     pub(super) fn applies(&self, as_of: Micros) -> Expr {
         let is_event = col("event_name").eq(lit(self.event.clone()));
         match self.within_days {
-            Some(days) => is_event.and(col("date").gt_eq(lit(ScalarValue::Date32(Some(day_of(as_of) - days.cast_signed()))))),
+            Some(days) => {
+                is_event.and(col("date").gt_eq(lit(ScalarValue::Date32(Some(day_of(as_of) - days.cast_signed())))))
+            }
             None => is_event,
         }
     }
@@ -49,8 +51,10 @@ pub(super) struct Compiled {
 
 /// Compiles `definitions`, of which each comes after those that it names. `as_of` is what `now()` means.
 pub(super) fn compile(definitions: &[SegmentDefinition], as_of: Micros) -> Result<Compiled> {
-    let used: BTreeSet<EventMeasure> = definitions.iter().flat_map(|definition| expression::events_used(&definition.expression)).collect();
-    let columns = used.into_iter().enumerate().map(|(number, measure)| (measure, format!("measure_{number}"))).collect();
+    let used: BTreeSet<EventMeasure> =
+        definitions.iter().flat_map(|definition| expression::events_used(&definition.expression)).collect();
+    let columns =
+        used.into_iter().enumerate().map(|(number, measure)| (measure, format!("measure_{number}"))).collect();
     let mut compiler = Compiler { columns, segments: BTreeMap::new(), as_of };
     let mut segments = Vec::new();
     for definition in definitions {
@@ -107,17 +111,27 @@ impl Compiler {
                 let list = list.iter().map(|literal| self.literal(literal)).collect::<Result<Vec<_>>>()?;
                 Expr::InList(InList::new(Box::new(self.expr(expr)?), list, *negated))
             }
-            Source::Between { expr, low, high, negated } => {
-                Expr::Between(Between::new(Box::new(self.expr(expr)?), *negated, Box::new(self.expr(low)?), Box::new(self.expr(high)?)))
-            }
-            Source::Like { expr, pattern, negated, case_insensitive } => {
-                Expr::Like(Like::new(*negated, Box::new(self.expr(expr)?), Box::new(lit(pattern.clone())), None, *case_insensitive))
-            }
+            Source::Between { expr, low, high, negated } => Expr::Between(Between::new(
+                Box::new(self.expr(expr)?),
+                *negated,
+                Box::new(self.expr(low)?),
+                Box::new(self.expr(high)?),
+            )),
+            Source::Like { expr, pattern, negated, case_insensitive } => Expr::Like(Like::new(
+                *negated,
+                Box::new(self.expr(expr)?),
+                Box::new(lit(pattern.clone())),
+                None,
+                *case_insensitive,
+            )),
             Source::Cast { expr, to } => try_cast(self.expr(expr)?, arrow_type(*to)),
             Source::EventCount(measure) => self.count(measure)?,
             Source::Did(measure) => self.count(measure)?.gt(lit(0_i64)),
             Source::InSegment(name) => {
-                let condition = self.segments.get(name).ok_or_else(|| EngineError::internal(format!("segment `{name}` is not compiled yet")))?;
+                let condition = self
+                    .segments
+                    .get(name)
+                    .ok_or_else(|| EngineError::internal(format!("segment `{name}` is not compiled yet")))?;
                 condition.clone().is_true()
             }
             Source::Function { function, arguments } => self.function(*function, arguments)?,
@@ -130,7 +144,10 @@ impl Compiler {
 
     /// Who never did it has no row among the measures.
     fn count(&self, measure: &EventMeasure) -> Result<Expr> {
-        let column = self.columns.get(measure).ok_or_else(|| EngineError::internal(format!("`{}` is not measured", measure.event)))?;
+        let column = self
+            .columns
+            .get(measure)
+            .ok_or_else(|| EngineError::internal(format!("`{}` is not measured", measure.event)))?;
         Ok(functions::coalesce(vec![col(column), lit(0_i64)]))
     }
 
@@ -182,7 +199,10 @@ fn binary(op: BinaryOp, left: Expr, right: Expr) -> Expr {
         BinaryOp::Subtract => Operator::Minus,
         BinaryOp::Multiply => Operator::Multiply,
         // A quotient by zero is null, and whole numbers do not lose their fraction.
-        BinaryOp::Divide => return cast(left, QUOTIENT) / functions::nullif(cast(right, QUOTIENT), lit(ScalarValue::Decimal128(Some(0), 38, 10))),
+        BinaryOp::Divide => {
+            return cast(left, QUOTIENT)
+                / functions::nullif(cast(right, QUOTIENT), lit(ScalarValue::Decimal128(Some(0), 38, 10)));
+        }
     };
     binary_expr(left, operator, right)
 }
@@ -210,7 +230,9 @@ fn decimal(digits: &str) -> Result<ScalarValue> {
     let scale = digits.split_once('.').map_or(0, |(_, fraction)| fraction.len());
     let (scale, unscaled) = (i8::try_from(scale).ok(), digits.replace('.', "").parse::<i128>().ok());
     match (scale, unscaled) {
-        (Some(scale), Some(unscaled)) if scale <= 38 && unscaled.unsigned_abs() < 10_u128.pow(38) => Ok(ScalarValue::Decimal128(Some(unscaled), 38, scale)),
+        (Some(scale), Some(unscaled)) if scale <= 38 && unscaled.unsigned_abs() < 10_u128.pow(38) => {
+            Ok(ScalarValue::Decimal128(Some(unscaled), 38, scale))
+        }
         _ => Err(EngineError::invalid(format!("the number {digits} has too many digits: 38 are kept"))),
     }
 }

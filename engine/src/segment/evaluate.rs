@@ -13,6 +13,7 @@ use datafusion::dataframe::DataFrame;
 use datafusion::functions_aggregate::expr_fn::sum;
 use datafusion::functions_nested::expr_fn::make_array;
 use datafusion::logical_expr::{Expr, ExprFunctionExt, col, ident, lit, when};
+use datafusion::prelude::SessionContext;
 
 use super::SegmentFile;
 use super::compile::{self, Measure};
@@ -39,7 +40,7 @@ pub(crate) async fn refresh(
     last: Option<&Generation>,
     as_of: Micros,
 ) -> Result<Vec<(String, Outcome, f64)>> {
-    let definitions = parse(workspace, files).await?;
+    let definitions = parse(&workspace.session, files).await?;
     let number = last.map_or(1, |generation| generation.number + 1);
     let history = History::open(workspace, last).await?;
     let mut done = Vec::new();
@@ -52,8 +53,22 @@ pub(crate) async fn refresh(
     let now = ScalarValue::TimestampMicrosecond(Some(as_of), Some("UTC".into()));
     let members = members(workspace, &definitions, as_of).await?;
     let members = members
-        .join(history.memberships.clone().with_column_renamed("segment", "was_segment")?.with_column_renamed("profile_id", "was_profile_id")?, JoinType::Left, &["segment", "profile_id"], &["was_segment", "was_profile_id"], None)?
-        .select(vec![col("segment"), col("profile_id"), datafusion::functions::expr_fn::coalesce(vec![col("entered_at"), lit(now.clone())]).alias("entered_at")])?;
+        .join(
+            history
+                .memberships
+                .clone()
+                .with_column_renamed("segment", "was_segment")?
+                .with_column_renamed("profile_id", "was_profile_id")?,
+            JoinType::Left,
+            &["segment", "profile_id"],
+            &["was_segment", "was_profile_id"],
+            None,
+        )?
+        .select(vec![
+            col("segment"),
+            col("profile_id"),
+            datafusion::functions::expr_fn::coalesce(vec![col("entered_at"), lit(now.clone())]).alias("entered_at"),
+        ])?;
     done.push(write(workspace, "memberships", members, Vec::new(), started).await?);
 
     let started = Instant::now();
@@ -67,9 +82,17 @@ pub(crate) async fn refresh(
 }
 
 /// Parses all files against the columns that profiles have now, in an order in which each comes after those it names.
-async fn parse(workspace: &Workspace, files: &[SegmentFile]) -> Result<Vec<SegmentDefinition>> {
-    let profiles = workspace.session.table("profile.profiles").await?;
-    let columns: Vec<_> = profiles.schema().fields().iter().filter_map(|field| Some((field.name().clone(), compile::column_type(field.data_type())?))).collect();
+///
+/// # Errors
+/// InvalidInput with file, line, column and the nearest known names, for all files that are wrong.
+pub(crate) async fn parse(session: &SessionContext, files: &[SegmentFile]) -> Result<Vec<SegmentDefinition>> {
+    let profiles = session.table("profile.profiles").await?;
+    let columns: Vec<_> = profiles
+        .schema()
+        .fields()
+        .iter()
+        .filter_map(|field| Some((field.name().clone(), compile::column_type(field.data_type())?)))
+        .collect();
     let mut definitions = Vec::new();
     let mut problems = Vec::new();
     for file in files {
@@ -88,7 +111,13 @@ fn table(name: &str) -> TableName {
     TableName::new("segment", name)
 }
 
-async fn write(workspace: &mut Workspace, name: &str, frame: DataFrame, kept: Vec<DataFile>, started: Instant) -> Result<(String, Outcome, f64)> {
+async fn write(
+    workspace: &mut Workspace,
+    name: &str,
+    frame: DataFrame,
+    kept: Vec<DataFile>,
+    started: Instant,
+) -> Result<(String, Outcome, f64)> {
     let name = table(name);
     let outcome = workspace.store(&name, frame, kept).await?;
     Ok((name.to_string(), outcome, started.elapsed().as_secs_f64()))
@@ -105,8 +134,16 @@ impl History {
     async fn open(workspace: &Workspace, last: Option<&Generation>) -> Result<Self> {
         let memberships = match Self::version(workspace, last, "memberships").await? {
             Some(version) => {
-                register(&workspace.session, "history", &table("memberships"), Arc::new(Scan::new(&workspace.lake, version)))?;
-                workspace.session.sql(&MEMBERSHIPS.replace("segment.memberships", "history.segment.memberships")).await?
+                register(
+                    &workspace.session,
+                    "history",
+                    &table("memberships"),
+                    Arc::new(Scan::new(&workspace.lake, version)),
+                )?;
+                workspace
+                    .session
+                    .sql(&MEMBERSHIPS.replace("segment.memberships", "history.segment.memberships"))
+                    .await?
             }
             None => workspace.session.read_batch(RecordBatch::new_empty(memberships_schema()))?,
         };
@@ -138,9 +175,13 @@ fn memberships_schema() -> SchemaRef {
 fn segments_batch(definitions: &[SegmentDefinition]) -> Result<RecordBatch> {
     let mut ordered: Vec<&SegmentDefinition> = definitions.iter().collect();
     ordered.sort_by(|left, right| left.name.cmp(&right.name));
-    let text = |value: fn(&SegmentDefinition) -> Option<&str>| -> ArrayRef { Arc::new(ordered.iter().map(|definition| value(definition)).collect::<StringArray>()) };
-    let fields: Vec<Field> =
-        ["segment", "title", "purpose", "description", "expression"].iter().map(|name| Field::new(*name, DataType::Utf8, true)).collect();
+    let text = |value: fn(&SegmentDefinition) -> Option<&str>| -> ArrayRef {
+        Arc::new(ordered.iter().map(|definition| value(definition)).collect::<StringArray>())
+    };
+    let fields: Vec<Field> = ["segment", "title", "purpose", "description", "expression"]
+        .iter()
+        .map(|name| Field::new(*name, DataType::Utf8, true))
+        .collect();
     let columns = vec![
         text(|definition| Some(&definition.name)),
         text(|definition| definition.title.as_deref()),
@@ -190,7 +231,12 @@ async fn measures(workspace: &Workspace, measures: &[Measure], as_of: Micros) ->
             Ok(sum(col("event_count")).filter(counted).build()?.alias(&measure.column))
         })
         .collect::<Result<Vec<Expr>>>()?;
-    let counted = workspace.session.table("behavior.daily_activity").await?.filter(is_needed)?.aggregate(vec![col("profile_id").alias("measured_profile_id")], counts)?;
+    let counted = workspace
+        .session
+        .table("behavior.daily_activity")
+        .await?
+        .filter(is_needed)?
+        .aggregate(vec![col("profile_id").alias("measured_profile_id")], counts)?;
     Ok(Some(counted))
 }
 
@@ -207,7 +253,10 @@ async fn changes(workspace: &Workspace, history: &History, now: &ScalarValue, nu
             lit(i64::try_from(number).unwrap_or(i64::MAX)).alias("generation"),
         ])
     };
-    let entered = change(now_members.clone().join(history.memberships.clone(), JoinType::LeftAnti, &key, &key, None)?, "entered")?;
+    let entered = change(
+        now_members.clone().join(history.memberships.clone(), JoinType::LeftAnti, &key, &key, None)?,
+        "entered",
+    )?;
     let left = change(history.memberships.clone().join(now_members, JoinType::LeftAnti, &key, &key, None)?, "left")?;
     Ok(entered.union(left)?)
 }

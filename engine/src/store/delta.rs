@@ -150,11 +150,18 @@ impl Table {
                     actions.push(Action::Remove(remove(&file)));
                 }
             }
-            actions.extend(files.iter().filter(|file| !present.contains(&file.path)).map(|file| Action::Add(add(file, HashMap::new()))));
+            actions.extend(
+                files
+                    .iter()
+                    .filter(|file| !present.contains(&file.path))
+                    .map(|file| Action::Add(add(file, HashMap::new()))),
+            );
             let fields: StructType = schema.try_into_kernel().map_err(|error| self.wrong_schema(error))?;
             if state.schema().as_ref() != &fields {
-                let metadata = new_metadata(&fields, Vec::<String>::new(), Vec::<(String, String)>::new()).map_err(DeltaTableError::from)?;
-                let metadata = metadata.with_table_id(state.metadata().id().to_owned()).map_err(DeltaTableError::from)?;
+                let metadata = new_metadata(&fields, Vec::<String>::new(), Vec::<(String, String)>::new())
+                    .map_err(DeltaTableError::from)?;
+                let metadata =
+                    metadata.with_table_id(state.metadata().id().to_owned()).map_err(DeltaTableError::from)?;
                 actions.push(Action::Metadata(metadata));
             }
             if actions.is_empty() {
@@ -211,7 +218,9 @@ impl Table {
     /// Puts log entry `number`; false when another writer was first.
     async fn put(&self, number: u64, actions: Vec<Action>, operation: DeltaOperation) -> Result<bool> {
         let operation_id = uuid::Uuid::new_v4();
-        let entry = CommitData::new(actions, operation, HashMap::new(), Vec::new()).get_bytes().map_err(DeltaTableError::from)?;
+        let entry = CommitData::new(actions, operation, HashMap::new(), Vec::new())
+            .get_bytes()
+            .map_err(DeltaTableError::from)?;
         let put = self.log_store.write_commit_entry(number, CommitOrBytes::LogBytes(entry.clone()), operation_id).await;
         match put {
             Ok(()) => Ok(true),
@@ -219,13 +228,15 @@ impl Table {
                 // After a lost reply the store's client repeats the write and finds our own entry: that is success.
                 Ok(self.log_store.read_commit_entry(number).await?.is_some_and(|found| found == entry))
             }
-            Err(error) => Err(EngineError::from(DeltaTableError::from(error)).context(format!("commit to `{}`", self.name))),
+            Err(error) => {
+                Err(EngineError::from(DeltaTableError::from(error)).context(format!("commit to `{}`", self.name)))
+            }
         }
     }
 
     /// Keeps opening cheap. A checkpoint is a copy of what the log says: failing to write one loses nothing.
     async fn checkpoint_when_due(&self, number: u64) {
-        if number % limits::COMMITS_PER_CHECKPOINT == 0
+        if number.is_multiple_of(limits::COMMITS_PER_CHECKPOINT)
             && let Ok(Some(table)) = self.load(Some(number)).await
             && let Err(error) = deltalake_core::checkpoints::create_checkpoint(&table, None).await
         {
@@ -238,7 +249,10 @@ impl Table {
     }
 
     fn too_many_conflicts(&self) -> EngineError {
-        EngineError::new(ErrorKind::Conflict, format!("table `{}` is being written by too many others: try again", self.name))
+        EngineError::new(
+            ErrorKind::Conflict,
+            format!("table `{}` is being written by too many others: try again", self.name),
+        )
     }
 }
 

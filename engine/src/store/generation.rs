@@ -57,12 +57,17 @@ pub(crate) async fn latest(lake: &Lake) -> Result<Option<Generation>> {
 /// NotFound, naming those that exist.
 pub(crate) async fn read(lake: &Lake, number: u64) -> Result<Generation> {
     match lake.get(&layout::generation(&lake.prefix, number)).await? {
-        Some(content) => serde_json::from_slice(&content).map_err(|error| EngineError::corrupt(format!("generation {number} cannot be read: {error}"))),
+        Some(content) => serde_json::from_slice(&content)
+            .map_err(|error| EngineError::corrupt(format!("generation {number} cannot be read: {error}"))),
         None => {
             let known = numbers(lake).await?;
             Err(EngineError::not_found(match (known.first(), known.last()) {
-                (Some(first), Some(last)) => format!("generation {number} does not exist: the lake holds {first} to {last}"),
-                _ => format!("generation {number} does not exist: nothing has been refreshed yet; run `tessera refresh`"),
+                (Some(first), Some(last)) => {
+                    format!("generation {number} does not exist: the lake holds {first} to {last}")
+                }
+                _ => {
+                    format!("generation {number} does not exist: nothing has been refreshed yet; run `tessera refresh`")
+                }
             }))
         }
     }
@@ -71,8 +76,12 @@ pub(crate) async fn read(lake: &Lake, number: u64) -> Result<Generation> {
 /// All generations, ascending.
 pub(crate) async fn numbers(lake: &Lake) -> Result<Vec<u64>> {
     let folder = layout::generations(&lake.prefix);
-    let mut numbers: Vec<u64> =
-        lake.root.list(Some(&folder)).try_filter_map(|object| async move { Ok(layout::number_of(&object.location)) }).try_collect().await?;
+    let mut numbers: Vec<u64> = lake
+        .root
+        .list(Some(&folder))
+        .try_filter_map(|object| async move { Ok(layout::number_of(&object.location)) })
+        .try_collect()
+        .await?;
     numbers.sort_unstable();
     Ok(numbers)
 }

@@ -1,6 +1,6 @@
 //! One refresh at a time. A lease is a numbered object, created with put-if-absent; the holder renews it, and a lease
-//! that was not renewed in time may be followed by the next number. The lease saves work, it does not guard data: two
-//! refreshes that both believe they hold it still cannot publish the same generation.
+//! that was not renewed in time may be followed by the next number. The holder makes sure that it still holds the lease
+//! right before it publishes; and two refreshes can never publish the same generation.
 
 use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -53,13 +53,36 @@ impl Lease {
         let number = last.map_or(1, |number| number + 1);
         let content = serde_json::to_vec(&Holder::new(refresh_id, clock.now(), false))?;
         if !lake.put_if_absent(&layout::lease(&lake.prefix, number), content).await? {
-            return Err(EngineError::new(ErrorKind::Conflict, "another refresh has just started: wait for it, or try again"));
+            return Err(EngineError::new(
+                ErrorKind::Conflict,
+                "another refresh has just started: wait for it, or try again",
+            ));
         }
         for object in objects {
             // Older leases mean nothing any more; whoever finds one that stayed deletes it next time.
             let _ = lake.root.delete(&object.location).await;
         }
-        Ok(Self { lake: lake.clone(), number, refresh_id: refresh_id.to_owned(), clock: clock.clone(), renewal: renew(lake, number, refresh_id, clock) })
+        Ok(Self {
+            lake: lake.clone(),
+            number,
+            refresh_id: refresh_id.to_owned(),
+            clock: clock.clone(),
+            renewal: renew(lake, number, refresh_id, clock),
+        })
+    }
+
+    /// Makes sure that nobody else took the lease meanwhile: whoever did may have deleted our uncommitted files.
+    ///
+    /// # Errors
+    /// Conflict if a later lease exists.
+    pub(crate) async fn confirm(&self) -> Result<()> {
+        if self.lake.get(&layout::lease(&self.lake.prefix, self.number + 1)).await?.is_some() {
+            return Err(EngineError::new(
+                ErrorKind::Conflict,
+                "this refresh stood still for too long and another one took over: run `tessera refresh` again",
+            ));
+        }
+        Ok(())
     }
 
     /// Lets the next refresh in at once.
@@ -83,7 +106,9 @@ impl Holder {
     fn is_alive(&self, now: Micros) -> bool {
         let fresh = now.saturating_sub(self.renewed_at) < limits::LEASE_SECONDS * MICROS_PER_SECOND;
         // On the same machine a process that has ended need not be waited for.
-        let ended = self.host == host() && cfg!(target_os = "linux") && !std::path::Path::new(&format!("/proc/{}", self.process)).is_dir();
+        let ended = self.host == host()
+            && cfg!(target_os = "linux")
+            && !std::path::Path::new(&format!("/proc/{}", self.process)).is_dir();
         !self.released && fresh && !ended
     }
 }
@@ -91,12 +116,16 @@ impl Holder {
 fn busy(holder: &Holder) -> EngineError {
     EngineError::new(
         ErrorKind::Conflict,
-        format!("a refresh is running already (process {} on {}): wait for it, then try again", holder.process, holder.host),
+        format!(
+            "a refresh is running already (process {} on {}): wait for it, then try again",
+            holder.process, holder.host
+        ),
     )
 }
 
 fn host() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned())
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned())
 }
 
 async fn put(lake: &Lake, number: u64, holder: &Holder) -> Result<()> {

@@ -51,7 +51,8 @@ async fn clean_table(lake: &Lake, name: &TableName, versions: &HashSet<u64>) -> 
     let mut deleted = 0;
     for object in objects {
         let Some(file) = object.location.filename() else { continue };
-        let is_data = file.ends_with(".parquet") && object.location.prefix_match(&folder).is_some_and(|parts| parts.count() == 1);
+        let is_data =
+            file.ends_with(".parquet") && object.location.prefix_match(&folder).is_some_and(|parts| parts.count() == 1);
         if is_data && !named.contains(file) && object.last_modified < oldest {
             lake.root.delete(&object.location).await?;
             deleted += 1;

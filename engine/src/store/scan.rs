@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
 use datafusion::common::{DFSchema, ScalarValue, Statistics};
-use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
@@ -40,7 +40,12 @@ impl Scan {
         let partition: Vec<FieldRef> = partition.iter().map(viewed).collect();
         let partition_types = partition.iter().map(|field| field.data_type().clone()).collect();
         let file: SchemaRef = Arc::new(Schema::new(file.iter().map(viewed).collect::<Vec<_>>()));
-        Self { lake: lake.clone(), schema: TableSchema::new(file, partition), version, partition_types }
+        Self {
+            lake: lake.clone(),
+            schema: TableSchema::builder(file).with_table_partition_cols(partition).build(),
+            version,
+            partition_types,
+        }
     }
 
     fn partitioned_file(&self, file: &DataFile) -> Result<PartitionedFile> {
@@ -57,7 +62,10 @@ impl Scan {
         let mut partitioned = PartitionedFile::new(path.to_string(), file.bytes).with_partition_values(values);
         // The path is parsed back as it is stored: names of ours need no encoding.
         partitioned.object_meta.location = path;
-        let statistics = Statistics { num_rows: Precision::Exact(file.rows as usize), ..Statistics::new_unknown(self.schema.file_schema()) };
+        let statistics = Statistics {
+            num_rows: Precision::Exact(file.rows as usize),
+            ..Statistics::new_unknown(self.schema.file_schema())
+        };
         Ok(partitioned.with_statistics(Arc::new(statistics)))
     }
 
@@ -70,7 +78,11 @@ impl Scan {
 /// Strings are read as views: no copy out of the page.
 fn viewed(field: &FieldRef) -> FieldRef {
     let data_type = viewed_type(field.data_type());
-    if &data_type == field.data_type() { Arc::clone(field) } else { Arc::new(Field::new(field.name(), data_type, field.is_nullable())) }
+    if &data_type == field.data_type() {
+        Arc::clone(field)
+    } else {
+        Arc::new(Field::new(field.name(), data_type, field.is_nullable()))
+    }
 }
 
 fn viewed_type(data_type: &DataType) -> DataType {
@@ -95,12 +107,21 @@ impl TableProvider for Scan {
         Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
     }
 
-    async fn scan(&self, state: &dyn Session, projection: Option<&Vec<usize>>, filters: &[Expr], limit: Option<usize>) -> Result<Arc<dyn ExecutionPlan>> {
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         if self.version.files.is_empty() {
             let schema = project_schema(self.schema.table_schema(), projection)?;
             return Ok(Arc::new(EmptyExec::new(schema)));
         }
-        let factory = CachedParquetFileReaderFactory::new(Arc::clone(&self.lake.root), state.runtime_env().cache_manager.get_file_metadata_cache());
+        let factory = CachedParquetFileReaderFactory::new(
+            Arc::clone(&self.lake.root),
+            state.runtime_env().cache_manager.get_file_metadata_cache(),
+        );
         let mut source = ParquetSource::new(self.schema.clone())
             .with_table_parquet_options(state.config_options().execution.parquet_options())
             .with_parquet_file_reader_factory(Arc::new(factory));

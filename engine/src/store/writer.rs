@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
-use futures::{StreamExt, TryStreamExt};
 use datafusion::physical_plan::SendableRecordBatchStream;
+use futures::{StreamExt, TryStreamExt};
 use object_store::buffered::BufWriter;
 use parquet::arrow::AsyncArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
@@ -39,7 +39,14 @@ struct OpenFile {
 
 impl FileWriter {
     /// A writer of `table`; `schema` is the files' schema, `unique` names columns of which nearly every value differs.
-    pub(crate) fn new(lake: &Lake, table: &TableName, run: &str, writer: usize, schema: &Schema, unique: &[String]) -> Self {
+    pub(crate) fn new(
+        lake: &Lake,
+        table: &TableName,
+        run: &str,
+        writer: usize,
+        schema: &Schema,
+        unique: &[String],
+    ) -> Self {
         Self {
             lake: lake.clone(),
             table: table.clone(),
@@ -68,7 +75,8 @@ impl FileWriter {
                 let path = layout::table(&self.lake, &self.table).join(name.as_str());
                 let object = BufWriter::new(Arc::clone(&self.lake.root), path);
                 // Readers get their schema from the log. A schema hidden in the file would only contradict it.
-                let options = ArrowWriterOptions::new().with_properties(self.properties.clone()).with_skip_arrow_metadata(true);
+                let options =
+                    ArrowWriterOptions::new().with_properties(self.properties.clone()).with_skip_arrow_metadata(true);
                 let writer = AsyncArrowWriter::try_new_with_options(object, Arc::clone(&self.schema), options)?;
                 empty.insert(OpenFile { name, rows: 0, writer })
             }
@@ -134,8 +142,12 @@ fn plain_type(data_type: &DataType) -> DataType {
         DataType::Dictionary(_, value) => plain_type(value),
         DataType::UInt8 | DataType::UInt16 => DataType::Int32,
         DataType::UInt32 | DataType::UInt64 => DataType::Int64,
-        DataType::Timestamp(_, Some(_)) => DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, Some("UTC".into())),
-        DataType::List(item) | DataType::LargeList(item) => DataType::List(Arc::new(plain_field(item).with_name("element"))),
+        DataType::Timestamp(_, Some(_)) => {
+            DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, Some("UTC".into()))
+        }
+        DataType::List(item) | DataType::LargeList(item) => {
+            DataType::List(Arc::new(plain_field(item).with_name("element")))
+        }
         DataType::Struct(fields) => DataType::Struct(fields.iter().map(|field| plain_field(field)).collect()),
         other => other.clone(),
     }
@@ -146,7 +158,13 @@ fn cast(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
         .columns()
         .iter()
         .zip(schema.fields())
-        .map(|(column, field)| if column.data_type() == field.data_type() { Ok(Arc::clone(column)) } else { arrow::compute::cast(column, field.data_type()) })
+        .map(|(column, field)| {
+            if column.data_type() == field.data_type() {
+                Ok(Arc::clone(column))
+            } else {
+                arrow::compute::cast(column, field.data_type())
+            }
+        })
         .collect::<Result<Vec<_>, _>>()?;
     Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
 }

@@ -16,13 +16,22 @@ struct Delivery {
 }
 
 fn call() -> impl Strategy<Value = String> {
-    let ids = (prop::option::weighted(0.6, 0..6_u8), prop::option::weighted(0.7, 0..8_u8), prop::option::weighted(0.2, 0..5_u8));
+    let ids = (
+        prop::option::weighted(0.6, 0..6_u8),
+        prop::option::weighted(0.7, 0..8_u8),
+        prop::option::weighted(0.2, 0..5_u8),
+    );
     (ids, 0..60_u32, 0..4_u8, 0..200_u32).prop_map(|((user, device, email), hours, kind, message)| {
-        let mut parts = vec![format!(r#""messageId":"m{message}""#), format!(r#""timestamp":"2026-05-{:02}T{:02}:{:02}:00Z""#, 1 + hours / 24, hours % 24, message % 60)];
+        let mut parts = vec![
+            format!(r#""messageId":"m{message}""#),
+            format!(r#""timestamp":"2026-05-{:02}T{:02}:{:02}:00Z""#, 1 + hours / 24, hours % 24, message % 60),
+        ];
         let device = if user.is_none() && email.is_none() { Some(device.unwrap_or(0)) } else { device };
         parts.extend(user.map(|user| format!(r#""userId":"u{user}""#)));
         parts.extend(device.map(|device| format!(r#""anonymousId":"d{device}""#)));
-        parts.extend(email.map(|email| format!(r#""context":{{"traits":{{"email":"P{email}@Example.com"}},"page":{{"path":"/s{kind}/x"}}}}"#)));
+        parts.extend(email.map(|email| {
+            format!(r#""context":{{"traits":{{"email":"P{email}@Example.com"}},"page":{{"path":"/s{kind}/x"}}}}"#)
+        }));
         parts.push(match kind {
             0 => r#""type":"page","name":"Home""#.to_owned(),
             1 => format!(r#""type":"identify","traits":{{"plan":"p{}","age":{}}}"#, message % 3, message % 50),
@@ -34,17 +43,25 @@ fn call() -> impl Strategy<Value = String> {
 }
 
 fn contact() -> impl Strategy<Value = String> {
-    (0..5_u8, 0..5_u8, 1..28_u8, prop::bool::weighted(0.2), 0..3_u8)
-        .prop_map(|(id, email, day, deleted, country)| format!("c{id},p{email}@example.com,2026-05-{day:02},{deleted},N{day},{}", ["FR", "DE", ""][usize::from(country)]))
+    (0..5_u8, 0..5_u8, 1..28_u8, prop::bool::weighted(0.2), 0..3_u8).prop_map(|(id, email, day, deleted, country)| {
+        format!(
+            "c{id},p{email}@example.com,2026-05-{day:02},{deleted},N{day},{}",
+            ["FR", "DE", ""][usize::from(country)]
+        )
+    })
 }
 
 fn delivery() -> impl Strategy<Value = Delivery> {
     let web = prop::collection::vec(call(), 1..25).prop_map(|lines| Delivery { source: "web", text: lines.join("\n") });
-    let crm = prop::collection::vec(contact(), 1..5)
-        .prop_map(|lines| Delivery { source: "crm", text: format!("id,email,updated,deleted,first_name,country\n{}\n", lines.join("\n")) });
+    let crm = prop::collection::vec(contact(), 1..5).prop_map(|lines| Delivery {
+        source: "crm",
+        text: format!("id,email,updated,deleted,first_name,country\n{}\n", lines.join("\n")),
+    });
     let till = prop::collection::vec((0..4_u8, 1..28_u8, 1..9_u8), 1..6).prop_map(|rows| Delivery {
         source: "till",
-        text: rows.iter().fold("customer,at,amount\n".to_owned(), |text, (customer, day, amount)| format!("{text}k{customer},2026-05-{day:02},{amount}.10\n")),
+        text: rows.iter().fold("customer,at,amount\n".to_owned(), |text, (customer, day, amount)| {
+            format!("{text}k{customer},2026-05-{day:02},{amount}.10\n")
+        }),
     });
     prop_oneof![5 => web, 2 => crm, 1 => till]
 }
@@ -60,7 +77,8 @@ async fn shop_with_segments() -> Shop {
     shop.write("segments/buyers.sql", SEGMENT);
     shop.write("segments/german.sql", "country = 'DE'\n");
     // Attributes that segments name have to be known: one contact of each kind.
-    shop.land("crm", "id,email,updated,deleted,first_name,country\nc99,p99@example.com,2026-01-01,false,Zoe,DE\n").await;
+    shop.land("crm", "id,email,updated,deleted,first_name,country\nc99,p99@example.com,2026-01-01,false,Zoe,DE\n")
+        .await;
     shop
 }
 
@@ -96,9 +114,18 @@ fn test_ten_incremental_refreshes_equal_one_full() {
 /// Clusters as sets of identifiers, and figures, without the ids that order of arrival may choose.
 async fn figures(shop: &Shop) -> BTreeMap<&'static str, Vec<String>> {
     let queries = [
-        ("clusters", "select string_agg(namespace || ':' || value, ' ' order by namespace, value) from identity.identities group by profile_id"),
-        ("profiles", "select identifier_count, event_count, order_count, revenue, first_order_at, last_order_at from profile.profiles"),
-        ("sessions", "select touchpoint, started_at, ended_at, event_count, page_views, entry_page, exit_page, revenue from behavior.sessions"),
+        (
+            "clusters",
+            "select string_agg(namespace || ':' || value, ' ' order by namespace, value) from identity.identities group by profile_id",
+        ),
+        (
+            "profiles",
+            "select identifier_count, event_count, order_count, revenue, first_order_at, last_order_at from profile.profiles",
+        ),
+        (
+            "sessions",
+            "select touchpoint, started_at, ended_at, event_count, page_views, entry_page, exit_page, revenue from behavior.sessions",
+        ),
         ("trends", "select * from behavior.trends"),
         ("links", "select * from identity.links"),
     ];
@@ -117,8 +144,14 @@ fn test_order_of_arrival_changes_no_cluster_and_no_figure() {
         for (number, delivery) in deliveries.iter_mut().enumerate() {
             delivery.text = delivery.text.replace("\"messageId\":\"m", &format!("\"messageId\":\"{number}-m"));
             let mut seen = std::collections::HashSet::new();
-            let id = |line: &str| line.split("\"messageId\":").nth(1).map(|rest| rest.split(',').next().unwrap().to_owned());
-            delivery.text = delivery.text.lines().filter(|line| id(line).is_none_or(|id| seen.insert(id))).collect::<Vec<_>>().join("\n");
+            let id =
+                |line: &str| line.split("\"messageId\":").nth(1).map(|rest| rest.split(',').next().unwrap().to_owned());
+            delivery.text = delivery
+                .text
+                .lines()
+                .filter(|line| id(line).is_none_or(|id| seen.insert(id)))
+                .collect::<Vec<_>>()
+                .join("\n");
         }
         deliveries.retain(|delivery| delivery.source != "crm");
         deliveries
@@ -157,7 +190,11 @@ async fn test_the_same_delivery_again_changes_nothing() {
     shop.land("till", &whole).await;
     assert!(shop.land("till", &whole).await.repeated);
     shop.refresh(false).await;
-    assert_eq!(shop.rows("select count(*), sum(revenue), count(distinct value) from staging.events where source = 'till'").await, ["5 | 13.5000 | 3"]);
+    assert_eq!(
+        shop.rows("select count(*), sum(revenue), count(distinct value) from staging.events where source = 'till'")
+            .await,
+        ["5 | 13.5000 | 3"]
+    );
     let before = shop.dump().await;
     shop.land("till", half).await;
     shop.refresh(false).await;
@@ -192,5 +229,8 @@ async fn test_segments_remember_entries_and_exits() {
         shop.rows("select segment, change, generation from segment.changes where segment = 'buyers'").await,
         ["buyers | entered | 1", "buyers | left | 2"]
     );
-    assert_eq!(shop.rows("select generation, size from segment.sizes where segment = 'buyers'").await, ["1 | 1", "2 | 0"]);
+    assert_eq!(
+        shop.rows("select generation, size from segment.sizes where segment = 'buyers'").await,
+        ["1 | 1", "2 | 0"]
+    );
 }

@@ -81,7 +81,8 @@ impl Shop {
     }
 
     pub(crate) async fn land(&self, source: &str, text: &str) -> BatchReport {
-        let input = Input::Reader { name: "test".to_owned(), reader: Box::new(std::io::Cursor::new(text.as_bytes().to_vec())) };
+        let input =
+            Input::Reader { name: "test".to_owned(), reader: Box::new(std::io::Cursor::new(text.as_bytes().to_vec())) };
         self.engine.ingest(source, vec![input], &Progress::none()).await.unwrap().remove(0)
     }
 
@@ -102,12 +103,22 @@ impl Shop {
         let mut dump = BTreeMap::new();
         for name in names {
             // Scratch tables tell what one refresh touched; states are compared folded, through the views over them.
-            let skipped = ["identity.touched", "identity.touched_profiles", "identity.moves", "identity.event_sets", "identity.sets", "behavior.measures"];
+            let skipped = [
+                "identity.touched",
+                "identity.touched_profiles",
+                "identity.moves",
+                "identity.event_sets",
+                "identity.sets",
+                "behavior.measures",
+            ];
             if !skipped.contains(&name.as_str()) {
                 dump.insert(name.clone(), self.rows(&format!("select * from {name}")).await);
             }
         }
-        dump.insert("segment members".to_owned(), self.rows("select segment, profile_id from segment.memberships").await);
+        dump.insert(
+            "segment members".to_owned(),
+            self.rows("select segment, profile_id from segment.memberships").await,
+        );
         dump
     }
 }
@@ -116,8 +127,12 @@ pub(crate) fn text_rows(batches: &[RecordBatch]) -> Vec<String> {
     let options = FormatOptions::default().with_null("null");
     let mut rows = Vec::new();
     for batch in batches {
-        let columns: Vec<_> = batch.columns().iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &options).unwrap()).collect();
-        rows.extend((0..batch.num_rows()).map(|row| columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join(" | ")));
+        let columns: Vec<_> =
+            batch.columns().iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &options).unwrap()).collect();
+        rows.extend(
+            (0..batch.num_rows())
+                .map(|row| columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join(" | ")),
+        );
     }
     rows.sort();
     rows

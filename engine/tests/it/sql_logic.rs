@@ -36,7 +36,8 @@ impl DB for Project {
             return Ok(DBOutput::StatementComplete(0));
         }
         if let Some(rest) = statement.strip_prefix("segment ") {
-            let (name, text) = rest.split_once('\n').ok_or_else(|| Failure("segment NAME, then its text".to_owned()))?;
+            let (name, text) =
+                rest.split_once('\n').ok_or_else(|| Failure("segment NAME, then its text".to_owned()))?;
             self.shop.write(&format!("segments/{}.sql", name.trim()), text);
             return Ok(DBOutput::StatementComplete(0));
         }
@@ -75,7 +76,8 @@ fn test_sql_logic_files() {
     let files = files(PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../sql/tests")));
     assert!(files.len() >= 5, "the .slt files were not found");
     for file in files {
-        let mut runner = Runner::new(|| async { Ok(Project { shop: Shop::new(CONFIG), runtime: Runtime::new().unwrap() }) });
+        let mut runner =
+            Runner::new(|| async { Ok(Project { shop: Shop::new(CONFIG), runtime: Runtime::new().unwrap() }) });
         runner.run_file(&file).unwrap_or_else(|error| panic!("{}:\n{error}", file.display()));
     }
 }

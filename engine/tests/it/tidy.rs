@@ -84,7 +84,11 @@ fn test_only_the_store_knows_delta() {
 fn test_the_engine_reads_no_environment_and_knows_no_server() {
     for file in sources(&root().join("engine/src")) {
         let text = std::fs::read_to_string(&file).unwrap();
-        assert!(!text.contains("std::env::var") && !text.contains("env::args"), "{} reads the environment", file.display());
+        assert!(
+            !text.contains("std::env::var") && !text.contains("env::args"),
+            "{} reads the environment",
+            file.display()
+        );
     }
     let manifest = std::fs::read_to_string(root().join("engine/Cargo.toml")).unwrap();
     for forbidden in ["tonic", "clap", "axum", "anyhow"] {
@@ -100,7 +104,8 @@ fn test_data_md_names_every_table_and_column() {
             let path = entry.unwrap().path();
             let table = format!("{schema}.{}", path.file_stem().unwrap().to_string_lossy());
             assert!(documented.contains(&format!("### `{table}`")), "docs/DATA.md does not describe {table}");
-            let section = documented.split(&format!("### `{table}`")).nth(1).unwrap().split("\n### ").next().unwrap().to_owned();
+            let section =
+                documented.split(&format!("### `{table}`")).nth(1).unwrap().split("\n### ").next().unwrap().to_owned();
             for line in std::fs::read_to_string(&path).unwrap().lines().filter_map(|line| line.strip_prefix("--   ")) {
                 let column = line.split_whitespace().next().unwrap();
                 assert!(section.contains(&format!("| `{column}`")), "docs/DATA.md does not describe {table}.{column}");

@@ -60,7 +60,12 @@ pub(crate) async fn run(arguments: DemoArguments) -> Result<()> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the machine's clock is before 1970")?.as_secs();
     let shop = Shop::ending_at(arguments.people, arguments.events, arguments.seed, i64::try_from(now)?, DAYS);
     let files = shop.write(folder).with_context(|| format!("cannot write the sample to `{}`", folder.display()))?;
-    println!("A shop in {}: {} people, {} files of data.\n", folder.display(), HumanCount(files.people), files.data.len());
+    println!(
+        "A shop in {}: {} people, {} files of data.\n",
+        folder.display(),
+        HumanCount(files.people),
+        files.data.len()
+    );
 
     let engine = project::open(folder)?;
     for file in &files.data {
@@ -84,7 +89,11 @@ async fn land(engine: &Engine, source: &str, file: &Path) -> Result<String> {
     let rows: u64 = reports.iter().map(|report| report.rows).sum();
     let quarantined: u64 = reports.iter().map(|report| report.quarantined).sum();
     let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(format!("{name:<24} to {source:<16} {:>8} rows, {:>4} quarantined", HumanCount(rows).to_string(), HumanCount(quarantined).to_string()))
+    Ok(format!(
+        "{name:<24} to {source:<16} {:>8} rows, {:>4} quarantined",
+        HumanCount(rows).to_string(),
+        HumanCount(quarantined).to_string()
+    ))
 }
 
 /// Commands to paste, for people who are there.
@@ -94,7 +103,10 @@ async fn next_steps(engine: &Engine, folder: &Path) -> Result<Vec<String>> {
     let mut lines = Vec::new();
     let project = format!("tessera --project {}", folder.display());
     for batch in engine.collect(query, &[], None).await? {
-        let formatter = arrow::util::display::ArrayFormatter::try_new(batch.column(0), &arrow::util::display::FormatOptions::default())?;
+        let formatter = arrow::util::display::ArrayFormatter::try_new(
+            batch.column(0),
+            &arrow::util::display::FormatOptions::default(),
+        )?;
         lines.extend((0..batch.num_rows()).map(|row| format!("{project} profile {}", formatter.value(row))));
     }
     lines.push(format!("{project} sql \"select page_section, count(*) as views from staging.events where event_type = 'page' group by 1 order by 2 desc\""));

@@ -48,6 +48,9 @@ fn print(report: &BatchReport) {
         println!("  quarantined: {} {reason}", HumanCount(*count));
     }
     if report.quarantined > 0 {
-        println!("  see: tessera sql \"select line, reason, detail, raw from landing.quarantine where batch_id = '{}'\" (after a refresh)", report.batch_id);
+        println!(
+            "  see: tessera sql \"select line, reason, detail, raw from landing.quarantine where batch_id = '{}'\" (after a refresh)",
+            report.batch_id
+        );
     }
 }

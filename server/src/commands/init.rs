@@ -26,6 +26,9 @@ pub(crate) fn run(folder: &Path) -> Result<()> {
     let segment = folder.join("segments/recent_buyers.sql");
     std::fs::write(&segment, SEGMENT).with_context(|| made(&segment))?;
     println!("made {}", file.display());
-    println!("next: describe your sources in it, then `tessera --project {0} ingest --source NAME FILE` and `tessera --project {0} refresh`", folder.display());
+    println!(
+        "next: describe your sources in it, then `tessera --project {0} ingest --source NAME FILE` and `tessera --project {0} refresh`",
+        folder.display()
+    );
     Ok(())
 }

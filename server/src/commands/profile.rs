@@ -37,8 +37,14 @@ pub(crate) async fn run(engine: &Engine, identifier: &str, as_of: Option<u64>) -
     let (namespace, value) = engine.normalized(identifier)?;
     let query = "select profile_id from identity.identities where namespace = $1 and value = $2";
     let found = engine.collect(query, &[&namespace, &value], as_of).await?;
-    let Some(profile_id) = found.iter().find(|batch| batch.num_rows() > 0).map(|batch| batch.column(0).as_string_view().value(0).to_owned()) else {
-        bail!("nobody has the identifier `{identifier}`; identifiers that landed since the last refresh need a `tessera refresh`");
+    let Some(profile_id) = found
+        .iter()
+        .find(|batch| batch.num_rows() > 0)
+        .map(|batch| batch.column(0).as_string_view().value(0).to_owned())
+    else {
+        bail!(
+            "nobody has the identifier `{identifier}`; identifiers that landed since the last refresh need a `tessera refresh`"
+        );
     };
     for batch in engine.collect("select * from profile.profiles where profile_id = $1", &[&profile_id], as_of).await? {
         print_row(&batch)?;

@@ -10,7 +10,13 @@ use crate::progress;
 pub(crate) async fn run(engine: &Engine, full: bool) -> Result<()> {
     let report = refresh(engine, full).await?;
     for step in report.steps.iter().filter(|step| step.ran) {
-        println!("{:<32} {:>12} rows {:>10} {:>8.2} s", step.name, HumanCount(step.rows).to_string(), HumanBytes(step.bytes).to_string(), step.seconds);
+        println!(
+            "{:<32} {:>12} rows {:>10} {:>8.2} s",
+            step.name,
+            HumanCount(step.rows).to_string(),
+            HumanBytes(step.bytes).to_string(),
+            step.seconds
+        );
     }
     let kind = if report.full { "full" } else { "incremental" };
     println!("generation {} published ({kind}, {:.2} s)", report.generation, report.seconds);

@@ -58,7 +58,9 @@ pub(crate) async fn run(engine: &Engine, command: SegmentCommand) -> Result<()> 
 async fn require(engine: &Engine, name: &str) -> Result<()> {
     let found = engine.collect("select segment from segment.segments where segment = $1", &[name], None).await?;
     if found.iter().all(|batch| batch.num_rows() == 0) {
-        bail!("there is no segment `{name}` in the newest generation: `tessera segment list` shows all; a new file in segments/ needs a `tessera refresh`");
+        bail!(
+            "there is no segment `{name}` in the newest generation: `tessera segment list` shows all; a new file in segments/ needs a `tessera refresh`"
+        );
     }
     Ok(())
 }

@@ -1,3 +1,5 @@
+//! Inputs of every form, whole and broken, and what becomes of their rows.
+
 use std::io::Write;
 
 use arrow::array::{Array, ArrayRef, AsArray};
@@ -81,7 +83,7 @@ fn land_input(source: &str, landing: &str, input: Input, threads: usize) -> Land
         quarantined.push(chunk.quarantined);
         Ok(())
     };
-    let batch = BatchContext { landed_at_us: LANDED_AT_US };
+    let batch = BatchContext { landed_at_us: LANDED_AT_US, identifiers: identifiers(&config) };
     let outcome = parse_input(input, &config.sources[0], &config, &batch, threads, &mut sink);
     let schema =
         if config.sources[0].kind == crate::config::SourceKind::Records { records_schema() } else { events_schema() };
@@ -91,6 +93,11 @@ fn land_input(source: &str, landing: &str, input: Input, threads: usize) -> Land
         quarantined: concat_batches(&quarantine_schema(), &quarantined).unwrap(),
         outcome,
     }
+}
+
+fn identifiers(config: &ProjectConfig) -> IdentifierRules {
+    let blocked = |_: &str, value: &str| !matches!(value, "null" | "anonymous");
+    IdentifierRules { max: config.landing.identifiers_max, is_usable: Arc::new(blocked) }
 }
 
 fn stream(text: impl AsRef<[u8]>) -> Input {
@@ -131,7 +138,7 @@ fn test_csv_equal_rows_are_told_apart_and_longer_exports_keep_ids() {
     assert_eq!(long[1..3], short[..]);
     assert!(long[3].as_ref().unwrap().ends_with("-2"));
     let reordered =
-        land(ORDERS, format!("amount,quantity,purchased_on,customer_id\n11.77,1,1997-01-01,00001\n")).text("event_id");
+        land(ORDERS, "amount,quantity,purchased_on,customer_id\n11.77,1,1997-01-01,00001\n").text("event_id");
     assert_eq!(reordered[0], short[0]);
 }
 
@@ -351,6 +358,13 @@ fn test_segment_cut_gzip_delivers_good_rows_then_fails() {
 }
 
 #[test]
+fn test_row_with_only_blocked_identifiers_is_quarantined() {
+    let text = "{\"type\":\"page\",\"messageId\":\"1\",\"userId\":\"null\",\"timestamp\":\"2026-05-01T00:00:00Z\"}\n";
+    let landed = land_input(WEB, "", stream(text), 1);
+    assert_eq!((landed.rows.num_rows(), landed.quarantined.num_rows()), (0, 1));
+}
+
+#[test]
 fn test_sink_error_stops_reading() {
     let endless = std::io::repeat(b'\n');
     let config = ProjectConfig::parse(
@@ -360,7 +374,7 @@ fn test_sink_error_stops_reading() {
     .unwrap();
     let input = Input::Reader { name: "endless".into(), reader: Box::new(endless) };
     let mut sink = |_| Err(EngineError::internal("enough"));
-    let batch = BatchContext { landed_at_us: 0 };
+    let batch = BatchContext { landed_at_us: 0, identifiers: identifiers(&config) };
     let error = parse_input(input, &config.sources[0], &config, &batch, 2, &mut sink).unwrap_err();
     assert_eq!(error.to_string(), "enough");
 }

@@ -1,3 +1,5 @@
+//! Calls as real SDKs send them, and what is read from them.
+
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Decimal128Type, TimestampMicrosecondType};
 
@@ -10,7 +12,10 @@ struct Parsed {
 }
 
 fn parse(line: &str) -> Parsed {
-    let parser = SegmentParser { event_bytes_max: 1 << 20, identifiers_max: 20 };
+    let parser = SegmentParser {
+        event_bytes_max: 1 << 20,
+        identifiers: IdentifierRules { max: 20, is_usable: std::sync::Arc::new(|_, _| true) },
+    };
     let (mut events, mut quarantine) = (EventsBuilder::new("web"), QuarantineBuilder::default());
     parser.parse_line(1, line, &mut events, &mut quarantine);
     let (quarantined, _) = quarantine.finish("web", "f", 0).unwrap();

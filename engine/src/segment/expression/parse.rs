@@ -30,7 +30,7 @@ const HEADER_KEYS: [&str; 3] = ["title", "purpose", "description"];
 /// Parses and checks one segment. `name` is the file's name without its ending, `file` is what messages call it,
 /// `columns` are those of `profile.profiles`.
 ///
-/// Whether the segments that it refers to exist is for [`order`](super::order) to find out.
+/// Whether the segments that it refers to exist is for [`order`](fn@super::order) to find out.
 ///
 /// # Errors
 ///
