@@ -42,7 +42,7 @@ pub(crate) async fn run(engine: &Engine, command: SegmentCommand) -> Result<()> 
             require(engine, &name).await?;
             let query = format!(
                 "select memberships.entered_at, profiles.* from segment.memberships
-                 join profile.profiles on profiles.profile_id = memberships.profile_id
+                 join profile.profiles profiles on profiles.profile_id = memberships.profile_id
                  where memberships.segment = $1 order by memberships.entered_at desc, profiles.profile_id limit {limit}"
             );
             output::print(engine.sql(&query, &[&name], None).await?, format).await

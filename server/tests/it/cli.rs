@@ -1,0 +1,136 @@
+//! The command line: what it prints, what it refuses, and its exit codes.
+
+use crate::project::Project;
+
+const CONFIG: &str = r#"
+version = 1
+[[source]]
+name = "till"
+format = "csv"
+kind = "events"
+touchpoint = "pos"
+event = "Order Completed"
+occurred_at = "at"
+identifiers = { email = "email", customer_id = "customer" }
+revenue = "amount"
+[identity]
+namespaces = [{ name = "customer_id" }, { name = "email", normalize = "email" }]
+"#;
+
+fn project_with_orders() -> Project {
+    let project = Project::new(CONFIG);
+    project.write(
+        "a.csv",
+        "customer,email,at,amount\n1,Ada@Example.com,2026-05-01,10.50\n2,bob@example.com,yesterday,1\n",
+    );
+    project.write("segments/buyers.sql", "-- title: Buyers\ndid('Order Completed')\n");
+    project
+}
+
+#[test]
+fn test_a_first_project_from_landing_to_segment() {
+    let project = project_with_orders();
+    let landed = project.ok(&["ingest", "--source", "till", "a.csv"]);
+    assert!(landed.contains("a.csv: 1 rows landed, 1 quarantined") && landed.contains("1 bad_time"), "{landed}");
+    assert!(project.ok(&["ingest", "--source", "till", "a.csv"]).contains("landed before, nothing added"));
+    assert!(project.ok(&["refresh"]).contains("generation 1 published (full"));
+    assert_eq!(project.rows("select line, reason from landing.quarantine"), ["3,bad_time"]);
+
+    let json = project.ok(&["sql", "select order_count, lifetime_value from profile.profiles", "--format", "json"]);
+    assert_eq!(json.trim(), r#"[{"order_count":1,"lifetime_value":10.5000}]"#);
+    let ndjson = project.ok(&["sql", "select 1 as a union all select 2 order by a", "--format", "ndjson"]);
+    assert_eq!(ndjson, "{\"a\":1}\n{\"a\":2}\n\n");
+    assert!(project.ok(&["sql", "select 1 as a where false"]).contains("0 rows"));
+
+    let person = project.ok(&["profile", "email:ADA@example.com"]);
+    assert!(person.contains("order_count          1") && person.contains("customer_id:1"), "{person}");
+    assert!(project.ok(&["segment", "list"]).contains("| buyers  | Buyers | 1    |"));
+    assert!(project.ok(&["segment", "members", "buyers"]).contains("1 row"));
+    assert!(project.ok(&["segment", "show", "buyers"]).contains("entered"));
+    assert!(project.ok(&["segment", "compare", "buyers", "buyers"]).contains("both"));
+    assert!(project.ok(&["check"]).starts_with("ok"));
+    assert!(
+        project.rows("select name, state, rows from ops.refreshes where name = 'staging.events'")[0]
+            .starts_with("staging.events,published,1")
+    );
+}
+
+#[test]
+fn test_an_earlier_generation_can_be_read() {
+    let project = project_with_orders();
+    project.ok(&["ingest", "--source", "till", "a.csv"]);
+    project.ok(&["refresh"]);
+    project.write("b.csv", "customer,email,at,amount\n3,eve@example.com,2026-05-02,2\n");
+    project.ok(&["ingest", "--source", "till", "b.csv"]);
+    project.ok(&["refresh"]);
+    let count = ["sql", "select count(*) as n from profile.profiles", "--format", "csv", "--as-of"];
+    assert_eq!(project.ok(&[&count[..], &["1"]].concat()), "n\n1\n");
+    assert_eq!(project.ok(&[&count[..], &["2"]].concat()), "n\n2\n");
+    assert!(
+        project.fails(&[&count[..], &["7"]].concat()).contains("generation 7 does not exist: the lake holds 1 to 2")
+    );
+}
+
+#[test]
+fn test_mistakes_are_told_with_their_place_and_remedy() {
+    let project = project_with_orders();
+    let cases: [(&[&str], &str); 6] = [
+        (&["ingest", "--source", "tills", "a.csv"], "no source `tills`: it has till"),
+        (&["ingest", "--source", "till", "missing.csv"], "missing.csv"),
+        (&["sql", "drop table x"], "not"),
+        (&["profile", "nobody"], "write namespace:value"),
+        (&["segment", "size", "none"], "segment"),
+        (&["--project", "elsewhere", "check"], "there is no tessera.toml in `elsewhere`"),
+    ];
+    for (arguments, expected) in cases {
+        let error = project.fails(arguments);
+        assert!(error.starts_with("error: ") && error.contains(expected), "{arguments:?}: {error}");
+    }
+    project.write("models/behavior/mine.sql", "select profle_id from profile.profiles\n");
+    let error = project.fails(&["check"]);
+    assert!(error.contains("models/behavior/mine.sql:1") && error.contains("profle_id"), "{error}");
+    project.write("models/behavior/mine.sql", "select 1 as one\nfrom profile.profile\n");
+    let error = project.fails(&["check"]);
+    assert!(
+        error.contains("models/behavior/mine.sql:2") && error.contains("did you mean `profile.profiles`?"),
+        "{error}"
+    );
+    project.write("tessera.toml", CONFIG.replace("revenue =", "revenu ="));
+    let error = project.fails(&["check"]);
+    assert!(error.contains("tessera.toml:11:") && error.contains("`revenue`"), "{error}");
+}
+
+#[test]
+fn test_a_model_of_the_project_adds_a_table_and_replaces_a_built_in_one() {
+    let project = project_with_orders();
+    project.write(
+        "models/behavior/big_orders.sql",
+        "select profile_id, revenue from behavior.events where revenue > 10\n",
+    );
+    project.write(
+        "models/behavior/trends.sql",
+        "-- Only the number of days.\nselect count(distinct date) as days from behavior.daily_activity\n",
+    );
+    project.ok(&["ingest", "--source", "till", "a.csv"]);
+    project.ok(&["check"]);
+    project.ok(&["refresh"]);
+    assert_eq!(project.rows("select count(*) from behavior.big_orders"), ["1"]);
+    assert_eq!(project.rows("select * from behavior.trends"), ["1"]);
+}
+
+#[test]
+fn test_a_failed_refresh_leaves_the_last_generation_and_is_recorded() {
+    let project = project_with_orders();
+    project.ok(&["ingest", "--source", "till", "a.csv"]);
+    project.ok(&["refresh"]);
+    project.write(
+        "models/behavior/wrong.sql",
+        "select cast(value as bigint) as number from identity.identities where namespace = 'email'\n",
+    );
+    let error = project.fails(&["refresh"]);
+    assert!(error.contains("models/behavior/wrong.sql"), "{error}");
+    assert_eq!(project.rows("select count(*) from profile.profiles"), ["1"]);
+    assert_eq!(project.rows("select count(*) from ops.refreshes where state = 'failed' and name is null"), ["1"]);
+    std::fs::remove_file(project.path().join("models/behavior/wrong.sql")).unwrap();
+    assert!(project.ok(&["refresh"]).contains("generation 2 published"));
+}
