@@ -127,7 +127,7 @@ NUMBERED = """
 create temp table numbered as
 select row, c, sum(starts) over (partition by c, touchpoint order by occurred_at rows unbounded preceding) as session
 from (
-    select *, case when occurred_at - lag(occurred_at) over (partition by c, touchpoint order by occurred_at) <= interval 30 minute then 0 else 1 end as starts
+    select *, case when occurred_at - lag(occurred_at) over (partition by c, touchpoint order by occurred_at) < interval 30 minute then 0 else 1 end as starts
     from owned
 )
 """

@@ -93,7 +93,7 @@ fn assert_same(left: &BTreeMap<String, Vec<String>>, right: &BTreeMap<String, Ve
 fn test_ten_incremental_refreshes_equal_one_full() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let batches = prop::collection::vec(delivery(), 10);
-    TestRunner::new(cases(6))
+    TestRunner::new(cases(4))
         .run(&batches, |deliveries| {
             runtime.block_on(async {
                 let shop = shop_with_segments().await;

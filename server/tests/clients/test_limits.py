@@ -9,6 +9,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -275,6 +276,30 @@ def test_a_disk_that_is_really_full(binary, tmp_path, small_disk):
     enlarge()
     project.ingest("till", file)
     assert event_count(project) == 80_005
+
+
+def killed_after(seconds, project, *arguments):
+    running = subprocess.Popen(project.command(*arguments), env=project.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(seconds)
+    running.kill()
+    running.wait()
+
+
+def test_a_command_that_is_killed_loses_and_doubles_nothing(project):
+    project.ingest("till", project.write("first.csv", orders(5)))
+    assert event_count(project) == 5
+    file = project.write("till.csv", incompressible_orders(20_000))
+    for tries in range(1, 9):
+        killed_after(tries * 0.08, project, "ingest", "--source", "till", file)
+    project.ingest("till", file)
+    for tries in range(1, 9):
+        killed_after(tries * 0.25, project, "refresh")
+        # Whether it had published or not: what is served is one generation, whole.
+        served = project.value("select count(*) from staging.events")
+        assert served in (5, 20_005)
+        assert project.value("select count(*) from profile.profiles") == served
+    assert event_count(project) == 20_005
+    assert project.value("select count(*) from landing.events") == 20_005
 
 
 def test_what_a_command_did_counts_even_if_it_cannot_be_told(project):

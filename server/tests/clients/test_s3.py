@@ -155,6 +155,8 @@ class SmallStore(BaseHTTPRequestHandler):
     """Enough of S3 to hold a lake. It knows `If-None-Match` only if the server says `holds_conditions`."""
 
     protocol_version = "HTTP/1.1"
+    wbufsize = 1 << 16  # an answer is one write: two would wait for each other's acknowledgement
+    disable_nagle_algorithm = True
 
     def log_message(self, *_):
         pass
