@@ -1,23 +1,26 @@
 //! Stage 4: what people did. The logic is SQL; here are its settings and ids.
+//!
+//! * [`sessionize`] joins fragments of visits into visits.
+
+mod sessionize;
 
 use std::sync::Arc;
 
-use arrow::datatypes::IntervalDayTime;
-use datafusion::common::ScalarValue;
 use datafusion::logical_expr::ScalarUDF;
 
 use crate::config::BehaviorConfig;
 use crate::ids;
-use crate::query::functions::{constant, of_text};
+use crate::query::functions::of_text;
+use crate::query::relation::Relation;
 
-const MILLISECONDS_PER_MINUTE: i32 = 60_000;
+const MICROS_PER_MINUTE: i64 = 60_000_000;
 
-/// Functions of behaviour in SQL: `session_timeout()`, `session_id(first_event)`.
-pub(crate) fn functions(config: &BehaviorConfig) -> Vec<Arc<ScalarUDF>> {
-    let minutes = i32::try_from(config.session_timeout_minutes).unwrap_or(i32::MAX / MILLISECONDS_PER_MINUTE);
-    let timeout = IntervalDayTime::new(0, minutes.saturating_mul(MILLISECONDS_PER_MINUTE));
-    vec![
-        constant("session_timeout", ScalarValue::IntervalDayTime(Some(timeout))),
-        of_text("session_id", ids::session_id),
-    ]
+/// Functions of behaviour in SQL: `session_id(first_event)`.
+pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
+    vec![of_text("session_id", ids::session_id)]
+}
+
+/// Relations of behaviour in SQL: `sessionize((select ...))`.
+pub(crate) fn relations(config: &BehaviorConfig) -> Vec<Arc<dyn Relation>> {
+    vec![Arc::new(sessionize::Sessionize { timeout: i64::from(config.session_timeout_minutes) * MICROS_PER_MINUTE })]
 }

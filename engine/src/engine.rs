@@ -86,7 +86,8 @@ impl Engine {
         let runtime = QueryRuntime::new(&lake, memory, threads)?;
         let mut functions = identity::functions::functions(&options.config.identity)?;
         functions.extend(profile::functions());
-        functions.extend(behavior::functions(&options.config.behavior));
+        functions.extend(behavior::functions());
+        let relations = behavior::relations(&options.config.behavior);
         let normalizer = Normalizer::new(&options.config.identity)?;
         let is_usable = Arc::new(move |namespace: &str, value: &str| normalizer.normalize(namespace, value).is_some());
         let project = Project {
@@ -98,6 +99,7 @@ impl Engine {
             threads,
             runtime,
             functions,
+            relations,
         };
         Ok(Self { project: Arc::new(project) })
     }

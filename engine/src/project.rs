@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::config::{Party, ProjectConfig, Source};
 use crate::error::Result;
 use crate::query::catalog::register;
+use crate::query::relation::Relations;
 use crate::query::session::{CATALOG, Functions, QueryRuntime};
 use crate::store::{Lake, TableName};
 
@@ -37,12 +38,14 @@ pub(crate) struct Project {
     pub(crate) runtime: QueryRuntime,
     /// The stages' functions.
     pub(crate) functions: Functions,
+    /// The stages' relations.
+    pub(crate) relations: Relations,
 }
 
 impl Project {
     /// A session with our functions and the configuration's relations, and no table yet.
     pub(crate) fn session(&self) -> Result<SessionContext> {
-        let session = self.runtime.session(&self.functions)?;
+        let session = self.runtime.session(&self.functions, &self.relations)?;
         register(&session, CATALOG, &TableName::new("config", "sources"), sources_relation(&self.config)?)?;
         Ok(session)
     }

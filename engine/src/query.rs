@@ -2,10 +2,13 @@
 //!
 //! * [`session`] makes a DataFusion session with our settings, limits and functions.
 //! * [`connected_components`] is a relation in SQL: `connected_components((select a, b from ...))`.
+//! * [`relation`] is how SQL calls an operator of ours; [`interner`] is what such operators are made of.
 //! * [`functions`] are what the stages' scalar functions are made of.
 //! * [`catalog`] registers table versions and views under their names.
 
 pub(crate) mod catalog;
 pub(crate) mod connected_components;
 pub(crate) mod functions;
+pub(crate) mod interner;
+pub(crate) mod relation;
 pub(crate) mod session;

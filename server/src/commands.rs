@@ -10,6 +10,7 @@ mod segment;
 use anyhow::Result;
 
 use crate::cli::{Arguments, Command};
+use crate::output::say;
 use crate::{output, project};
 
 /// Runs one command.
@@ -27,7 +28,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         Command::Segment { command } => segment::run(&project::open(folder)?, command).await,
         Command::Check => {
             project::open(folder)?.check().await?;
-            println!("ok: configuration, models, segments and tables");
+            say("ok: configuration, models, segments and tables")?;
             Ok(())
         }
     }

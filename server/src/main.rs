@@ -1,5 +1,5 @@
 //! `tessera`: customer data on the command line. Parses, runs one command, and exits with 0 only if it succeeded.
-#![allow(clippy::print_stdout, clippy::print_stderr)] // the one crate that talks to people
+#![allow(clippy::print_stderr)] // the one crate that talks to people
 
 mod cli;
 mod commands;

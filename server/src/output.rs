@@ -12,14 +12,22 @@ use tessera_engine::QueryResult;
 
 use crate::cli::Format;
 
+/// Says a line to whoever asked. Unlike `println!` it does not panic when nobody can hear it.
+///
+/// # Errors
+/// What writing reports: standard output may be closed, or a full disk.
+pub(crate) fn say(line: impl std::fmt::Display) -> std::io::Result<()> {
+    writeln!(std::io::stdout().lock(), "{line}")
+}
+
 /// Prints an answer.
 pub(crate) async fn print(result: QueryResult, format: Format) -> Result<()> {
     let out = std::io::BufWriter::new(std::io::stdout().lock());
     match format {
         Format::Table => table(result, out).await,
         Format::Csv => csv(result, out).await,
-        Format::Json => json::<JsonArray>(result, out).await,
-        Format::Ndjson => json::<LineDelimited>(result, out).await,
+        Format::Json => json::<JsonArray>(result, out, "\n").await,
+        Format::Ndjson => json::<LineDelimited>(result, out, "").await,
     }
 }
 
@@ -39,13 +47,20 @@ async fn table(mut result: QueryResult, mut out: impl Write) -> Result<()> {
     Ok(out.flush()?)
 }
 
-async fn csv(mut result: QueryResult, out: impl Write) -> Result<()> {
-    let mut writer = CsvWriterBuilder::new().with_header(true).build(out);
-    writer.write(&flattened(&RecordBatch::new_empty(std::sync::Arc::clone(&result.schema)))?)?;
+/// Each batch is formatted in memory and then written: the CSV writer would turn the reason of a failed write into text.
+async fn csv(mut result: QueryResult, mut out: impl Write) -> Result<()> {
+    let header = RecordBatch::new_empty(std::sync::Arc::clone(&result.schema));
+    out.write_all(&csv_text(&header, true)?)?;
     while let Some(batch) = result.batches.try_next().await? {
-        writer.write(&flattened(&batch)?)?;
+        out.write_all(&csv_text(&batch, false)?)?;
     }
-    Ok(writer.into_inner().flush()?)
+    Ok(out.flush()?)
+}
+
+fn csv_text(batch: &RecordBatch, with_header: bool) -> Result<Vec<u8>> {
+    let mut writer = CsvWriterBuilder::new().with_header(with_header).build(Vec::new());
+    writer.write(&flattened(batch)?)?;
+    Ok(writer.into_inner())
 }
 
 /// CSV has no lists: they are printed as text.
@@ -69,7 +84,7 @@ fn flattened(batch: &RecordBatch) -> Result<RecordBatch> {
     Ok(RecordBatch::try_new(std::sync::Arc::new(Schema::new(fields)), columns)?)
 }
 
-async fn json<F: arrow::json::writer::JsonFormat>(mut result: QueryResult, out: impl Write) -> Result<()> {
+async fn json<F: arrow::json::writer::JsonFormat>(mut result: QueryResult, out: impl Write, end: &str) -> Result<()> {
     let builder = arrow::json::WriterBuilder::new().with_explicit_nulls(true);
     let mut writer: JsonWriter<_, F> = builder.build(out);
     while let Some(batch) = result.batches.try_next().await? {
@@ -77,6 +92,6 @@ async fn json<F: arrow::json::writer::JsonFormat>(mut result: QueryResult, out: 
     }
     writer.finish()?;
     let mut out = writer.into_inner();
-    writeln!(out)?;
+    out.write_all(end.as_bytes())?;
     Ok(out.flush()?)
 }

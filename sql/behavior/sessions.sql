@@ -27,16 +27,16 @@
 --   order_count   bigint     number of `Order Completed` events
 --   revenue       decimal    sum of revenue
 --   first_event   text       source and id of the first event
-with chosen as (
+with chosen as (  -- whoever did something new is among the identifiers that this refresh resolved
     select identities.profile_id, events.*
     from new.staging.events events
-    join identity.identities on identities.namespace = events.namespace and identities.value = events.value
+    join new.identity.identities identities on identities.namespace = events.namespace and identities.value = events.value
     -- if incremental
     where identities.profile_id not in (select to_profile_id from identity.moves where is_split)
     union all
     select identities.profile_id, events.*
     from staging.events events
-    join identity.identities on identities.namespace = events.namespace and identities.value = events.value
+    join new.identity.identities identities on identities.namespace = events.namespace and identities.value = events.value
     where identities.profile_id in (select to_profile_id from identity.moves where is_split)
     -- end
 ),
@@ -87,56 +87,7 @@ fragments as (
     join identity.moves on moves.from_profile_id = sessions.profile_id
     where not moves.is_split
     -- end
-),
-
-marked as (
-    select
-        *,
-        case
-            when started_at < session_timeout() + max(ended_at) over (
-                partition by profile_id, touchpoint
-                order by started_at, first_event
-                rows between unbounded preceding and 1 preceding
-            )
-            then 0
-            else 1
-        end as is_start
-    from fragments
-),
-
-numbered as (
-    select
-        *,
-        sum(is_start) over (
-            partition by profile_id, touchpoint
-            order by started_at, first_event
-            rows unbounded preceding
-        ) as number
-    from marked
-),
-
-folded as (
-    select
-        profile_id,
-        touchpoint,
-        min(started_at) as started_at,
-        max(ended_at) as ended_at,
-        sum(event_count) as event_count,
-        sum(page_views) as page_views,
-        min(entered_at) as entered_at,
-        first_value(entry_page order by entered_at, entry_page, referrer) filter (where entered_at is not null) as entry_page,
-        first_value(referrer order by entered_at, entry_page, referrer) filter (where entered_at is not null) as referrer,
-        max(exited_at) as exited_at,
-        last_value(exit_page order by exited_at, exit_page) filter (where exited_at is not null) as exit_page,
-        min(campaign_at) as campaign_at,
-        first_value(utm_source order by campaign_at, utm_source, utm_medium, utm_campaign) filter (where campaign_at is not null) as utm_source,
-        first_value(utm_medium order by campaign_at, utm_source, utm_medium, utm_campaign) filter (where campaign_at is not null) as utm_medium,
-        first_value(utm_campaign order by campaign_at, utm_source, utm_medium, utm_campaign) filter (where campaign_at is not null) as utm_campaign,
-        sum(order_count) as order_count,
-        sum(revenue) as revenue,
-        first_value(first_event order by started_at, first_event) as first_event
-    from numbered
-    group by profile_id, touchpoint, number
 )
 
-select *, session_id(first_event) as session_id from folded
+select *, session_id(first_event) as session_id
+from sessionize((select * from fragments))

@@ -1,4 +1,5 @@
--- The business day by day, with the change against the same weekday of the week before.
+-- The business day by day, with the change against the same weekday of the week before. Every figure of a day is a sum
+-- over profiles, so a refresh takes out what the touched profiles had added before and puts in what they add now.
 --
 -- key: date
 -- strategy: full
@@ -12,15 +13,56 @@
 --   active_profiles_change  double   active_profiles against seven days before
 --   order_count_change      double   order_count against seven days before
 --   revenue_change          double   revenue against seven days before
-with days as (
+with profile_days as (  -- what each profile that this refresh resolved adds to each of its days
+    select
+        measures.date,
+        identities.profile_id,
+        sum(measures.event_count) as event_count,
+        coalesce(sum(measures.event_count) filter (where measures.event_name = 'Order Completed'), 0) as order_count,
+        coalesce(sum(measures.revenue), 0) as revenue
+    from behavior.measures
+    join new.identity.identities identities on identities.namespace = measures.namespace and identities.value = measures.value
+    group by measures.date, identities.profile_id
+),
+
+-- if incremental
+earlier_profile_days as (  -- what the same profiles had added before
+    select
+        measures.date,
+        identities.profile_id,
+        sum(measures.event_count) as event_count,
+        coalesce(sum(measures.event_count) filter (where measures.event_name = 'Order Completed'), 0) as order_count,
+        coalesce(sum(measures.revenue), 0) as revenue
+    from previous.behavior.measures measures
+    join (
+        select namespace, value, profile_id
+        from previous.identity.identities
+        where profile_id in (select profile_id from identity.touched_profiles)
+    ) identities on identities.namespace = measures.namespace and identities.value = measures.value
+    group by measures.date, identities.profile_id
+),
+
+-- end
+changes as (
+    select date, event_count, 1 as active_profiles, order_count, revenue from profile_days
+    -- if incremental
+    union all
+    select date, -event_count, -1 as active_profiles, -order_count, -revenue from earlier_profile_days
+    union all
+    select date, event_count, active_profiles, order_count, revenue from previous.behavior.trends
+    -- end
+),
+
+days as (
     select
         date,
         sum(event_count) as event_count,
-        count(distinct profile_id) as active_profiles,
-        coalesce(sum(event_count) filter (where event_name = 'Order Completed'), 0) as order_count,
-        coalesce(sum(revenue), 0) as revenue
-    from behavior.daily_activity
+        sum(active_profiles) as active_profiles,
+        sum(order_count) as order_count,
+        sum(revenue) as revenue
+    from changes
     group by date
+    having sum(active_profiles) > 0
 )
 
 select

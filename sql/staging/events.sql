@@ -50,8 +50,8 @@ first_copies as (
 
 resolved as (
     select landed.*, resolve_identifiers(landed.identifiers) as identifier_set
-    from landed
-    left join first_copies
+    from first_copies  -- few rows: the side that a hash join holds in memory
+    right join landed
         on landed.source = first_copies.source and landed.event_id = first_copies.event_id
     where (first_copies.landed_order is null or first_copies.landed_order = landed.landed_order)
 )

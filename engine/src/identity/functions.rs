@@ -26,7 +26,7 @@ use datafusion::logical_expr::ScalarUDF;
 use super::normalize::Normalizer;
 use crate::config::IdentityConfig;
 use crate::ids;
-use crate::query::functions::{of_column, of_text, text};
+use crate::query::functions::{of_column, of_column_once, of_text, text};
 use crate::query::session::Functions;
 
 /// Separates the identifiers of a set. No normalised value holds a control character.
@@ -37,7 +37,7 @@ pub(crate) fn functions(config: &IdentityConfig) -> crate::error::Result<Functio
     let rules = Arc::new(Rules { normalizer: Normalizer::new(config)?, config: config.clone() });
     let (for_sets, for_ranks) = (Arc::clone(&rules), rules);
     Ok(vec![
-        of_column("resolve_identifiers", DataType::Utf8View, move |column| resolve(&for_sets, column)),
+        of_column_once("resolve_identifiers", DataType::Utf8View, move |column| resolve(&for_sets, column)),
         of_part("first_identifier", first),
         of_part("identifier_namespace", |identifier| {
             identifier.split_once(':').map_or(identifier, |(namespace, _)| namespace)

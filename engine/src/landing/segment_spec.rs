@@ -224,25 +224,22 @@ impl SegmentParser {
     ) -> Result<Vec<Pair<'a>>, Rejection> {
         let mut identifiers = Vec::with_capacity(4);
         let user_id = call.user_id.and_then(id_text);
+        push_identifier(&mut identifiers, "user_id", user_id.clone());
         if kind == "alias" {
             // After identify(), a browser SDK sends the new id as both: an alias of itself links nothing.
-            let previous_id =
-                call.previous_id.or(call.anonymous_id).and_then(id_text).filter(|id| Some(id) != user_id.as_ref());
-            push_identifier(&mut identifiers, "user_id", user_id);
+            let previous_id = call.previous_id.and_then(id_text).filter(|id| Some(id) != user_id.as_ref());
             push_identifier(&mut identifiers, "anonymous_id", previous_id);
-        } else {
-            push_identifier(&mut identifiers, "user_id", user_id);
-            push_identifier(&mut identifiers, "anonymous_id", call.anonymous_id.and_then(id_text));
-            // The traits of a group call are the group's.
-            let own: Contact<'_> = parse_part(call.traits.filter(|_| kind != "group"))?;
-            let remembered: Contact<'_> = parse_part(context.traits)?;
-            let told = |own: Option<&'a str>, remembered: Option<&'a str>| {
-                own.and_then(id_text).or_else(|| remembered.and_then(id_text))
-            };
-            push_identifier(&mut identifiers, "email", told(own.email, remembered.email));
-            push_identifier(&mut identifiers, "phone", told(own.phone, remembered.phone));
-            push_external_ids(&mut identifiers, context.external_ids)?;
         }
+        push_identifier(&mut identifiers, "anonymous_id", call.anonymous_id.and_then(id_text));
+        // The traits of a group call are the group's.
+        let own: Contact<'_> = parse_part(call.traits.filter(|_| kind != "group"))?;
+        let remembered: Contact<'_> = parse_part(context.traits)?;
+        let told = |own: Option<&'a str>, remembered: Option<&'a str>| {
+            own.and_then(id_text).or_else(|| remembered.and_then(id_text))
+        };
+        push_identifier(&mut identifiers, "email", told(own.email, remembered.email));
+        push_identifier(&mut identifiers, "phone", told(own.phone, remembered.phone));
+        push_external_ids(&mut identifiers, context.external_ids)?;
         self.identifiers.check(
             &identifiers,
             "no `userId`, `anonymousId`, `traits.email`, `traits.phone` or `context.externalIds`; send one",

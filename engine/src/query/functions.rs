@@ -1,11 +1,10 @@
-//! What the functions of the stages are made of: scalar functions of one column, or of none.
+//! What the functions of the stages are made of: scalar functions of one column.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, StringViewArray, StringViewBuilder};
 use arrow::datatypes::DataType;
-use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 
@@ -32,6 +31,19 @@ pub(crate) fn of_column(
     function(name, return_type, Signature::any(1, Volatility::Immutable), body)
 }
 
+/// A function of one column that is worth computing once: the optimizer does not repeat it in a filter below.
+pub(crate) fn of_column_once(
+    name: &'static str,
+    return_type: DataType,
+    body: impl Fn(&ArrayRef) -> Result<ArrayRef> + Send + Sync + 'static,
+) -> Arc<ScalarUDF> {
+    let body = move |columns: &[ArrayRef]| match columns {
+        [column] => Ok(ColumnarValue::Array(body(column)?)),
+        _ => Err(DataFusionError::Plan(format!("{name} takes one argument"))),
+    };
+    function(name, return_type, Signature::any(1, Volatility::Volatile), body)
+}
+
 /// A function of one text column that gives text.
 pub(crate) fn of_text(name: &'static str, map: impl Fn(&str) -> String + Send + Sync + 'static) -> Arc<ScalarUDF> {
     of_column(name, DataType::Utf8View, move |column| {
@@ -40,13 +52,6 @@ pub(crate) fn of_text(name: &'static str, map: impl Fn(&str) -> String + Send + 
             mapped.append_option(value.map(&map));
         }
         Ok(Arc::new(mapped.finish()) as ArrayRef)
-    })
-}
-
-/// A setting that SQL reads as `name()`.
-pub(crate) fn constant(name: &'static str, value: ScalarValue) -> Arc<ScalarUDF> {
-    function(name, value.data_type(), Signature::nullary(Volatility::Immutable), move |_| {
-        Ok(ColumnarValue::Scalar(value.clone()))
     })
 }
 

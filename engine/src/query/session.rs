@@ -15,7 +15,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
-use super::connected_components::{ComponentsExtensionPlanner, ComponentsRelationPlanner};
+use super::connected_components::ConnectedComponents;
+use super::relation::{self, RelationExtensionPlanner, Relations};
 use crate::error::Result;
 use crate::store::Lake;
 
@@ -39,8 +40,8 @@ impl QueryRuntime {
         Ok(Self { environment, threads: threads.max(1) })
     }
 
-    /// A session with nothing registered but our relations and `functions`.
-    pub(crate) fn session(&self, functions: &Functions) -> Result<SessionContext> {
+    /// A session with nothing registered but `functions` and `relations`, the stages' and ours.
+    pub(crate) fn session(&self, functions: &Functions, relations: &Relations) -> Result<SessionContext> {
         let mut config = SessionConfig::new()
             .with_target_partitions(self.threads)
             .with_default_catalog_and_schema(CATALOG, "public")
@@ -59,7 +60,9 @@ impl QueryRuntime {
             .with_query_planner(Arc::new(Planner))
             .build();
         let context = SessionContext::new_with_state(state);
-        context.register_relation_planner(Arc::new(ComponentsRelationPlanner))?;
+        let mut relations = relations.clone();
+        relations.push(Arc::new(ConnectedComponents));
+        context.register_relation_planner(Arc::new(relation::Planner(relations)))?;
         for function in functions {
             context.state_ref().write().register_udf(Arc::clone(function))?;
         }
@@ -81,7 +84,7 @@ impl QueryPlanner for Planner {
         plan: &LogicalPlan,
         session: &dyn Session,
     ) -> datafusion::error::Result<Arc<dyn ExecutionPlan>> {
-        DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(ComponentsExtensionPlanner)])
+        DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(RelationExtensionPlanner)])
             .create_physical_plan(plan, session)
             .await
     }

@@ -11,6 +11,7 @@ use tessera_generator::Shop;
 
 use super::{ingest, refresh};
 use crate::cli::DemoArguments;
+use crate::output::say;
 use crate::project;
 
 /// How many days of the shop's life are made; the last one ends now.
@@ -60,26 +61,31 @@ pub(crate) async fn run(arguments: DemoArguments) -> Result<()> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the machine's clock is before 1970")?.as_secs();
     let shop = Shop::ending_at(arguments.people, arguments.events, arguments.seed, i64::try_from(now)?, DAYS);
     let files = shop.write(folder).with_context(|| format!("cannot write the sample to `{}`", folder.display()))?;
-    println!(
+    say(format_args!(
         "A shop in {}: {} people, {} files of data.\n",
         folder.display(),
         HumanCount(files.people),
         files.data.len()
-    );
+    ))?;
 
     let engine = project::open(folder)?;
     for file in &files.data {
         let landed = land(&engine, file.source, &file.path).await?;
-        println!("  {landed}");
+        say(format_args!("  {landed}"))?;
     }
     let report = refresh::refresh(&engine, false).await?;
-    println!("\nRefreshed {} tables in {:.1} s: generation {}.", report.steps.len(), report.seconds, report.generation);
+    say(format_args!(
+        "\nRefreshed {} tables in {:.1} s: generation {}.",
+        report.steps.len(),
+        report.seconds,
+        report.generation
+    ))?;
     for (title, query) in FINDINGS {
-        println!("\n{title}\n{}", pretty_format_batches(&engine.collect(query, &[], None).await?)?);
+        say(format_args!("\n{title}\n{}", pretty_format_batches(&engine.collect(query, &[], None).await?)?))?;
     }
-    println!("\nDone in {:.1} s. Try next:", started.elapsed().as_secs_f64());
+    say(format_args!("\nDone in {:.1} s. Try next:", started.elapsed().as_secs_f64()))?;
     for line in next_steps(&engine, folder).await? {
-        println!("  {line}");
+        say(format_args!("  {line}"))?;
     }
     Ok(())
 }

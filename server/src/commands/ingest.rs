@@ -6,12 +6,13 @@ use anyhow::Result;
 use indicatif::{HumanBytes, HumanCount};
 use tessera_engine::{BatchReport, Engine, Input};
 
+use crate::output::say;
 use crate::progress;
 
 /// Lands `files` of `source` and says what became of each.
 pub(crate) async fn run(engine: &Engine, source: &str, files: &[PathBuf]) -> Result<()> {
     for report in land(engine, source, files).await? {
-        print(&report);
+        print(&report)?;
     }
     Ok(())
 }
@@ -32,25 +33,26 @@ fn input(file: &Path) -> Input {
     Input::File(file.to_owned())
 }
 
-fn print(report: &BatchReport) {
+fn print(report: &BatchReport) -> Result<()> {
     if report.repeated {
-        println!("{}: landed before, nothing added", report.input);
-        return;
+        say(format_args!("{}: landed before, nothing added", report.input))?;
+        return Ok(());
     }
-    println!(
+    say(format_args!(
         "{}: {} rows landed, {} quarantined, {} read",
         report.input,
         HumanCount(report.rows),
         HumanCount(report.quarantined),
         HumanBytes(report.bytes)
-    );
+    ))?;
     for (reason, count) in &report.reasons {
-        println!("  quarantined: {} {reason}", HumanCount(*count));
+        say(format_args!("  quarantined: {} {reason}", HumanCount(*count)))?;
     }
     if report.quarantined > 0 {
-        println!(
+        say(format_args!(
             "  see: tessera sql \"select line, reason, detail, raw from landing.quarantine where batch_id = '{}'\" (after a refresh)",
             report.batch_id
-        );
+        ))?;
     }
+    Ok(())
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
+use crate::output::say;
 use crate::project::CONFIG_FILE;
 
 /// A project to start from.
@@ -25,10 +26,10 @@ pub(crate) fn run(folder: &Path) -> Result<()> {
     std::fs::write(&file, CONFIG).with_context(|| made(&file))?;
     let segment = folder.join("segments/recent_buyers.sql");
     std::fs::write(&segment, SEGMENT).with_context(|| made(&segment))?;
-    println!("made {}", file.display());
-    println!(
+    say(format_args!("made {}", file.display()))?;
+    say(format_args!(
         "next: describe your sources in it, then `tessera --project {0} ingest --source NAME FILE` and `tessera --project {0} refresh`",
         folder.display()
-    );
+    ))?;
     Ok(())
 }

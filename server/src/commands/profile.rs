@@ -6,6 +6,8 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use arrow::util::pretty::pretty_format_batches;
 use tessera_engine::Engine;
 
+use crate::output::say;
+
 /// What is shown below the profile itself: a title and a query of the profile's id.
 const PARTS: [(&str, &str); 4] = [
     (
@@ -52,7 +54,7 @@ pub(crate) async fn run(engine: &Engine, identifier: &str, as_of: Option<u64>) -
     for (title, query) in PARTS {
         let batches = engine.collect(query, &[&profile_id], as_of).await?;
         if batches.iter().any(|batch| batch.num_rows() > 0) {
-            println!("\n{title}\n{}", pretty_format_batches(&batches)?);
+            say(format_args!("\n{title}\n{}", pretty_format_batches(&batches)?))?;
         }
     }
     Ok(())
@@ -63,7 +65,11 @@ fn print_row(batch: &RecordBatch) -> Result<()> {
     let options = FormatOptions::default();
     for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
         for row in (0..batch.num_rows()).filter(|&row| !column.is_null(row)) {
-            println!("{:<20} {}", field.name(), ArrayFormatter::try_new(column.as_ref(), &options)?.value(row));
+            say(format_args!(
+                "{:<20} {}",
+                field.name(),
+                ArrayFormatter::try_new(column.as_ref(), &options)?.value(row)
+            ))?;
         }
     }
     Ok(())

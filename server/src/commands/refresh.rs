@@ -4,22 +4,23 @@ use anyhow::Result;
 use indicatif::{HumanBytes, HumanCount};
 use tessera_engine::{Engine, RefreshReport};
 
+use crate::output::say;
 use crate::progress;
 
 /// Refreshes and prints what was done.
 pub(crate) async fn run(engine: &Engine, full: bool) -> Result<()> {
     let report = refresh(engine, full).await?;
     for step in report.steps.iter().filter(|step| step.ran) {
-        println!(
+        say(format_args!(
             "{:<32} {:>12} rows {:>10} {:>8.2} s",
             step.name,
             HumanCount(step.rows).to_string(),
             HumanBytes(step.bytes).to_string(),
             step.seconds
-        );
+        ))?;
     }
     let kind = if report.full { "full" } else { "incremental" };
-    println!("generation {} published ({kind}, {:.2} s)", report.generation, report.seconds);
+    say(format_args!("generation {} published ({kind}, {:.2} s)", report.generation, report.seconds))?;
     Ok(())
 }
 

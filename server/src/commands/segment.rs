@@ -5,7 +5,7 @@ use arrow::util::pretty::pretty_format_batches;
 use tessera_engine::Engine;
 
 use crate::cli::{Format, SegmentCommand};
-use crate::output;
+use crate::output::{self, say};
 
 const LIST: &str = "select segments.segment, segments.title, count(memberships.profile_id) as size, segments.purpose
     from segment.segments left join segment.memberships on memberships.segment = segments.segment
@@ -30,7 +30,7 @@ pub(crate) async fn run(engine: &Engine, command: SegmentCommand) -> Result<()> 
         SegmentCommand::Show { name } => {
             require(engine, &name).await?;
             for query in [SHOW, SIZE, CHANGES] {
-                println!("{}", pretty_format_batches(&engine.collect(query, &[&name], None).await?)?);
+                say(format_args!("{}", pretty_format_batches(&engine.collect(query, &[&name], None).await?)?))?;
             }
             Ok(())
         }

@@ -39,7 +39,7 @@ fn test_a_first_project_from_landing_to_segment() {
     let json = project.ok(&["sql", "select order_count, lifetime_value from profile.profiles", "--format", "json"]);
     assert_eq!(json.trim(), r#"[{"order_count":1,"lifetime_value":10.5000}]"#);
     let ndjson = project.ok(&["sql", "select 1 as a union all select 2 order by a", "--format", "ndjson"]);
-    assert_eq!(ndjson, "{\"a\":1}\n{\"a\":2}\n\n");
+    assert_eq!(ndjson, "{\"a\":1}\n{\"a\":2}\n");
     assert!(project.ok(&["sql", "select 1 as a where false"]).contains("0 rows"));
 
     let person = project.ok(&["profile", "email:ADA@example.com"]);

@@ -122,11 +122,11 @@ fn test_segment_identify_merges_traits_over_those_of_the_context() {
 }
 
 #[test]
-fn test_segment_alias_of_itself_has_one_identifier() {
+fn test_segment_alias_of_itself_adds_no_identifier() {
     let parsed = parse(
         r#"{"type":"alias","userId":"user_1","previousId":"user_1","anonymousId":"5f10","timestamp":"2026-01-02T03:04:05Z"}"#,
     );
-    assert_eq!(parsed.pairs("identifiers", 0), "user_id:user_1");
+    assert_eq!(parsed.pairs("identifiers", 0), "user_id:user_1 anonymous_id:5f10");
 }
 
 #[test]

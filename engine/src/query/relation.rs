@@ -1,0 +1,284 @@
+//! Relations in SQL that an operator of ours computes from a query: `name((select ...))`.
+//!
+//! DataFusion plans the inner query; the planner here puts a node on top of it, and the extension planner turns the node
+//! into an execution plan that feeds the operator. An operator sees all rows that it must see together: all of them, or
+//! all with equal values in the columns that its relation names.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
+use datafusion::catalog::Session;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{DFSchema, DFSchemaRef};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
+use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore};
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, Distribution, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
+};
+use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
+use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, FunctionArg, FunctionArgExpr, TableFactor};
+use futures::StreamExt;
+
+/// Batches that an operator gives once it has seen all rows.
+pub(crate) type Output = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;
+
+/// A relation that SQL can name.
+pub(crate) trait Relation: fmt::Debug + Send + Sync {
+    /// Its name in SQL.
+    fn name(&self) -> &'static str;
+
+    /// The columns that it gives for a query with the columns `input`.
+    ///
+    /// # Errors
+    /// A plan error if the query's columns do not fit.
+    fn schema(&self, input: &Schema) -> Result<SchemaRef>;
+
+    /// Columns of the query of which rows with equal values belong together; none if all rows do.
+    fn partition_by(&self) -> &'static [&'static str];
+
+    /// A new operator, which accounts for its memory with `reservation`.
+    fn operator(&self, reservation: MemoryReservation) -> Box<dyn Operator>;
+}
+
+/// Computes a relation.
+pub(crate) trait Operator: Send {
+    /// Takes some rows of the query.
+    fn push(&mut self, batch: &RecordBatch) -> Result<()>;
+
+    /// Gives the answer after the last row.
+    fn finish(self: Box<Self>) -> Output;
+}
+
+/// The relations that a session knows.
+pub(crate) type Relations = Vec<Arc<dyn Relation>>;
+
+/// Plans `name((select ...))` for the relations that it knows.
+#[derive(Debug)]
+pub(crate) struct Planner(pub(crate) Relations);
+
+impl RelationPlanner for Planner {
+    fn plan_relation(
+        &self,
+        relation: TableFactor,
+        context: &mut dyn RelationPlannerContext,
+    ) -> Result<RelationPlanning> {
+        let TableFactor::Table { name, args: Some(arguments), alias, .. } = &relation else {
+            return Ok(RelationPlanning::Original(Box::new(relation)));
+        };
+        let Some(known) = self.0.iter().find(|known| name.to_string().eq_ignore_ascii_case(known.name())) else {
+            return Ok(RelationPlanning::Original(Box::new(relation)));
+        };
+        let [FunctionArg::Unnamed(FunctionArgExpr::Expr(SqlExpr::Subquery(subquery)))] = arguments.args.as_slice()
+        else {
+            let name = known.name();
+            return Err(DataFusionError::Plan(format!("{name} takes one query: write {name}((select ...))")));
+        };
+        let derived = TableFactor::Derived { lateral: false, subquery: subquery.clone(), alias: None, sample: None };
+        let node = RelationNode::try_new(Arc::clone(known), context.plan(derived)?)?;
+        let plan = LogicalPlan::Extension(Extension { node: Arc::new(node) });
+        Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias.clone()))))
+    }
+}
+
+/// A relation in a logical plan.
+#[derive(Debug, Clone)]
+struct RelationNode {
+    relation: Arc<dyn Relation>,
+    input: LogicalPlan,
+    schema: DFSchemaRef,
+}
+
+impl RelationNode {
+    fn try_new(relation: Arc<dyn Relation>, input: LogicalPlan) -> Result<Self> {
+        let schema = Arc::new(DFSchema::try_from(relation.schema(input.schema().as_arrow())?)?);
+        Ok(Self { relation, input, schema })
+    }
+}
+
+impl PartialEq for RelationNode {
+    fn eq(&self, other: &Self) -> bool {
+        self.relation.name() == other.relation.name() && self.input == other.input
+    }
+}
+
+impl Eq for RelationNode {}
+
+impl PartialOrd for RelationNode {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        self.input.partial_cmp(&other.input)
+    }
+}
+
+impl Hash for RelationNode {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.relation.name().hash(state);
+        self.input.hash(state);
+    }
+}
+
+impl UserDefinedLogicalNodeCore for RelationNode {
+    fn name(&self) -> &str {
+        self.relation.name()
+    }
+
+    fn inputs(&self) -> Vec<&LogicalPlan> {
+        vec![&self.input]
+    }
+
+    fn schema(&self) -> &DFSchemaRef {
+        &self.schema
+    }
+
+    fn expressions(&self) -> Vec<Expr> {
+        Vec::new()
+    }
+
+    fn fmt_for_explain(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str(self.relation.name())
+    }
+
+    fn with_exprs_and_inputs(&self, _: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Result<Self> {
+        match <[LogicalPlan; 1]>::try_from(inputs) {
+            Ok([input]) => Self::try_new(Arc::clone(&self.relation), input),
+            Err(_) => Err(DataFusionError::Internal(format!("{} has one input", self.relation.name()))),
+        }
+    }
+}
+
+/// Turns the logical node into the execution plan.
+#[derive(Debug)]
+pub(crate) struct RelationExtensionPlanner;
+
+#[async_trait]
+impl ExtensionPlanner for RelationExtensionPlanner {
+    async fn plan_extension(
+        &self,
+        _: &dyn PhysicalPlanner,
+        node: &dyn UserDefinedLogicalNode,
+        _: &[&LogicalPlan],
+        inputs: &[Arc<dyn ExecutionPlan>],
+        _: &dyn Session,
+        _: &PhysicalPlanningContext,
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        match (node.as_any().downcast_ref::<RelationNode>(), inputs) {
+            (Some(node), [input]) => {
+                Ok(Some(Arc::new(RelationExec::try_new(Arc::clone(&node.relation), Arc::clone(input))?)))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// Feeds an operator.
+#[derive(Debug)]
+struct RelationExec {
+    relation: Arc<dyn Relation>,
+    input: Arc<dyn ExecutionPlan>,
+    /// Columns whose equal values belong together; empty if all rows do.
+    keys: Vec<Arc<dyn PhysicalExpr>>,
+    schema: SchemaRef,
+    properties: Arc<PlanProperties>,
+}
+
+impl RelationExec {
+    fn try_new(relation: Arc<dyn Relation>, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
+        let keys = relation
+            .partition_by()
+            .iter()
+            .map(|name| Ok(Arc::new(Column::new_with_schema(name, &input.schema())?) as Arc<dyn PhysicalExpr>))
+            .collect::<Result<Vec<_>>>()?;
+        let schema = relation.schema(&input.schema())?;
+        let partitions = if keys.is_empty() { 1 } else { input.output_partitioning().partition_count() };
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(Arc::clone(&schema)),
+            Partitioning::UnknownPartitioning(partitions),
+            EmissionType::Final,
+            Boundedness::Bounded,
+        );
+        Ok(Self { relation, input, keys, schema, properties: Arc::new(properties) })
+    }
+}
+
+impl DisplayAs for RelationExec {
+    fn fmt_as(&self, _: DisplayFormatType, formatter: &mut fmt::Formatter) -> fmt::Result {
+        write!(formatter, "RelationExec: {}", self.relation.name())
+    }
+}
+
+impl ExecutionPlan for RelationExec {
+    fn name(&self) -> &str {
+        "RelationExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn required_input_distribution(&self) -> Vec<Distribution> {
+        // Without keys one operator reads all partitions itself.
+        vec![if self.keys.is_empty() {
+            Distribution::UnspecifiedDistribution
+        } else {
+            Distribution::KeyPartitioned(self.keys.clone())
+        }]
+    }
+
+    fn apply_expressions(
+        &self,
+        visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        for key in &self.keys {
+            visit(key)?;
+        }
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        match <[Arc<dyn ExecutionPlan>; 1]>::try_from(children) {
+            Ok([input]) => Ok(Arc::new(Self::try_new(Arc::clone(&self.relation), input)?)),
+            Err(_) => Err(DataFusionError::Internal(format!("{} has one input", self.relation.name()))),
+        }
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let partitions = if self.keys.is_empty() {
+            (0..self.input.output_partitioning().partition_count()).collect()
+        } else {
+            vec![partition]
+        };
+        let inputs = partitions
+            .into_iter()
+            .map(|partition| self.input.execute(partition, Arc::clone(&context)))
+            .collect::<Result<Vec<_>>>()?;
+        let reservation = MemoryConsumer::new(self.relation.name()).register(context.memory_pool());
+        let mut operator = self.relation.operator(reservation);
+        let answer = async move {
+            let mut rows = futures::stream::select_all(inputs);
+            while let Some(batch) = rows.next().await {
+                operator.push(&batch?)?;
+            }
+            Ok::<_, DataFusionError>(futures::stream::iter(operator.finish()))
+        };
+        let stream = futures::stream::once(answer).flat_map(|answer| match answer {
+            Ok(batches) => batches.boxed(),
+            Err(error) => futures::stream::iter([Err(error)]).boxed(),
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream)))
+    }
+}
