@@ -3,6 +3,7 @@
 --
 -- key: date, namespace, value, event_name, touchpoint
 -- strategy: fold
+-- unique: value, first_at, last_at
 -- fold: sum(event_count), sum(revenue), min(first_at), max(last_at)
 -- columns:
 --   date         date       day in UTC

@@ -1,4 +1,4 @@
--- Measures, sessions and profiles count every event once.
+-- Measures, sessions and profiles count every event once; so every event has a profile.
 with counted as (
     select
         (select count(*) from staging.events) as events,

@@ -3,6 +3,7 @@
 --
 -- key: identifiers, source
 -- strategy: fold
+-- unique: identifiers, first_landed
 -- fold: min(first_seen_at), max(last_seen_at), min(first_landed), sum(event_count)
 -- columns:
 --   identifiers    text       the identifier set

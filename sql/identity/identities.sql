@@ -5,7 +5,7 @@
 -- key: namespace, value
 -- strategy: merge
 -- replaces: select identifier_namespace(identifier) as namespace, identifier_value(identifier) as value from identity.touched
--- unique: value
+-- unique: value, profile_id
 -- columns:
 --   namespace      text       the identifier's namespace
 --   value          text       the identifier's value, normalised

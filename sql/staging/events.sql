@@ -2,7 +2,7 @@
 --
 -- key: source, event_id
 -- strategy: append
--- unique: event_id, event_hash, landed_order
+-- unique: event_id, event_hash, landed_order, occurred_at, properties
 -- columns:
 --   event_id       text       the sender's message id, or a hash of the row and its number among equal rows of its file
 --   source         text       the source in `tessera.toml`
