@@ -4,7 +4,8 @@
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
 /// The id of the profile whose anchor is `identifier` (`namespace:value`): 26 letters and digits, 128 bits of BLAKE3.
-/// It reveals nothing of the identifier. A check of every refresh makes sure that no two anchors share one.
+/// It does not show the identifier, but who knows one can compute it. A check of every refresh makes sure that no two
+/// anchors share an id.
 pub(crate) fn profile_id(identifier: &str) -> String {
     named("tessera profile id v1", identifier)
 }

@@ -49,4 +49,4 @@ pub use engine::{Engine, EngineOptions, QueryResult};
 pub use error::{EngineError, ErrorKind, Result};
 pub use landing::{BatchReport, Input};
 pub use progress::{Event, Progress};
-pub use refresh::run::{RefreshReport, StepReport};
+pub use refresh::report::{RefreshReport, StepReport};

@@ -16,7 +16,7 @@ use crate::model::materialize::contracted;
 use crate::project::Project;
 use crate::query::catalog::register;
 use crate::query::session::CATALOG;
-use crate::refresh::run::StepReport;
+use crate::refresh::report::StepReport;
 use crate::{landing, profile};
 
 /// Plans all models, each as a full and as an incremental refresh would run it.

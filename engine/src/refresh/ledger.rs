@@ -8,7 +8,7 @@ use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
 
-use super::run::{RefreshReport, StepReport};
+use super::report::{RefreshReport, StepReport};
 use crate::clock::Micros;
 use crate::error::Result;
 use crate::project::Project;

@@ -14,6 +14,9 @@ const LAYERS: [&[&str]; 8] = [
     &["lib"],
 ];
 
+/// The layer of the stages, which meet in tables only.
+const STAGES: usize = 4;
+
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -50,11 +53,19 @@ fn test_no_module_names_a_higher_layer() {
         let layer = layer_of(&module).unwrap_or_else(|| panic!("module `{module}` is in no layer: name it in LAYERS"));
         for (number, line) in std::fs::read_to_string(&file).unwrap().lines().enumerate() {
             let Some(rest) = line.trim().strip_prefix("use crate::") else { continue };
-            let named = rest.split([':', ';', '{', ' ']).next().unwrap();
-            let Some(named_layer) = layer_of(named) else { continue };
-            let is_other_stage = layer == 4 && named_layer == 4 && named != module;
-            if named_layer > layer || is_other_stage {
-                wrong.push(format!("{}:{}: `{module}` names `{named}`", file.display(), number + 1));
+            // `use crate::a::b` names one module, `use crate::{a, b::c}` several.
+            let named: Vec<&str> = match rest.strip_prefix('{') {
+                Some(group) => {
+                    group.split(',').map(|part| part.trim().split([':', '}', ';']).next().unwrap()).collect()
+                }
+                None => vec![rest.split([':', ';']).next().unwrap()],
+            };
+            for named in named {
+                let Some(named_layer) = layer_of(named) else { continue };
+                let is_other_stage = layer == STAGES && named_layer == STAGES && named != module;
+                if named_layer > layer || is_other_stage {
+                    wrong.push(format!("{}:{}: `{module}` names `{named}`", file.display(), number + 1));
+                }
             }
         }
     }
