@@ -24,11 +24,7 @@ pub(crate) fn of_column(
     return_type: DataType,
     body: impl Fn(&ArrayRef) -> Result<ArrayRef> + Send + Sync + 'static,
 ) -> Arc<ScalarUDF> {
-    let body = move |columns: &[ArrayRef]| match columns {
-        [column] => Ok(ColumnarValue::Array(body(column)?)),
-        _ => Err(DataFusionError::Plan(format!("{name} takes one argument"))),
-    };
-    function(name, return_type, Signature::any(1, Volatility::Immutable), body)
+    column_function(name, return_type, Volatility::Immutable, body)
 }
 
 /// A function of one column that is worth computing once: the optimizer does not repeat it in a filter below.
@@ -37,11 +33,7 @@ pub(crate) fn of_column_once(
     return_type: DataType,
     body: impl Fn(&ArrayRef) -> Result<ArrayRef> + Send + Sync + 'static,
 ) -> Arc<ScalarUDF> {
-    let body = move |columns: &[ArrayRef]| match columns {
-        [column] => Ok(ColumnarValue::Array(body(column)?)),
-        _ => Err(DataFusionError::Plan(format!("{name} takes one argument"))),
-    };
-    function(name, return_type, Signature::any(1, Volatility::Volatile), body)
+    column_function(name, return_type, Volatility::Volatile, body)
 }
 
 /// A function of one text column that gives text.
@@ -60,12 +52,17 @@ pub(crate) fn text(column: &ArrayRef) -> Result<StringViewArray> {
     Ok(arrow::compute::cast(column, &DataType::Utf8View)?.as_string_view().clone())
 }
 
-fn function(
+fn column_function(
     name: &'static str,
     return_type: DataType,
-    signature: Signature,
-    body: impl Fn(&[ArrayRef]) -> Result<ColumnarValue> + Send + Sync + 'static,
+    volatility: Volatility,
+    body: impl Fn(&ArrayRef) -> Result<ArrayRef> + Send + Sync + 'static,
 ) -> Arc<ScalarUDF> {
+    let body = move |columns: &[ArrayRef]| match columns {
+        [column] => Ok(ColumnarValue::Array(body(column)?)),
+        _ => Err(DataFusionError::Plan(format!("{name} takes one argument"))),
+    };
+    let signature = Signature::any(1, volatility);
     Arc::new(ScalarUDF::from(NamedFunction { name, return_type, signature, body: Box::new(body) }))
 }
 
