@@ -126,11 +126,18 @@ impl Engine {
     /// Runs a query on the newest generation, or on generation `as_of`. `$1`, `$2`, ... stand for `parameters`.
     ///
     /// # Errors
-    /// InvalidInput for SQL that is wrong or not read-only; NotFound for a generation that does not exist.
+    /// InvalidInput for SQL that is wrong or not read-only; NotFound for a generation that does not exist;
+    /// FailedPrecondition for tables before the first refresh.
     pub async fn sql(&self, query: &str, parameters: &[&str], as_of: Option<u64>) -> Result<QueryResult> {
         let (session, generation) = self.reading_session(as_of).await?;
         let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-        let mut frame = session.sql_with_options(query, read_only).await?;
+        let mut frame = session.sql_with_options(query, read_only).await.map_err(|error| match generation {
+            Some(_) => EngineError::from(error),
+            None => {
+                EngineError::failed_precondition("nothing has been refreshed yet: land data and run `tessera refresh`")
+                    .with_source(error)
+            }
+        })?;
         if !parameters.is_empty() {
             frame = frame
                 .with_param_values(parameters.iter().map(|value| ScalarValue::from(*value)).collect::<Vec<_>>())?;
@@ -164,11 +171,11 @@ impl Engine {
     }
 
     /// Checks the project: models and the columns that they name; and, once something is published, segments and the
-    /// invariants of the newest generation.
+    /// invariants of the newest generation, whose number it returns.
     ///
     /// # Errors
     /// InvalidInput saying file, line and what to do; FailedPrecondition for a broken invariant.
-    pub async fn check(&self) -> Result<()> {
+    pub async fn check(&self) -> Result<Option<u64>> {
         let catalog = Catalog::load(built_in::MODELS, &self.project.folder)?;
         check::check(&self.project, &catalog).await?;
         let files = segment::load(&self.project.folder)?;
@@ -178,7 +185,7 @@ impl Engine {
             segment::parse(&session, &files).await?;
             check::check_invariants(&session).await?;
         }
-        Ok(())
+        Ok(generation)
     }
 
     /// A session that reads one generation.

@@ -78,7 +78,7 @@ pub(crate) struct DemoArguments {
     /// How many people
     #[arg(long, default_value_t = 2_000)]
     pub(crate) people: u64,
-    /// How many web and mobile events
+    /// How many events, over all sources
     #[arg(long, default_value_t = 40_000)]
     pub(crate) events: u64,
     /// The same seed makes the same people

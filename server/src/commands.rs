@@ -27,8 +27,16 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         Command::Profile { identifier, as_of } => profile::run(&project::open(folder)?, &identifier, as_of).await,
         Command::Segment { command } => segment::run(&project::open(folder)?, command).await,
         Command::Check => {
-            project::open(folder)?.check().await?;
-            say("ok: configuration, models, segments and tables")?;
+            match project::open(folder)?.check().await? {
+                Some(generation) => {
+                    say(format_args!(
+                        "ok: configuration, models, segments, and the tables of generation {generation}"
+                    ))?;
+                }
+                None => say(
+                    "ok: configuration and models; segments and tables are checked after the first `tessera refresh`",
+                )?,
+            }
             Ok(())
         }
     }

@@ -13,7 +13,8 @@
 //!
 //! Lines between `-- if incremental` and `-- end` count only when the model runs on what is new since the last
 //! generation. `new.<schema>.<table>` is what this refresh added to a table, `previous.<schema>.<table>` is the table of
-//! the last generation; when everything is computed anew, the former is the whole table and the latter is empty. So one
+//! the last generation; when everything is computed anew, the former is the whole table and
+//! the latter may not be named, so it stands between those lines. So one
 //! text serves both, and a full refresh is an incremental one that starts from nothing.
 
 use std::collections::BTreeSet;

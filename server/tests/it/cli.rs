@@ -74,12 +74,15 @@ fn test_an_earlier_generation_can_be_read() {
 #[test]
 fn test_mistakes_are_told_with_their_place_and_remedy() {
     let project = project_with_orders();
-    let cases: [(&[&str], &str); 6] = [
+    let early = "nothing has been refreshed yet";
+    let cases: [(&[&str], &str); 8] = [
+        (&["sql", "select * from profile.profiles"], early),
+        (&["segment", "list"], early),
         (&["ingest", "--source", "tills", "a.csv"], "no source `tills`: it has till"),
         (&["ingest", "--source", "till", "missing.csv"], "missing.csv"),
         (&["sql", "drop table x"], "not"),
         (&["profile", "nobody"], "write namespace:value"),
-        (&["segment", "size", "none"], "segment"),
+        (&["segment", "size", "none"], early),
         (&["--project", "elsewhere", "check"], "there is no tessera.toml in `elsewhere`"),
     ];
     for (arguments, expected) in cases {
