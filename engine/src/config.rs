@@ -6,6 +6,7 @@
 mod identity;
 pub(crate) mod nearest;
 mod reader;
+pub(crate) mod serve;
 mod settings;
 mod source;
 
@@ -16,6 +17,7 @@ use toml::de::DeTable;
 use self::nearest::suggestion;
 use self::reader::{Problems, TableReader};
 use crate::error::{EngineError, Result};
+use crate::limits;
 
 /// A whole project, as `tessera.toml` describes it.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +34,10 @@ pub struct ProjectConfig {
     pub engine: EngineConfig,
     /// What landing accepts.
     pub landing: LandingConfig,
+    /// What `tessera serve` listens on, and what one query may use.
+    pub serve: ServeConfig,
+    /// When `tessera serve` refreshes, in the order of the file; the names are distinct.
+    pub schedules: Vec<Schedule>,
 }
 
 /// One place that data comes from.
@@ -185,6 +191,52 @@ pub struct LandingConfig {
     pub identifiers_max: usize,
 }
 
+/// What a server listens on, and what one query of its clients may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServeConfig {
+    /// Host and port of gRPC and Flight SQL.
+    pub address: String,
+    /// Host and port of health and metrics over HTTP.
+    pub http_address: String,
+    /// Queries that run at once; more wait, and are refused in the end.
+    pub queries_max: usize,
+    /// From the start of a query to its last row.
+    pub query_seconds_max: Option<u64>,
+    /// Rows of an answer.
+    pub query_rows_max: Option<u64>,
+    /// Bytes that one query may hold.
+    pub query_memory_max: Option<u64>,
+    /// Where traces go: the URL of an OTLP collector; `None` for nowhere.
+    pub traces_to: Option<String>,
+}
+
+/// When to refresh.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schedule {
+    /// What log lines and metrics call it.
+    pub name: String,
+    /// A cron expression of five fields; it was found to parse.
+    pub cron: String,
+    /// IANA name of the time zone in which the expression counts; it was found to exist.
+    pub time_zone: String,
+    /// Whether everything is computed anew.
+    pub full: bool,
+}
+
+impl Default for ServeConfig {
+    fn default() -> Self {
+        Self {
+            address: "127.0.0.1:50051".to_owned(),
+            http_address: "127.0.0.1:8080".to_owned(),
+            queries_max: limits::QUERIES_MAX,
+            query_seconds_max: Some(300),
+            query_rows_max: None,
+            query_memory_max: None,
+            traces_to: None,
+        }
+    }
+}
+
 impl Default for BehaviorConfig {
     fn default() -> Self {
         Self { session_timeout_minutes: 30 }
@@ -231,7 +283,7 @@ impl ProjectConfig {
 }
 
 fn read_project(root: &TableReader<'_, '_>, problems: &mut Problems<'_>) -> ProjectConfig {
-    let known = ["version", "lake", "source", "identity", "behavior", "engine", "landing"];
+    let known = ["version", "lake", "source", "identity", "behavior", "engine", "landing", "serve", "schedule"];
     root.check_keys(&known, problems);
     settings::check_version(root, problems);
 
@@ -248,6 +300,8 @@ fn read_project(root: &TableReader<'_, '_>, problems: &mut Problems<'_>) -> Proj
         behavior: settings::read_behavior(root, problems),
         engine: settings::read_engine(root, problems),
         landing: settings::read_landing(root, problems),
+        serve: serve::read_serve(root, problems),
+        schedules: serve::read_schedules(root, problems),
     }
 }
 

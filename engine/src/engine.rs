@@ -1,36 +1,43 @@
 //! [`Engine`]: the one type that the command line and the servers call.
+//!
+//! * [`lookup`] finds one person.
 
-use std::collections::HashMap;
+pub(crate) mod lookup;
+
+use std::collections::{HashMap, VecDeque};
+use std::future::Future;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
-use datafusion::common::ScalarValue;
-use datafusion::execution::SendableRecordBatchStream;
-use datafusion::prelude::{SQLOptions, SessionContext};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::execute_stream;
 use futures::stream::BoxStream;
-use futures::{StreamExt, TryStreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::clock::{Clock, Micros};
+use crate::clock::Clock;
 use crate::config::ProjectConfig;
-use crate::error::{EngineError, Result};
+use crate::error::{EngineError, ErrorKind, Result};
 use crate::identity::normalize::Normalizer;
 use crate::landing::{self, BatchReport, Input};
 use crate::model::built_in;
 use crate::model::catalog::Catalog;
 use crate::progress::Progress;
 use crate::project::Project;
-use crate::query::catalog::{register, register_view};
-use crate::query::session::{CATALOG, QueryRuntime};
+use crate::query::cpu_runtime::CpuRuntime;
+use crate::query::limited::{QueryLimits, too_long, too_many_rows};
+use crate::query::session::QueryRuntime;
+use crate::refresh::check;
 use crate::refresh::report::RefreshReport;
-use crate::refresh::run;
-use crate::refresh::{check, ledger};
-use crate::store::delta::{Table, Version};
-use crate::store::generation::{self, Generation};
-use crate::store::scan::Scan;
-use crate::store::{Lake, TableName};
-use crate::{behavior, identity, profile, segment};
+use crate::refresh::run::{RefreshOptions, RefreshRun};
+use crate::snapshot::{Snapshot, Statement};
+use crate::store::Lake;
+use crate::store::generation;
+use crate::{behavior, identity, limits, profile, segment};
 
 /// What an engine needs to know of the world.
 #[derive(Debug, Clone)]
@@ -59,10 +66,32 @@ pub struct QueryResult {
     pub batches: BoxStream<'static, Result<RecordBatch>>,
 }
 
+/// How many people a condition selects, and some of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentEstimate {
+    /// People whom it selects: an exact count.
+    pub size: u64,
+    /// People in all.
+    pub profile_count: u64,
+    /// Ids of some of those selected.
+    pub preview: Vec<String>,
+}
+
 /// One project, open.
 #[derive(Clone)]
 pub struct Engine {
     project: Arc<Project>,
+    cpu: Arc<CpuRuntime>,
+    /// One for each query that may run now.
+    slots: Arc<Semaphore>,
+    snapshots: Arc<Mutex<Snapshots>>,
+}
+
+/// Generations that are open: the newest, and older ones that were asked for.
+#[derive(Default)]
+struct Snapshots {
+    newest: Option<Arc<Snapshot>>,
+    older: VecDeque<Arc<Snapshot>>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -91,6 +120,7 @@ impl Engine {
         let relations = behavior::relations(&options.config.behavior);
         let normalizer = Normalizer::new(&options.config.identity)?;
         let is_usable = Arc::new(move |namespace: &str, value: &str| normalizer.normalize(namespace, value).is_some());
+        let queries_max = options.config.serve.queries_max;
         let project = Project {
             is_usable,
             folder: options.project,
@@ -102,7 +132,22 @@ impl Engine {
             functions,
             relations,
         };
-        Ok(Self { project: Arc::new(project) })
+        Ok(Self {
+            project: Arc::new(project),
+            cpu: Arc::new(CpuRuntime::new(threads)?),
+            slots: Arc::new(Semaphore::new(queries_max)),
+            snapshots: Arc::default(),
+        })
+    }
+
+    /// What `tessera.toml` says.
+    pub fn config(&self) -> &ProjectConfig {
+        &self.project.config
+    }
+
+    /// The time, as the engine was told it.
+    pub fn clock(&self) -> &Clock {
+        &self.project.clock
     }
 
     /// Lands inputs of a source. Each input is one batch: it lands whole or not at all, and only once.
@@ -119,8 +164,33 @@ impl Engine {
     /// # Errors
     /// Conflict while another refresh runs; FailedPrecondition if a check fails. The last generation stays served.
     pub async fn refresh(&self, full: bool, progress: &Progress) -> Result<RefreshReport> {
+        let options = RefreshOptions { full, unless_started_since: None };
+        let run = self.begin_refresh(options).await?;
+        let run = run.ok_or_else(|| EngineError::internal("an unconditional refresh was left out"))?;
+        self.run_refresh(run, progress, std::future::pending()).await
+    }
+
+    /// Takes the right to refresh. `None` if somebody else has done it already.
+    ///
+    /// # Errors
+    /// Conflict while another refresh runs.
+    pub async fn begin_refresh(&self, options: RefreshOptions) -> Result<Option<RefreshRun>> {
         self.project.lake.verify_conditional_put().await?;
-        run::refresh(&self.project, full, progress).await
+        RefreshRun::begin(&self.project, options).await
+    }
+
+    /// Refreshes, on the query threads. Once `stop` ends the refresh does too, and publishes nothing.
+    ///
+    /// # Errors
+    /// FailedPrecondition if a check fails; Cancelled if it was stopped. The last generation stays served.
+    pub async fn run_refresh(
+        &self,
+        run: RefreshRun,
+        progress: &Progress,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<RefreshReport> {
+        let progress = progress.clone();
+        self.cpu.run(async move { run.run(&progress, stop).await }).await
     }
 
     /// Runs a query on the newest generation, or on generation `as_of`. `$1`, `$2`, ... stand for `parameters`.
@@ -129,22 +199,153 @@ impl Engine {
     /// InvalidInput for SQL that is wrong or not read-only; NotFound for a generation that does not exist;
     /// FailedPrecondition for tables before the first refresh.
     pub async fn sql(&self, query: &str, parameters: &[&str], as_of: Option<u64>) -> Result<QueryResult> {
-        let (session, generation) = self.reading_session(as_of).await?;
-        let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-        let mut frame = session.sql_with_options(query, read_only).await.map_err(|error| match generation {
-            Some(_) => EngineError::from(error),
-            None => {
-                EngineError::failed_precondition("nothing has been refreshed yet: land data and run `tessera refresh`")
-                    .with_source(error)
-            }
-        })?;
-        if !parameters.is_empty() {
-            frame = frame
-                .with_param_values(parameters.iter().map(|value| ScalarValue::from(*value)).collect::<Vec<_>>())?;
+        let snapshot = match as_of {
+            Some(number) => self.snapshot(number).await?,
+            None => self.reload().await?,
+        };
+        let statement = self.prepare(&snapshot, query).await?.bind_texts(parameters)?;
+        self.execute(&statement, QueryLimits::default()).await
+    }
+
+    /// Opens the newest generation of the lake, unless it is open already, and returns it.
+    ///
+    /// # Errors
+    /// What the store reports.
+    pub async fn reload(&self) -> Result<Arc<Snapshot>> {
+        let last = generation::latest_number(&self.project.lake).await?;
+        if let Some(newest) = self.current()
+            && newest.number() == last
+            && last.is_some()
+        {
+            return Ok(newest);
         }
-        let schema: SchemaRef = Arc::new(frame.schema().as_arrow().clone());
-        let stream: SendableRecordBatchStream = frame.execute_stream().await?;
-        Ok(QueryResult { generation, schema, batches: stream.map(|batch| Ok(batch?)).boxed() })
+        let generation = match last {
+            Some(number) => Some(generation::read(&self.project.lake, number).await?),
+            None => None,
+        };
+        let snapshot = Arc::new(Snapshot::open(&self.project, generation).await?);
+        let mut snapshots = self.snapshots.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever was slower must not put an older generation back.
+        if snapshots.newest.as_ref().is_none_or(|newest| newest.number() < snapshot.number())
+            && let Some(before) = snapshots.newest.replace(Arc::clone(&snapshot))
+        {
+            snapshots.keep_older(before);
+        }
+        Ok(snapshot)
+    }
+
+    /// The newest generation that is open; `None` before [`Engine::reload`] found one.
+    pub fn current(&self) -> Option<Arc<Snapshot>> {
+        self.snapshots.lock().unwrap_or_else(PoisonError::into_inner).newest.clone()
+    }
+
+    /// Opens generation `number`.
+    ///
+    /// # Errors
+    /// NotFound if it does not exist, or is kept no more.
+    pub async fn snapshot(&self, number: u64) -> Result<Arc<Snapshot>> {
+        if let Some(open) = self.snapshots.lock().unwrap_or_else(PoisonError::into_inner).get(number) {
+            return Ok(open);
+        }
+        let generation = generation::read(&self.project.lake, number).await?;
+        let snapshot = Arc::new(Snapshot::open(&self.project, Some(generation)).await?);
+        self.snapshots.lock().unwrap_or_else(PoisonError::into_inner).keep_older(Arc::clone(&snapshot));
+        Ok(snapshot)
+    }
+
+    /// Opens the logs of refreshes, `ops.*`, as they are now.
+    ///
+    /// # Errors
+    /// What the store reports.
+    pub async fn logs(&self) -> Result<Arc<Snapshot>> {
+        Ok(Arc::new(Snapshot::open(&self.project, None).await?))
+    }
+
+    /// Plans a query, on the query threads. `$1`, `$2`, ... or `?` stand for parameters.
+    ///
+    /// # Errors
+    /// As [`Snapshot::prepare`].
+    pub async fn prepare(&self, snapshot: &Arc<Snapshot>, query: &str) -> Result<Statement> {
+        let (snapshot, query) = (Arc::clone(snapshot), query.to_owned());
+        self.cpu.run(async move { snapshot.prepare(&query).await }).await
+    }
+
+    /// Runs a statement of which all parameters have values, on the query threads.
+    ///
+    /// # Errors
+    /// InvalidInput if the query cannot be planned; Exhausted if as many queries run as may, or it needs more than its
+    /// limits; DeadlineExceeded if it takes too long.
+    pub async fn execute(&self, statement: &Statement, limits: QueryLimits) -> Result<QueryResult> {
+        let place = self.place().await?;
+        let environment = self.project.runtime.environment(limits.memory_bytes)?;
+        let deadline = limits.time.map(|time| (Instant::now() + time, time));
+        let generation = statement.snapshot().number();
+        let columns = statement.columns().cloned();
+        let statement = statement.clone();
+        let planned = self.cpu.run(async move {
+            let plan = statement.physical_plan();
+            let plan = match deadline {
+                Some((deadline, time)) => timeout_at(deadline, plan).await.map_err(|_| too_long(time))??,
+                None => plan.await?,
+            };
+            let context = TaskContext::from(&statement.snapshot().session().state()).with_runtime(environment);
+            Ok((plan.schema(), execute_stream(plan, Arc::new(context))?))
+        });
+        let (schema, batches) = planned.await?;
+        let schema = columns.clone().unwrap_or(schema);
+        let batches = within_limits(batches, limits, deadline, place);
+        let batches = self.cpu.stream(batches.map(move |batch| match &columns {
+            Some(columns) => cast(&batch?, columns),
+            None => batch,
+        }))?;
+        Ok(QueryResult { generation, schema, batches })
+    }
+
+    /// Waits for a place among the queries that may run at once.
+    async fn place(&self) -> Result<OwnedSemaphorePermit> {
+        let waited = timeout(Duration::from_secs(limits::QUERY_WAIT_SECONDS), Arc::clone(&self.slots).acquire_owned());
+        waited.await.ok().and_then(std::result::Result::ok).ok_or_else(|| {
+            EngineError::new(
+                ErrorKind::Exhausted,
+                format!(
+                    "{} queries are running, as many as may: try again later, or raise `queries_max` in [serve]",
+                    self.project.config.serve.queries_max
+                ),
+            )
+        })
+    }
+
+    /// Bytes that all queries and refreshes together hold now.
+    pub fn memory_held_bytes(&self) -> usize {
+        self.project.runtime.memory_held_bytes()
+    }
+
+    /// Counts the people whom a segment's expression selects, without saving it, and names `preview` of them.
+    ///
+    /// # Errors
+    /// InvalidInput with line and column, and the nearest known names, for an expression that is wrong.
+    pub async fn estimate_segment(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        expression: &str,
+        preview: usize,
+        limits: QueryLimits,
+    ) -> Result<SegmentEstimate> {
+        let (of_snapshot, expression) = (Arc::clone(snapshot), expression.to_owned());
+        let planned = self.cpu.run(async move {
+            let session = of_snapshot.session();
+            segment::selected(session, &expression, of_snapshot.as_of()?).await
+        });
+        let (members, everybody) = planned.await?;
+        let mut members = self.execute(&snapshot.statement(members), limits).await?;
+        let mut estimate = SegmentEstimate { size: 0, profile_count: everybody, preview: Vec::new() };
+        while let Some(batch) = members.batches.try_next().await? {
+            estimate.size += batch.num_rows() as u64;
+            let wanted = preview.saturating_sub(estimate.preview.len());
+            let ids = crate::query::functions::text(batch.column(0))?;
+            estimate.preview.extend(ids.iter().flatten().take(wanted).map(str::to_owned));
+        }
+        Ok(estimate)
     }
 
     /// An identifier, `namespace:value`, in the form in which it is stored.
@@ -179,63 +380,60 @@ impl Engine {
         let catalog = Catalog::load(built_in::MODELS, &self.project.folder)?;
         check::check(&self.project, &catalog).await?;
         let files = segment::load(&self.project.folder)?;
-        let (session, generation) = self.reading_session(None).await?;
+        let snapshot = self.reload().await?;
         // Which attributes there are is known only from data.
-        if generation.is_some() {
-            segment::parse(&session, &files).await?;
-            check::check_invariants(&session).await?;
+        if snapshot.number().is_some() {
+            segment::parse(snapshot.session(), &files).await?;
+            check::check_invariants(snapshot.session()).await?;
         }
-        Ok(generation)
+        Ok(snapshot.number())
+    }
+}
+
+impl Snapshots {
+    fn get(&self, number: u64) -> Option<Arc<Snapshot>> {
+        self.newest.iter().chain(&self.older).find(|snapshot| snapshot.number() == Some(number)).cloned()
     }
 
-    /// A session that reads one generation.
-    async fn reading_session(&self, as_of: Option<u64>) -> Result<(SessionContext, Option<u64>)> {
-        let generation = match as_of {
-            Some(number) => Some(generation::read(&self.project.lake, number).await?),
-            None => generation::latest(&self.project.lake).await?,
+    fn keep_older(&mut self, snapshot: Arc<Snapshot>) {
+        if snapshot.number().is_some_and(|number| self.get(number).is_none()) {
+            self.older.push_front(snapshot);
+            self.older.truncate(limits::SNAPSHOTS_OPEN_MAX);
+        }
+    }
+}
+
+fn cast(batch: &RecordBatch, columns: &SchemaRef) -> Result<RecordBatch> {
+    let cast = batch.columns().iter().zip(columns.fields()).map(|(values, field)| {
+        if values.data_type() == field.data_type() {
+            Ok(Arc::clone(values))
+        } else {
+            arrow::compute::cast(values, field.data_type())
+        }
+    });
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(Arc::clone(columns), cast.collect::<Result<Vec<_>, _>>()?, &options)?)
+}
+
+/// The answer as long as it keeps its limits; its place is free when it ends or is dropped.
+fn within_limits(
+    batches: SendableRecordBatchStream,
+    limits: QueryLimits,
+    deadline: Option<(Instant, Duration)>,
+    place: OwnedSemaphorePermit,
+) -> impl Stream<Item = Result<RecordBatch>> {
+    futures::stream::try_unfold((batches, 0, place), move |(mut batches, rows, place)| async move {
+        let next = match deadline {
+            // A stream that is always ready would never let the timer speak.
+            Some((deadline, time)) if Instant::now() >= deadline => return Err(too_long(time)),
+            Some((deadline, time)) => timeout_at(deadline, batches.next()).await.map_err(|_| too_long(time))?,
+            None => batches.next().await,
         };
-        let session = self.project.session()?;
-        for name in ledger::tables() {
-            if let Some(version) = Table::new(&self.project.lake, &name).open(None).await? {
-                register(&session, CATALOG, &name, Arc::new(Scan::new(&self.project.lake, version)))?;
-            }
+        let Some(batch) = next.transpose()? else { return Ok(None) };
+        let rows = rows + batch.num_rows() as u64;
+        match limits.rows {
+            Some(limit) if rows > limit => Err(too_many_rows(limit)),
+            _ => Ok(Some((batch, (batches, rows, place)))),
         }
-        if let Some(generation) = &generation {
-            self.register_generation(&session, generation).await?;
-        }
-        Ok((session, generation.map(|generation| generation.number)))
-    }
-
-    async fn register_generation(&self, session: &SessionContext, generation: &Generation) -> Result<()> {
-        let opened = futures::future::try_join_all(
-            generation.tables.iter().map(|(name, table)| self.open_version(name, table.version)),
-        )
-        .await?;
-        for version in opened {
-            let name = version.name.clone();
-            register(session, CATALOG, &name, Arc::new(Scan::new(&self.project.lake, version)))?;
-        }
-        for (name, sql) in &generation.views {
-            register_view(session, &TableName::parse(name)?, sql).await?;
-        }
-        Ok(())
-    }
-
-    async fn open_version(&self, name: &str, version: u64) -> Result<Version> {
-        let name = TableName::parse(name)?;
-        let opened = Table::new(&self.project.lake, &name).open(Some(version)).await?;
-        opened.ok_or_else(|| {
-            EngineError::corrupt(format!(
-                "the lake does not hold version {version} of table `{name}`, which its generation names"
-            ))
-        })
-    }
-
-    /// The newest generation's number and the instant of its publication, microseconds since 1970 UTC.
-    ///
-    /// # Errors
-    /// What the store reports.
-    pub async fn latest_generation(&self) -> Result<Option<(u64, Micros)>> {
-        Ok(generation::latest(&self.project.lake).await?.map(|generation| (generation.number, generation.published_at)))
-    }
+    })
 }

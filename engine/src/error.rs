@@ -22,6 +22,8 @@ pub enum ErrorKind {
     Conflict,
     /// A limit (memory, disk, size) was reached.
     Exhausted,
+    /// It took longer than it may.
+    DeadlineExceeded,
     /// The object store did not answer: try again.
     Unavailable,
     /// The caller went away.

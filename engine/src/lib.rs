@@ -16,7 +16,7 @@
 //! inside it an arrow points one way only:
 //!
 //! ```text
-//! error, ids, clock, config, limits, progress <- store <- query <- project, model <- landing, identity, profile, behavior, segment <- refresh <- engine
+//! error, ids, clock, config, limits, progress <- store <- query <- project, model <- landing, identity, profile, behavior, segment <- refresh <- snapshot <- engine
 //! ```
 //!
 //! What always holds:
@@ -41,12 +41,18 @@ mod project;
 mod query;
 mod refresh;
 mod segment;
+mod snapshot;
 mod store;
 
 pub use clock::{Clock, Micros};
 pub use config::*;
-pub use engine::{Engine, EngineOptions, QueryResult};
+pub use engine::lookup::{ProfileCard, ProfileKey};
+pub use engine::{Engine, EngineOptions, QueryResult, SegmentEstimate};
 pub use error::{EngineError, ErrorKind, Result};
 pub use landing::{BatchReport, Input};
 pub use progress::{Event, Progress};
+pub use query::limited::QueryLimits;
 pub use refresh::report::{RefreshReport, StepReport};
+pub use refresh::run::{RefreshOptions, RefreshRun};
+pub use refresh::schedule::Timetable;
+pub use snapshot::{Snapshot, Statement, TableInfo};

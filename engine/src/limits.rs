@@ -6,11 +6,18 @@ pub(crate) const COMMIT_ATTEMPTS_MAX: usize = 200;
 /// After so many commits the Delta log is folded into a checkpoint, so that opening a table stays cheap.
 pub(crate) const COMMITS_PER_CHECKPOINT: u64 = 50;
 
+/// Models of a refresh that run at the same time. Two keep the processors busy while one of them reads or ends; more would
+/// only hold more memory.
+pub(crate) const MODELS_AT_ONCE: usize = 2;
+
 /// How many generations stay readable with `--as-of`.
 pub(crate) const GENERATIONS_KEPT: u64 = 20;
 
 /// Rows of a row group: small enough that a look-up reads little, large enough to compress.
 pub(crate) const ROW_GROUP_ROWS: usize = 256 * 1024;
+
+/// Rows with more stored bytes count as wide.
+pub(crate) const WIDE_ROW_BYTES: u64 = 48;
 
 /// Rows of a data file; a stream that is longer goes on in the next file. Merges rewrite whole files.
 pub(crate) const FILE_ROWS_MAX: u64 = 2 * 1024 * 1024;
@@ -33,11 +40,28 @@ pub(crate) const SMALL_FILE_ROWS: u64 = 64 * 1024;
 /// With more small files than this, the next merge writes them together.
 pub(crate) const SMALL_FILES_MAX: usize = 16;
 
+/// With so many replaced keys for each file of a keyed table, no file is free of them unless rows lie in the keys' order;
+/// looking for one is not worth a scan.
+pub(crate) const REPLACED_KEYS_PER_FILE: usize = 1024;
+
 /// A state in more files than this is folded, however small they are.
 pub(crate) const STATE_FILES_MAX: usize = 64;
 
 /// Attributes that get a column of their own in `profile.profiles`; the others are in `profile.attributes` only.
 pub(crate) const ATTRIBUTE_COLUMNS_MAX: usize = 200;
+
+/// Batches of an answer that wait for a client: enough to keep a query busy, few enough to let it wait for a slow one.
+pub(crate) const BATCHES_IN_FLIGHT: usize = 4;
+
+/// A query that finds all places taken is refused after so long.
+pub(crate) const QUERY_WAIT_SECONDS: u64 = 10;
+
+/// Queries that run at once unless [serve] says otherwise: each holds memory, and more of them only wait for processors.
+pub(crate) const QUERIES_MAX: usize = 16;
+
+/// Older generations that stay open for those who page through them.
+pub(crate) const SNAPSHOTS_OPEN_MAX: usize = 4;
+
 /// Text of an input parsed at once: large enough to spread the cost of a hand-over, small enough that a few fit in any memory.
 pub(crate) const CHUNK_BYTES: usize = 4 * 1024 * 1024;
 

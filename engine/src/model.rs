@@ -3,10 +3,13 @@
 //!
 //! * [`definition`] reads a file.
 //! * [`catalog`] holds all models, ours and the project's, in the order in which they can run.
+//! * [`workspace`] holds the tables of one refresh, [`materialize`] runs one model in it, [`replace`] replaces rows.
 //! * [`types`] are the column types of the headers.
 
 pub(crate) mod built_in;
 pub(crate) mod catalog;
 pub(crate) mod definition;
 pub(crate) mod materialize;
+mod replace;
 pub(crate) mod types;
+pub(crate) mod workspace;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::limits;
 use crate::model::definition::Model;
-use crate::model::materialize::Workspace;
+use crate::model::workspace::Workspace;
 use crate::query::functions::of_text;
 
 const VALUES_MARK: &str = "-- {attributes}";

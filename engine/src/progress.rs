@@ -7,6 +7,19 @@ use std::sync::Arc;
 pub enum Event<'a> {
     /// A refresh began a step.
     Step(&'a str),
+    /// A refresh ended a step.
+    StepDone {
+        /// The table or check.
+        name: &'a str,
+        /// Rows written.
+        rows: u64,
+        /// Bytes written.
+        bytes: u64,
+        /// How long it took.
+        seconds: f64,
+        /// False if nothing had changed for it.
+        ran: bool,
+    },
     /// An ingest read so many more bytes and rows of an input.
     Read {
         /// The input's name.
@@ -35,6 +48,10 @@ impl Progress {
 
     pub(crate) fn step(&self, name: &str) {
         (self.0)(Event::Step(name));
+    }
+
+    pub(crate) fn step_done(&self, name: &str, rows: u64, bytes: u64, seconds: f64, ran: bool) {
+        (self.0)(Event::StepDone { name, rows, bytes, seconds, ran });
     }
 
     pub(crate) fn read(&self, input: &str, bytes: u64, rows: u64) {

@@ -5,10 +5,15 @@
 //! * [`relation`] is how SQL calls an operator of ours; [`interner`] is what such operators are made of.
 //! * [`functions`] are what the stages' scalar functions are made of.
 //! * [`catalog`] registers table versions and views under their names.
+//! * [`placeholders`] numbers the parameters of a query.
+//! * [`cpu_runtime`] are the threads that queries run on; [`limited`] is what one query may use.
 
 pub(crate) mod catalog;
 pub(crate) mod connected_components;
+pub(crate) mod cpu_runtime;
 pub(crate) mod functions;
 pub(crate) mod interner;
+pub(crate) mod limited;
+pub(crate) mod placeholders;
 pub(crate) mod relation;
 pub(crate) mod session;

@@ -3,9 +3,11 @@
 //! * [`run`] takes the lease, runs the models in order, the segments, the checks, and publishes.
 //! * [`check`] plans every model without data.
 //! * [`report`] is what a run tells of itself.
+//! * [`schedule`] says when a refresh is due.
 //! * [`ledger`] keeps `ops.refreshes` and `ops.checks`: what each run did to each table.
 
 pub(crate) mod check;
 pub(crate) mod ledger;
 pub(crate) mod report;
 pub(crate) mod run;
+pub(crate) mod schedule;

@@ -8,7 +8,7 @@ mod compile;
 mod evaluate;
 mod expression;
 
-pub(crate) use evaluate::{parse, refresh};
+pub(crate) use evaluate::{parse, refresh, selected};
 
 use std::path::Path;
 

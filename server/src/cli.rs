@@ -65,6 +65,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: SegmentCommand,
     },
+    /// Serve gRPC, Flight SQL and scheduled refreshes
+    #[command(
+        after_help = "Examples:\n  tessera serve\n  tessera serve --project my-shop --address 127.0.0.1:0 --http-address 127.0.0.1:0"
+    )]
+    Serve(ServeArguments),
     /// Check the configuration, the models, the segments and the tables
     #[command(after_help = "Examples:\n  tessera check\n  tessera check --project my-shop")]
     Check,
@@ -81,6 +86,9 @@ pub(crate) struct DemoArguments {
     /// How many events, over all sources
     #[arg(long, default_value_t = 40_000)]
     pub(crate) events: u64,
+    /// End after showing what was found, instead of serving it
+    #[arg(long)]
+    pub(crate) exit: bool,
     /// The same seed makes the same people
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
@@ -97,8 +105,22 @@ pub(crate) struct IngestArguments {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct ServeArguments {
+    /// Where gRPC and Flight SQL listen, instead of what [serve] says; port 0 takes a free one
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) address: Option<String>,
+    /// Where health and metrics are served over HTTP, instead of what [serve] says
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) http_address: Option<String>,
+    /// Listen beyond this machine although nobody has to prove who they are
+    #[arg(long)]
+    pub(crate) insecure: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct SqlArguments {
     /// The query
+    #[arg(allow_hyphen_values = true)] // it may begin with a comment
     pub(crate) query: String,
     /// How to print the answer
     #[arg(long, default_value = "table")]

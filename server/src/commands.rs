@@ -8,15 +8,20 @@ mod refresh;
 mod segment;
 
 use anyhow::Result;
+use tessera_engine::Engine;
 
-use crate::cli::{Arguments, Command};
+use crate::cli::{Arguments, Command, ServeArguments};
 use crate::output::say;
-use crate::{output, project};
+use crate::{output, project, serve, telemetry};
 
 /// Runs one command.
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     let folder = &arguments.project;
+    if !matches!(arguments.command, Command::Serve(_)) {
+        telemetry::start("error", None)?;
+    }
     match arguments.command {
+        Command::Serve(serve) => serve_project(&project::open(folder)?, &serve).await,
         Command::Demo(demo) => demo::run(demo).await,
         Command::Init { folder } => init::run(&folder),
         Command::Ingest(ingest) => ingest::run(&project::open(folder)?, &ingest.source, &ingest.files).await,
@@ -40,4 +45,16 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
             Ok(())
         }
     }
+}
+
+/// Serves, with the log lines and traces of a server.
+async fn serve_project(engine: &Engine, arguments: &ServeArguments) -> Result<()> {
+    let traces = telemetry::start("info", engine.config().serve.traces_to.as_deref())?;
+    let served = serve::run(engine, arguments).await;
+    if let Some(traces) = traces {
+        // The last spans are sent from a thread of their own; what is lost when that fails is no data of anybody's.
+        let sent = tokio::task::spawn_blocking(move || traces.shutdown()).await?;
+        sent.unwrap_or_else(|error| tracing::warn!(%error, "the last traces were not sent"));
+    }
+    served
 }

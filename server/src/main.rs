@@ -3,21 +3,24 @@
 
 mod cli;
 mod commands;
+mod flight_sql;
+mod grpc;
+mod http;
 mod machine;
 mod output;
 mod progress;
 mod project;
+mod refreshes;
+mod scheduler;
+mod serve;
+mod telemetry;
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
-    // Logs go to standard error, so that answers on standard output can be piped. TESSERA_LOG=debug says more.
-    let filter = EnvFilter::try_from_env("TESSERA_LOG").unwrap_or_else(|_| EnvFilter::new("error"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

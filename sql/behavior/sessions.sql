@@ -6,7 +6,7 @@
 -- key: session_id
 -- strategy: merge
 -- replaces: select profile_id from identity.touched_profiles
--- unique: session_id, profile_id, first_event
+-- unique: session_id, profile_id, first_event, started_at, ended_at, entered_at, exited_at
 -- columns:
 --   session_id    text       the session: a function of its first event
 --   profile_id    text       whose it is

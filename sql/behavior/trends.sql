@@ -16,30 +16,32 @@
 with profile_days as (  -- what each profile that this refresh resolved adds to each of its days
     select
         measures.date,
-        identities.profile_id,
+        profile_id,
         sum(measures.event_count) as event_count,
         coalesce(sum(measures.event_count) filter (where measures.event_name = 'Order Completed'), 0) as order_count,
         coalesce(sum(measures.revenue), 0) as revenue
+    -- if full
     from behavior.measures
-    join new.identity.identities identities on identities.namespace = measures.namespace and identities.value = measures.value
-    group by measures.date, identities.profile_id
+    join identity.identities on identities.namespace = measures.namespace and identities.value = measures.value
+    -- end
+    -- if incremental
+    from behavior.touched_measures measures
+    -- end
+    group by measures.date, profile_id
 ),
 
 -- if incremental
 earlier_profile_days as (  -- what the same profiles had added before
     select
-        measures.date,
-        identities.profile_id,
-        sum(measures.event_count) as event_count,
-        coalesce(sum(measures.event_count) filter (where measures.event_name = 'Order Completed'), 0) as order_count,
-        coalesce(sum(measures.revenue), 0) as revenue
-    from previous.behavior.measures measures
-    join (
-        select namespace, value, profile_id
-        from previous.identity.identities
-        where profile_id in (select profile_id from identity.touched_profiles)
-    ) identities on identities.namespace = measures.namespace and identities.value = measures.value
-    group by measures.date, identities.profile_id
+        date,
+        earlier_profile_id as profile_id,
+        sum(earlier_event_count) as event_count,
+        coalesce(sum(earlier_event_count) filter (where event_name = 'Order Completed'), 0) as order_count,
+        coalesce(sum(earlier_revenue), 0) as revenue
+    from behavior.touched_measures
+    where earlier_profile_id is not null
+    group by date, earlier_profile_id
+    having sum(earlier_event_count) > 0
 ),
 
 -- end

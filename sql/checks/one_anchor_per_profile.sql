@@ -1,5 +1,8 @@
 -- No two anchors have the same profile id: every profile has the id of one of its own identifiers.
-select profile_id
+select identities.profile_id
 from identity.identities
-group by profile_id
-having count(*) filter (where profile_id(namespace || ':' || value) = profile_id) <> 1
+-- if incremental
+where identities.profile_id in (select changed.profile_id from new.identity.identities changed)
+-- end
+group by identities.profile_id
+having count(*) filter (where profile_id(identities.namespace || ':' || identities.value) = identities.profile_id) <> 1

@@ -1,2 +1,8 @@
 -- Every identifier belongs to exactly one profile.
-select namespace, value from identity.identities group by namespace, value having count(*) > 1
+select identities.namespace, identities.value
+from identity.identities
+-- if incremental
+where identities.value in (select changed.value from new.identity.identities changed)
+-- end
+group by identities.namespace, identities.value
+having count(*) > 1

@@ -3,7 +3,7 @@
 --
 -- key: identifiers, source
 -- strategy: fold
--- unique: identifiers, first_landed
+-- unique: identifiers, first_landed, first_seen_at, last_seen_at
 -- fold: min(first_seen_at), max(last_seen_at), min(first_landed), sum(event_count)
 -- columns:
 --   identifiers    text       the identifier set

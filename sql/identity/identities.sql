@@ -4,8 +4,8 @@
 --
 -- key: namespace, value
 -- strategy: merge
--- replaces: select identifier_namespace(identifier) as namespace, identifier_value(identifier) as value from identity.touched
--- unique: value, profile_id
+-- replaces: select namespace, value from identity.touched
+-- unique: value, profile_id, first_seen_at, last_seen_at
 -- columns:
 --   namespace      text       the identifier's namespace
 --   value          text       the identifier's value, normalised
@@ -14,9 +14,11 @@
 --   last_seen_at   timestamp  time of the latest event or record with it
 with sets as (
     select identifiers, first_seen_at, last_seen_at, first_landed
+    -- if full
     from identity.sets
+    -- end
     -- if incremental
-    where first_identifier(identifiers) in (select identifier from identity.touched)
+    from identity.touched_sets
     -- end
 ),
 

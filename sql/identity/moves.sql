@@ -8,10 +8,11 @@
 --   to_profile_id    text     profile now
 --   is_split         boolean  true if the profile now holds a part of a profile that was split
 with pairs as (
-    select known.profile_id as from_profile_id, identities.profile_id as to_profile_id
+    select touched.earlier_profile_id as from_profile_id, identities.profile_id as to_profile_id
     from new.identity.identities identities
-    join previous.identity.identities known on known.namespace = identities.namespace and known.value = identities.value
-    group by known.profile_id, identities.profile_id
+    join identity.touched on touched.namespace = identities.namespace and touched.value = identities.value
+    where touched.earlier_profile_id is not null
+    group by touched.earlier_profile_id, identities.profile_id
 ),
 
 split_profiles as (

@@ -1,31 +1,29 @@
--- Identifiers that this refresh has to resolve again: those that its events and changed records bring, and all others of
--- the profiles to which those belonged.
+-- Identifiers that this refresh has to resolve again: the changed ones, and all others of the profiles to which those
+-- belonged.
 --
 -- key: identifier
 -- strategy: scratch
 -- columns:
---   identifier  text  `namespace:value`
-with changed_sets as (
-    select identifiers from new.identity.event_sets
-    union all
-    select identifiers from new.staging.records where identifiers is not null
-    union all
-    select known.identifiers
-    from previous.staging.records known
-    join new.staging.records changed on changed.source = known.source and changed.record_key = known.record_key
-    where known.identifiers is not null
+--   identifier          text  `namespace:value`
+--   namespace           text  its namespace
+--   value               text  its value
+--   earlier_profile_id  text  the profile to which it belonged in the last generation, null if it is new
+with changed_profiles as (
+    select distinct known.profile_id
+    from identity.changed
+    join previous.identity.identities known on known.namespace = changed.namespace and known.value = changed.value
 ),
 
-changed as (
-    select distinct unnest(identifiers_of(identifiers)) as identifier from changed_sets
+earlier as (
+    select others.namespace, others.value, others.profile_id
+    from changed_profiles  -- few rows: the side that a hash join holds in memory
+    join previous.identity.identities others on others.profile_id = changed_profiles.profile_id
 )
 
-select identifier from changed
-union
-select others.namespace || ':' || others.value as identifier
-from previous.identity.identities others
-where others.profile_id in (
-    select known.profile_id
-    from previous.identity.identities known
-    join changed on known.namespace = identifier_namespace(changed.identifier) and known.value = identifier_value(changed.identifier)
-)
+select
+    coalesce(changed.namespace, earlier.namespace) || ':' || coalesce(changed.value, earlier.value) as identifier,
+    coalesce(changed.namespace, earlier.namespace) as namespace,
+    coalesce(changed.value, earlier.value) as value,
+    earlier.profile_id as earlier_profile_id
+from identity.changed
+full join earlier on earlier.namespace = changed.namespace and earlier.value = changed.value

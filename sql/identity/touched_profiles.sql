@@ -6,7 +6,4 @@
 --   profile_id  text  the profile
 select profile_id from new.identity.identities
 union
-select known.profile_id
-from previous.identity.identities known
-join identity.touched
-    on known.namespace = identifier_namespace(touched.identifier) and known.value = identifier_value(touched.identifier)
+select earlier_profile_id from identity.touched where earlier_profile_id is not null

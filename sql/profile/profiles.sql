@@ -4,7 +4,7 @@
 -- key: profile_id
 -- strategy: merge
 -- replaces: select profile_id from identity.touched_profiles
--- unique: profile_id
+-- unique: profile_id, first_seen_at, last_seen_at
 -- columns:
 --   profile_id        text       the profile
 --   first_seen_at     timestamp  time of the earliest event or record of any of its identifiers
@@ -24,16 +24,21 @@ with persons as (
 
 doings as (
     select
-        identities.profile_id,
+        profile_id,
         sum(event_count) as event_count,
         sum(event_count) filter (where event_name = 'Order Completed') as order_count,
         sum(revenue) as revenue,
         sum(case event_name when 'Order Completed' then revenue when 'Order Refunded' then -revenue end) as lifetime_value,
         min(first_at) filter (where event_name = 'Order Completed') as first_order_at,
         max(last_at) filter (where event_name = 'Order Completed') as last_order_at
+    -- if full
     from behavior.measures
-    join new.identity.identities on identities.namespace = measures.namespace and identities.value = measures.value
-    group by identities.profile_id
+    join identity.identities on identities.namespace = measures.namespace and identities.value = measures.value
+    -- end
+    -- if incremental
+    from behavior.touched_measures
+    -- end
+    group by profile_id
 ),
 
 attributes as (

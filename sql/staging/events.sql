@@ -33,18 +33,15 @@ with landed as (
     from new.landing.events
 ),
 
-suspects as (  -- hashes that occur more than once: only events with these can be copies
-    select event_hash from new.landing.events group by event_hash having count(*) > 1
-    -- if incremental
-    union
-    select event_hash from new.landing.events where event_hash in (select event_hash from previous.staging.events)
-    -- end
-),
-
 first_copies as (
     select source, event_id, min(landed_order) as landed_order
     from landed
-    where event_hash in (select event_hash from suspects)
+    -- if full
+    where event_hash in (select event_hash from new.landing.events group by event_hash having count(*) > 1)
+    -- end
+    -- if incremental
+    where event_hash in (select event_hash from staging.suspects)
+    -- end
     group by source, event_id
 ),
 
@@ -85,7 +82,7 @@ from resolved
 join config.sources on sources.source = resolved.source
 -- if incremental
 left anti join (
-    select source, event_id from previous.staging.events where event_hash in (select event_hash from suspects)
+    select source, event_id from previous.staging.events where event_hash in (select event_hash from staging.suspects)
 ) known on known.source = resolved.source and known.event_id = resolved.event_id
 -- end
 where identifier_set is not null

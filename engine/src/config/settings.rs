@@ -119,7 +119,7 @@ pub(super) fn read_landing(root: &TableReader<'_, '_>, problems: &mut Problems<'
 }
 
 /// A size as text with a unit, or a plain number of bytes.
-fn read_byte_size(table: &TableReader<'_, '_>, key: &str, problems: &mut Problems<'_>) -> Option<u64> {
+pub(super) fn read_byte_size(table: &TableReader<'_, '_>, key: &str, problems: &mut Problems<'_>) -> Option<u64> {
     let value = table.value(key)?;
     let size = match value.get_ref().as_str() {
         Some(text) => parse_byte_size(text).ok(),

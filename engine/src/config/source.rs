@@ -250,7 +250,7 @@ fn read_properties(table: &TableReader<'_, '_>, problems: &mut Problems<'_>) -> 
     Some(properties)
 }
 
-fn read_time_zone(table: &TableReader<'_, '_>, problems: &mut Problems<'_>) -> Option<String> {
+pub(super) fn read_time_zone(table: &TableReader<'_, '_>, problems: &mut Problems<'_>) -> Option<String> {
     let zone = table.string("time_zone", problems)?;
     if zone.parse::<chrono_tz::Tz>().is_err() {
         let hint = match nearest(&zone, chrono_tz::TZ_VARIANTS.iter().map(|known| known.name())) {
@@ -264,7 +264,7 @@ fn read_time_zone(table: &TableReader<'_, '_>, problems: &mut Problems<'_>) -> O
 }
 
 /// Names that become part of paths, of columns or of SQL without quotes.
-fn check_word(what: &str, word: &str, span: &Span, problems: &mut Problems<'_>) {
+pub(super) fn check_word(what: &str, word: &str, span: &Span, problems: &mut Problems<'_>) {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-';
     if !word.bytes().all(allowed) {
         let message = format!("{what} `{word}` may hold only lower-case letters, digits, `_` and `-`; rename it");

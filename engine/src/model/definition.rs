@@ -12,17 +12,19 @@
 //! ```
 //!
 //! Lines between `-- if incremental` and `-- end` count only when the model runs on what is new since the last
-//! generation. `new.<schema>.<table>` is what this refresh added to a table, `previous.<schema>.<table>` is the table of
-//! the last generation; when everything is computed anew, the former is the whole table and
-//! the latter may not be named, so it stands between those lines. So one
+//! generation, lines between `-- if full` and `-- end` only when everything is computed anew. `new.<schema>.<table>` is
+//! what this refresh added to a table, `previous.<schema>.<table>` is the table of the last generation; when everything is
+//! computed anew, the former is the whole table and the latter may not be named, so it stands between those lines. So one
 //! text serves both, and a full refresh is an incremental one that starts from nothing.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::TableReference;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::resolve::resolve_table_references;
+use datafusion::sql::sqlparser::ast::visit_relations_mut;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 
 use super::types;
@@ -110,6 +112,7 @@ impl Model {
         model.purpose = model.purpose.trim().to_owned();
         model.check_header()?;
         model.statement(true)?;
+        model.statement(false)?;
         Ok(model)
     }
 
@@ -191,18 +194,7 @@ impl Model {
 
     /// The query, as it runs on everything or only on what is new.
     pub(crate) fn sql(&self, incremental: bool) -> String {
-        let mut depth_skipped = false;
-        let mut sql = String::with_capacity(self.text.len());
-        for line in self.text.lines() {
-            match line.trim() {
-                "-- if incremental" => depth_skipped = !incremental,
-                "-- end" => depth_skipped = false,
-                _ if !depth_skipped => sql.push_str(line),
-                _ => {}
-            }
-            sql.push('\n'); // Lines keep their numbers, so that errors name the right one.
-        }
-        sql
+        counting_lines(&self.text, incremental)
     }
 
     /// The schema that the header promises, or `None` when it lists no columns.
@@ -225,12 +217,12 @@ impl Model {
         format!("select {key}, {} from {} group by {key}", folds.join(", "), self.name)
     }
 
-    /// What the model reads.
+    /// What the model reads, be it on everything or only on what is new.
     pub(crate) fn references(&self) -> Result<BTreeSet<Reference>> {
         let mut references = references_of(&self.statement(true)?)?;
+        references.extend(references_of(&self.statement(false)?)?);
         if let Some(replaces) = &self.replaces {
-            let statement = parse_statement(replaces).map_err(|error| self.error(1, error.to_string()))?;
-            references.extend(references_of(&statement)?);
+            references.extend(references_in(replaces).map_err(|error| self.error(1, error))?);
         }
         Ok(references)
     }
@@ -267,6 +259,43 @@ pub(crate) struct Reference {
     pub(crate) name: TableName,
     /// Its rows.
     pub(crate) slice: Slice,
+}
+
+/// The lines of a query that count when it runs only on what is new, or on everything.
+pub(crate) fn counting_lines(text: &str, incremental: bool) -> String {
+    let mut is_left_out = false;
+    let mut sql = String::with_capacity(text.len());
+    for line in text.lines() {
+        match line.trim() {
+            "-- if incremental" => is_left_out = !incremental,
+            "-- if full" => is_left_out = incremental,
+            "-- end" => is_left_out = false,
+            _ if !is_left_out => sql.push_str(line),
+            _ => {}
+        }
+        sql.push('\n'); // Lines keep their numbers, so that errors name the right one.
+    }
+    sql
+}
+
+/// The query with `new.<schema>.<table>` as the whole table.
+pub(crate) fn everything(sql: &str) -> Result<String> {
+    let mut statement = parse_statement(sql)?;
+    if let Statement::Statement(statement) = &mut statement {
+        let _ = visit_relations_mut(statement.as_mut(), |relation| {
+            let is_new = relation.0.first().and_then(|part| part.as_ident()).is_some_and(|part| part.value == "new");
+            if is_new && relation.0.len() == 3 {
+                relation.0.remove(0);
+            }
+            ControlFlow::<()>::Continue(())
+        });
+    }
+    Ok(statement.to_string())
+}
+
+/// What a query reads.
+pub(crate) fn references_in(sql: &str) -> Result<BTreeSet<Reference>> {
+    references_of(&parse_statement(sql)?)
 }
 
 fn parse_statement(sql: &str) -> Result<Statement> {

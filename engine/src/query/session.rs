@@ -16,6 +16,7 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use super::connected_components::ConnectedComponents;
+use super::limited::QueryPool;
 use super::relation::{self, RelationExtensionPlanner, Relations};
 use crate::error::Result;
 use crate::store::Lake;
@@ -38,6 +39,18 @@ impl QueryRuntime {
         let environment = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).build_arc()?;
         environment.register_object_store(lake.root_url.as_ref(), Arc::clone(&lake.root));
         Ok(Self { environment, threads: threads.max(1) })
+    }
+
+    /// What a query runs in: with a share of at most `memory_bytes` of the pool, if it may not have all of it.
+    pub(crate) fn environment(&self, memory_bytes: Option<usize>) -> Result<Arc<RuntimeEnv>> {
+        let Some(memory_bytes) = memory_bytes else { return Ok(Arc::clone(&self.environment)) };
+        let pool = QueryPool::new(Arc::clone(&self.environment.memory_pool), memory_bytes);
+        Ok(RuntimeEnvBuilder::from_runtime_env(&self.environment).with_memory_pool(Arc::new(pool)).build_arc()?)
+    }
+
+    /// Bytes that all queries together hold.
+    pub(crate) fn memory_held_bytes(&self) -> usize {
+        self.environment.memory_pool.reserved()
     }
 
     /// A session with nothing registered but `functions` and `relations`, the stages' and ours.

@@ -6,13 +6,15 @@ use std::time::Instant;
 
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::empty::EmptyTable;
+use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 
 use crate::error::{EngineError, Result};
 use crate::model::built_in;
 use crate::model::catalog::Catalog;
-use crate::model::definition::{Model, Slice, Strategy};
+use crate::model::definition::{Model, Slice, Strategy, counting_lines, references_in};
 use crate::model::materialize::contracted;
+use crate::model::workspace::Workspace;
 use crate::project::Project;
 use crate::query::catalog::register;
 use crate::query::session::CATALOG;
@@ -63,25 +65,31 @@ pub(crate) async fn check(project: &Project, catalog: &Catalog) -> Result<()> {
     Ok(())
 }
 
+/// Runs every check on what a refresh is about to publish. After an incremental refresh a check looks at what that
+/// touched: the rest was checked before.
+///
+/// # Errors
+/// As [`run_checks`].
+pub(crate) async fn check_workspace(workspace: &Workspace) -> Result<(Vec<StepReport>, Result<()>)> {
+    for (file, text) in built_in::CHECKS {
+        let references = references_in(&counting_lines(text, workspace.incremental))?;
+        workspace.register_slices(&references).map_err(|error| error.context(format!("sql/checks/{file}")))?;
+    }
+    run_checks(&workspace.session, workspace.incremental).await
+}
+
 /// Runs every check of `sql/checks/`, a query that must give no row. Returns what each found, and whether all is well.
 ///
 /// # Errors
 /// What a query reports. The inner result: FailedPrecondition naming the checks that found rows.
-pub(crate) async fn run_checks(session: &SessionContext) -> Result<(Vec<StepReport>, Result<()>)> {
-    let mut steps = Vec::new();
+async fn run_checks(session: &SessionContext, incremental: bool) -> Result<(Vec<StepReport>, Result<()>)> {
+    let checks =
+        built_in::CHECKS.iter().map(|(file, text)| run_check(session, file, counting_lines(text, incremental)));
+    let steps = futures::future::try_join_all(checks).await?;
     let mut failed = Vec::new();
-    for (file, sql) in built_in::CHECKS {
-        let started = Instant::now();
-        let query =
-            session.sql(sql).await.map_err(|error| EngineError::from(error).context(format!("sql/checks/{file}")))?;
-        let rows = query.count().await?;
-        let name = file.trim_end_matches(".sql");
-        let seconds = started.elapsed().as_secs_f64();
-        steps.push(StepReport { name: name.to_owned(), rows: rows as u64, bytes: 0, seconds, ran: true });
-        if rows > 0 {
-            let meaning: Vec<&str> = sql.lines().map_while(|line| line.strip_prefix("-- ")).collect();
-            failed.push(format!("check `{name}` found {rows} rows ({})", meaning.join(" ")));
-        }
+    for (step, (_, text)) in steps.iter().zip(built_in::CHECKS).filter(|(step, _)| step.rows > 0) {
+        let meaning: Vec<&str> = text.lines().map_while(|line| line.strip_prefix("-- ")).collect();
+        failed.push(format!("check `{}` found {} rows ({})", step.name, step.rows, meaning.join(" ")));
     }
     if failed.is_empty() {
         return Ok((steps, Ok(())));
@@ -93,12 +101,20 @@ pub(crate) async fn run_checks(session: &SessionContext) -> Result<(Vec<StepRepo
     Ok((steps, Err(failure)))
 }
 
+async fn run_check(session: &SessionContext, file: &str, sql: String) -> Result<StepReport> {
+    let started = Instant::now();
+    let located = |error: DataFusionError| EngineError::from(error).context(format!("check `sql/checks/{file}`"));
+    let rows = session.sql(&sql).await.map_err(located)?.count().await.map_err(located)?;
+    let name = file.trim_end_matches(".sql").to_owned();
+    Ok(StepReport { name, rows: rows as u64, bytes: 0, seconds: started.elapsed().as_secs_f64(), ran: true })
+}
+
 /// Runs the checks on what `session` reads.
 ///
 /// # Errors
 /// FailedPrecondition naming the checks that found rows.
 pub(crate) async fn check_invariants(session: &SessionContext) -> Result<()> {
-    run_checks(session).await?.1
+    run_checks(session, false).await?.1
 }
 
 /// `new.` and `previous.` name tables, not views; and only a model with a column contract can be read as it was.

@@ -11,6 +11,7 @@ use arrow::record_batch::RecordBatch;
 use super::report::{RefreshReport, StepReport};
 use crate::clock::Micros;
 use crate::error::Result;
+use crate::progress::Progress;
 use crate::project::Project;
 use crate::store::TableName;
 use crate::store::delta::Table;
@@ -18,8 +19,10 @@ use crate::store::writer::FileWriter;
 
 /// What a run did so far.
 pub(crate) struct Ledger {
-    refresh_id: String,
-    started_at: Micros,
+    /// The refresh.
+    pub(crate) refresh_id: String,
+    /// When it began.
+    pub(crate) started_at: Micros,
     tables: Vec<StepReport>,
     checks: Vec<StepReport>,
     /// True if the run computes everything anew.
@@ -46,16 +49,30 @@ impl Ledger {
         }
     }
 
-    /// Notes a table, and hands it back.
-    pub(crate) fn step(&mut self, report: StepReport) -> StepReport {
-        self.tables.push(report.clone());
-        report
+    /// Notes a table.
+    pub(crate) fn table(&mut self, step: StepReport, progress: &Progress) {
+        progress.step_done(&step.name, step.rows, step.bytes, step.seconds, step.ran);
+        self.tables.push(step);
     }
 
-    /// Notes a check, and hands it back.
-    pub(crate) fn check(&mut self, report: StepReport) -> StepReport {
-        self.checks.push(report.clone());
-        report
+    /// Notes a check.
+    pub(crate) fn check(&mut self, step: StepReport, progress: &Progress) {
+        progress.step_done(&step.name, step.rows, step.bytes, step.seconds, step.ran);
+        self.checks.push(step);
+    }
+
+    /// What has been done, once it is published.
+    pub(crate) fn report(&self, project: &Project) -> RefreshReport {
+        RefreshReport {
+            generation: self.generation.unwrap_or_default(),
+            full: self.is_full,
+            seconds: self.seconds(project),
+            steps: self.tables.iter().chain(&self.checks).cloned().collect(),
+        }
+    }
+
+    fn seconds(&self, project: &Project) -> f64 {
+        (project.clock.now() - self.started_at) as f64 / 1e6
     }
 
     /// Writes the run's rows.
@@ -69,7 +86,7 @@ impl Ledger {
             name: String::new(),
             rows: self.tables.iter().map(|step| step.rows).sum(),
             bytes: self.tables.iter().map(|step| step.bytes).sum(),
-            seconds: (project.clock.now() - self.started_at) as f64 / 1e6,
+            seconds: self.seconds(project),
             ran: true,
         };
         self.tables.push(whole);

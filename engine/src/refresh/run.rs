@@ -4,92 +4,158 @@
 //! the last generation served, and the next refresh starts again from there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
+
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 
 use crate::clock::Micros;
 use crate::config::ProjectConfig;
 use crate::error::{EngineError, ErrorKind, Result};
 use crate::model::built_in;
 use crate::model::catalog::Catalog;
-use crate::model::definition::Model;
-use crate::model::materialize::{Outcome, TableState, Workspace};
+use crate::model::definition::{Model, Slice};
+use crate::model::materialize::Outcome;
+use crate::model::workspace::{TableState, Workspace};
 use crate::progress::Progress;
 use crate::project::Project;
-use crate::query::catalog::register;
-use crate::query::session::CATALOG;
 use crate::refresh::check;
 use crate::refresh::ledger::Ledger;
 use crate::refresh::report::{RefreshReport, StepReport};
 use crate::store::delta::{Table, Version};
 use crate::store::generation::{self, Generation, PublishedTable};
 use crate::store::lease::Lease;
-use crate::store::scan::Scan;
 use crate::store::{TableName, maintenance};
-use crate::{ids, landing, profile, segment};
+use crate::{ids, landing, limits, profile, segment};
 
-/// Refreshes the lake. `full` computes everything anew.
-///
-/// # Errors
-/// Conflict while another refresh runs; FailedPrecondition if a check fails; what the store and the queries report.
-pub(crate) async fn refresh(project: &Project, full: bool, progress: &Progress) -> Result<RefreshReport> {
-    let refresh_id = ids::refresh_id();
-    let lease = Lease::acquire(&project.lake, &refresh_id, &project.clock).await?;
-    let mut ledger = Ledger::new(&refresh_id, project.clock.now());
-    let result = refresh_holding_lease(project, &refresh_id, full, progress, &mut ledger, &lease).await;
-    // The ledger is a log beside the generations: a failed run is told there too.
-    let recorded = ledger.close(project, &result).await;
-    let released = lease.release().await;
-    let report = result?;
-    recorded?;
-    released?;
-    Ok(report)
+/// What a refresh is to do.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RefreshOptions {
+    /// Compute everything anew.
+    pub full: bool,
+    /// Do nothing if what is published was computed by a refresh that started at this instant or later, microseconds
+    /// since 1970 UTC. So whoever shares a schedule may try, and one does it.
+    pub unless_started_since: Option<Micros>,
+}
+
+/// A refresh that may begin: it holds the lease.
+pub struct RefreshRun {
+    project: Arc<Project>,
+    options: RefreshOptions,
+    lease: Lease,
+    ledger: Ledger,
+}
+
+impl std::fmt::Debug for RefreshRun {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "RefreshRun({})", self.id())
+    }
+}
+
+impl RefreshRun {
+    /// Takes the lease. `None` if somebody else has done it already (see [`RefreshOptions::unless_started_since`]).
+    ///
+    /// # Errors
+    /// Conflict while another refresh runs.
+    pub(crate) async fn begin(project: &Arc<Project>, options: RefreshOptions) -> Result<Option<Self>> {
+        let refresh_id = ids::refresh_id();
+        let lease = Lease::acquire(&project.lake, &refresh_id, &project.clock).await?;
+        // Only who holds the lease can know that nobody is about to publish.
+        if let Some(since) = options.unless_started_since {
+            let last = generation::latest(&project.lake).await;
+            let is_done = last.as_ref().is_ok_and(|last| {
+                last.as_ref().is_some_and(|last| {
+                    let started_at = if options.full { last.full_started_at } else { last.started_at };
+                    started_at >= since
+                })
+            });
+            if is_done || last.is_err() {
+                lease.release().await?;
+                last?;
+                return Ok(None);
+            }
+        }
+        let ledger = Ledger::new(&refresh_id, project.clock.now());
+        Ok(Some(Self { project: Arc::clone(project), options, lease, ledger }))
+    }
+
+    /// The refresh's id.
+    pub fn id(&self) -> &str {
+        &self.ledger.refresh_id
+    }
+
+    /// When it began, microseconds since 1970 UTC.
+    pub fn started_at(&self) -> Micros {
+        self.ledger.started_at
+    }
+
+    /// Refreshes the lake. Ends early once `stop` does; then nothing is published.
+    ///
+    /// # Errors
+    /// FailedPrecondition if a check fails; Cancelled if it was stopped; what the store and the queries report.
+    pub(crate) async fn run(self, progress: &Progress, stop: impl Future<Output = ()>) -> Result<RefreshReport> {
+        let Self { project, options, lease, mut ledger } = self;
+        let mut result = tokio::select! {
+            result = refresh_holding_lease(&project, options.full, progress, &mut ledger, &lease) => result,
+            () = stop => Err(EngineError::new(
+                ErrorKind::Cancelled,
+                "the refresh was stopped: what was published before is still served",
+            )),
+        };
+        if let Err(error) = &result
+            && error.kind() == ErrorKind::Cancelled
+        {
+            // It may have been stopped in the very moment of its publication.
+            if let Ok(Some(latest)) = generation::latest(&project.lake).await
+                && latest.refresh_id == ledger.refresh_id
+            {
+                ledger.generation = Some(latest.number);
+                result = Ok(ledger.report(&project));
+            }
+        }
+        // The ledger is a log beside the generations: a failed run is told there too.
+        let recorded = ledger.close(&project, &result).await;
+        let released = lease.release().await;
+        let report = result?;
+        recorded?;
+        released?;
+        Ok(report)
+    }
 }
 
 async fn refresh_holding_lease(
     project: &Project,
-    refresh_id: &str,
     full: bool,
     progress: &Progress,
     ledger: &mut Ledger,
     lease: &Lease,
 ) -> Result<RefreshReport> {
-    let started = Instant::now();
-    let config = &project.config;
     let catalog = Catalog::load(built_in::MODELS, &project.folder)?;
     let definitions = segment::load(&project.folder)?;
     maintenance::clean(&project.lake).await?;
 
     let last = generation::latest(&project.lake).await?;
-    let fingerprint = fingerprint(&catalog, config);
+    let fingerprint = fingerprint(&catalog, &project.config);
     let base = last.as_ref().filter(|generation| !full && generation.fingerprint == fingerprint);
-    let mut workspace = open_workspace(project, refresh_id, base).await?;
+    let workspace = open_workspace(project, &ledger.refresh_id, base).await?;
     ledger.is_full = base.is_none();
 
-    let mut steps = Vec::new();
-    for model in catalog.models() {
-        progress.step(&model.name.to_string());
-        let step = Instant::now();
-        let outcome = run_model(&mut workspace, model).await?;
-        steps.push(ledger.step(report(&model.name.to_string(), &outcome, step)));
-    }
+    run_models(&workspace, &catalog, progress, ledger).await?;
     let as_of = project.clock.now();
     progress.step("segments");
-    for (name, outcome, seconds) in segment::refresh(&mut workspace, &definitions, last.as_ref(), as_of).await? {
-        steps.push(ledger.step(StepReport {
-            name,
-            rows: outcome.rows_written,
-            bytes: outcome.bytes_written,
-            seconds,
-            ran: outcome.ran,
-        }));
+    for (name, outcome, seconds) in segment::refresh(&workspace, &definitions, last.as_ref(), as_of).await? {
+        ledger.table(report(name, &outcome, seconds), progress);
     }
     progress.step("checks");
-    let (checks, outcome) = check::run_checks(&workspace.session).await?;
-    steps.extend(checks.into_iter().map(|step| ledger.check(step)));
+    let (checks, outcome) = check::check_workspace(&workspace).await?;
+    for step in checks {
+        ledger.check(step, progress);
+    }
     outcome?;
 
-    let next = describe(&workspace, last.as_ref(), refresh_id, fingerprint, as_of);
+    let next = describe(&workspace, last.as_ref(), ledger, fingerprint, as_of);
     lease.confirm().await?;
     if !generation::publish(&project.lake, &next).await? {
         return Err(EngineError::new(
@@ -98,17 +164,11 @@ async fn refresh_holding_lease(
         ));
     }
     ledger.generation = Some(next.number);
-    Ok(RefreshReport { generation: next.number, full: base.is_none(), seconds: started.elapsed().as_secs_f64(), steps })
+    Ok(ledger.report(project))
 }
 
-fn report(name: &str, outcome: &Outcome, started: Instant) -> StepReport {
-    StepReport {
-        name: name.to_owned(),
-        rows: outcome.rows_written,
-        bytes: outcome.bytes_written,
-        seconds: started.elapsed().as_secs_f64(),
-        ran: outcome.ran,
-    }
+fn report(name: String, outcome: &Outcome, seconds: f64) -> StepReport {
+    StepReport { name, rows: outcome.rows_written, bytes: outcome.bytes_written, seconds, ran: outcome.ran }
 }
 
 /// What tables depend on besides data. When it changes, what was computed before is of no use.
@@ -117,6 +177,7 @@ fn fingerprint(catalog: &Catalog, config: &ProjectConfig) -> String {
     for model in catalog.models() {
         hasher.update(model.name.to_string().as_bytes());
         hasher.update(model.sql(true).as_bytes());
+        hasher.update(model.sql(false).as_bytes());
     }
     hasher.update(format!("{:?}{:?}", config.identity, config.behavior).as_bytes());
     for source in &config.sources {
@@ -127,29 +188,20 @@ fn fingerprint(catalog: &Catalog, config: &ProjectConfig) -> String {
 }
 
 async fn open_workspace(project: &Project, refresh_id: &str, base: Option<&Generation>) -> Result<Workspace> {
-    let mut workspace = Workspace {
-        lake: project.lake.clone(),
-        session: project.session()?,
-        run: refresh_id.to_owned(),
-        incremental: base.is_some(),
-        tables: BTreeMap::new(),
-        views: Vec::new(),
-        changed_views: BTreeSet::new(),
-        previous: BTreeMap::new(),
-    };
+    let mut previous = BTreeMap::new();
     for (name, published) in base.iter().flat_map(|generation| &generation.tables) {
         let name = TableName::parse(name)?;
         let version = open(project, &name, Some(published.version)).await?;
-        workspace.previous.insert(name, (version, published.base_rows));
+        previous.insert(name, (version, published.base_rows));
     }
+    let workspace = Workspace::new(&project.lake, project.session()?, refresh_id, base.map(|_| previous));
     for name in landing::tables() {
         landing::create_if_absent(&project.lake, &name).await?;
         let current = open(project, &name, None).await?;
         let previous = workspace.previous.get(&name).map(|(version, _)| version.clone());
         let seen = previous.as_ref().map_or(0, |version| version.number);
         let new_files = current.files.iter().filter(|file| landing::sequence_of(file) > seen).cloned().collect();
-        register(&workspace.session, CATALOG, &name, Arc::new(Scan::new(&project.lake, current.clone())))?;
-        workspace.tables.insert(name, TableState { base_rows: current.rows(), current, new_files, previous });
+        workspace.keep(&name, TableState { base_rows: current.rows(), current, new_files, previous })?;
     }
     Ok(workspace)
 }
@@ -162,19 +214,54 @@ async fn open(project: &Project, name: &TableName, version: Option<u64>) -> Resu
     })
 }
 
-async fn run_model(workspace: &mut Workspace, model: &Model) -> Result<Outcome> {
-    if !profile::is_wide(model) {
-        return workspace.materialize(model, |sql| sql, false).await;
+/// Runs all models, each after those that it reads, a few at a time: while one waits for its last file, another computes.
+async fn run_models(workspace: &Workspace, catalog: &Catalog, progress: &Progress, ledger: &mut Ledger) -> Result<()> {
+    let mut waiting: Vec<(&Model, BTreeSet<TableName>)> = Vec::new();
+    for model in catalog.models() {
+        // What the last generation holds is there already.
+        let read = model.references()?.into_iter().filter(|reference| reference.slice != Slice::Previous);
+        let read = read.map(|reference| reference.name).filter(|name| catalog.get(name).is_some());
+        waiting.push((model, read.collect()));
     }
-    let names = profile::attribute_names(workspace, model).await?;
-    let all = profile::columns_differ(workspace, model, &names);
-    workspace.materialize(model, |sql| profile::with_attributes(&sql, model, &names), all).await
+    // Over everything, each model keeps all processors busy, and two only take each other's caches.
+    let at_once = if workspace.incremental { limits::MODELS_AT_ONCE } else { 1 };
+    let mut running = FuturesUnordered::new();
+    loop {
+        while running.len() < at_once
+            && let Some(place) = waiting.iter().position(|(_, read)| read.is_empty())
+        {
+            let (model, _) = waiting.remove(place);
+            progress.step(&model.name.to_string());
+            running.push(run_model(workspace, model).boxed());
+        }
+        let Some((model, outcome, seconds)) = running.next().await.transpose()? else { break };
+        ledger.table(report(model.name.to_string(), &outcome, seconds), progress);
+        for (_, read) in &mut waiting {
+            read.remove(&model.name);
+        }
+    }
+    match waiting.first() {
+        None => Ok(()),
+        Some((model, _)) => Err(EngineError::internal(format!("model `{}` never became ready", model.name))),
+    }
+}
+
+async fn run_model<'m>(workspace: &Workspace, model: &'m Model) -> Result<(&'m Model, Outcome, f64)> {
+    let started = Instant::now();
+    let outcome = if profile::is_wide(model) {
+        let names = profile::attribute_names(workspace, model).await?;
+        let all = profile::columns_differ(workspace, model, &names);
+        workspace.materialize(model, |sql| profile::with_attributes(&sql, model, &names), all).await?
+    } else {
+        workspace.materialize(model, |sql| sql, false).await?
+    };
+    Ok((model, outcome, started.elapsed().as_secs_f64()))
 }
 
 fn describe(
     workspace: &Workspace,
     last: Option<&Generation>,
-    refresh_id: &str,
+    ledger: &Ledger,
     fingerprint: String,
     as_of: Micros,
 ) -> Generation {
@@ -186,11 +273,16 @@ fn describe(
     };
     Generation {
         number: last.map_or(1, |generation| generation.number + 1),
-        refresh_id: refresh_id.to_owned(),
+        refresh_id: ledger.refresh_id.clone(),
+        started_at: ledger.started_at,
+        full_started_at: match last {
+            Some(last) if !ledger.is_full => last.full_started_at,
+            _ => ledger.started_at,
+        },
         published_at: as_of,
         as_of,
-        tables: workspace.tables.iter().map(|(name, state)| (name.to_string(), published(state))).collect(),
-        views: workspace.views.iter().map(|(name, sql)| (name.to_string(), sql.clone())).collect(),
+        tables: workspace.tables().iter().map(|(name, state)| (name.to_string(), published(state))).collect(),
+        views: workspace.views().into_iter().map(|(name, sql)| (name.to_string(), sql)).collect(),
         fingerprint,
     }
 }

@@ -12,7 +12,7 @@ use datafusion::common::{JoinType, ScalarValue};
 use datafusion::dataframe::DataFrame;
 use datafusion::functions_aggregate::expr_fn::sum;
 use datafusion::functions_nested::expr_fn::make_array;
-use datafusion::logical_expr::{Expr, ExprFunctionExt, col, ident, lit, when};
+use datafusion::logical_expr::{Expr, ExprFunctionExt, LogicalPlan, col, ident, lit, when};
 use datafusion::prelude::SessionContext;
 
 use super::SegmentFile;
@@ -20,14 +20,18 @@ use super::compile::{self, Measure};
 use super::expression::{self, SegmentDefinition};
 use crate::clock::Micros;
 use crate::error::{EngineError, Result};
-use crate::model::materialize::{Outcome, Workspace};
+use crate::model::materialize::Outcome;
+use crate::model::workspace::Workspace;
 use crate::query::catalog::register;
+use crate::query::functions::text;
 use crate::store::TableName;
 use crate::store::delta::{DataFile, Table, Version};
 use crate::store::generation::Generation;
 use crate::store::scan::Scan;
 
-/// The tables of this stage and what they hold, with their columns.
+/// What an expression that is not saved is called while it is compiled.
+const UNSAVED: &str = "-";
+/// The members, with their columns.
 const MEMBERSHIPS: &str = "select segment, profile_id, entered_at from segment.memberships";
 
 /// Evaluates all segments and keeps what changed. Returns what was done to each table.
@@ -35,7 +39,7 @@ const MEMBERSHIPS: &str = "select segment, profile_id, entered_at from segment.m
 /// # Errors
 /// InvalidInput for a segment that is wrong, saying file, line and column.
 pub(crate) async fn refresh(
-    workspace: &mut Workspace,
+    workspace: &Workspace,
     files: &[SegmentFile],
     last: Option<&Generation>,
     as_of: Micros,
@@ -112,7 +116,7 @@ fn table(name: &str) -> TableName {
 }
 
 async fn write(
-    workspace: &mut Workspace,
+    workspace: &Workspace,
     name: &str,
     frame: DataFrame,
     kept: Vec<DataFile>,
@@ -192,6 +196,49 @@ fn segments_batch(definitions: &[SegmentDefinition]) -> Result<RecordBatch> {
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
 }
 
+/// A plan that gives `(profile_id)` of everybody whom an expression selects, and the number of people in all. The
+/// expression may name the segments that the session has.
+///
+/// # Errors
+/// InvalidInput with line and column, and the nearest known names, for an expression that is wrong.
+pub(crate) async fn selected(session: &SessionContext, expression: &str, as_of: Micros) -> Result<(LogicalPlan, u64)> {
+    let mut files =
+        vec![SegmentFile { name: UNSAVED.to_owned(), file: "the expression".to_owned(), text: expression.to_owned() }];
+    for batch in session.sql("select segment, expression from segment.segments").await?.collect().await? {
+        let (names, expressions) = (text(batch.column(0))?, text(batch.column(1))?);
+        files.extend(names.iter().zip(expressions.iter()).filter_map(|(name, expression)| {
+            Some(SegmentFile {
+                name: name?.to_owned(),
+                file: format!("segment `{}`", name?),
+                text: expression?.to_owned(),
+            })
+        }));
+    }
+    let mut definitions = parse(session, &files).await?;
+    // The others are compiled for those that it names, and not evaluated.
+    let needed = expression::needed(&definitions, UNSAVED);
+    definitions.retain(|definition| needed.contains(&definition.name));
+    let compiled = compile::compile(&definitions, as_of)?;
+    let is_selected = compiled
+        .segments
+        .into_iter()
+        .find_map(|(name, condition)| (name == UNSAVED).then_some(condition))
+        .ok_or_else(|| EngineError::internal("the expression was not compiled"))?;
+    let people = people(session, &compiled.measures, as_of).await?;
+    let plan = people.filter(is_selected)?.select_columns(&["profile_id"])?.into_unoptimized_plan();
+    let everybody = session.table("profile.profiles").await?.count().await? as u64;
+    Ok((plan, everybody))
+}
+
+/// Profiles, joined with what has to be counted.
+async fn people(session: &SessionContext, measures: &[Measure], as_of: Micros) -> Result<DataFrame> {
+    let profiles = session.table("profile.profiles").await?;
+    Ok(match counts(session, measures, as_of).await? {
+        Some(counts) => profiles.join(counts, JoinType::Left, &["profile_id"], &["measured_profile_id"], None)?,
+        None => profiles,
+    })
+}
+
 /// `(segment, profile_id)` of every member of every segment.
 async fn members(workspace: &Workspace, definitions: &[SegmentDefinition], as_of: Micros) -> Result<DataFrame> {
     let compiled = compile::compile(definitions, as_of)?;
@@ -199,11 +246,7 @@ async fn members(workspace: &Workspace, definitions: &[SegmentDefinition], as_of
         let empty = RecordBatch::new_empty(memberships_schema());
         return Ok(workspace.session.read_batch(empty)?.select_columns(&["segment", "profile_id"])?);
     }
-    let profiles = workspace.session.table("profile.profiles").await?;
-    let people = match measures(workspace, &compiled.measures, as_of).await? {
-        Some(measures) => profiles.join(measures, JoinType::Left, &["profile_id"], &["measured_profile_id"], None)?,
-        None => profiles,
-    };
+    let people = people(&workspace.session, &compiled.measures, as_of).await?;
     let names = compiled
         .segments
         .into_iter()
@@ -218,7 +261,7 @@ async fn members(workspace: &Workspace, definitions: &[SegmentDefinition], as_of
 }
 
 /// One column for each event count that any segment needs, by profile.
-async fn measures(workspace: &Workspace, measures: &[Measure], as_of: Micros) -> Result<Option<DataFrame>> {
+async fn counts(session: &SessionContext, measures: &[Measure], as_of: Micros) -> Result<Option<DataFrame>> {
     if measures.is_empty() {
         return Ok(None);
     }
@@ -231,8 +274,7 @@ async fn measures(workspace: &Workspace, measures: &[Measure], as_of: Micros) ->
             Ok(sum(col("event_count")).filter(counted).build()?.alias(&measure.column))
         })
         .collect::<Result<Vec<Expr>>>()?;
-    let counted = workspace
-        .session
+    let counted = session
         .table("behavior.daily_activity")
         .await?
         .filter(is_needed)?

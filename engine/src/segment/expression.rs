@@ -9,7 +9,7 @@ mod order;
 mod parse;
 mod types;
 
-pub(crate) use self::order::order;
+pub(crate) use self::order::{needed, order};
 pub(crate) use self::parse::parse_segment;
 
 use std::collections::BTreeSet;

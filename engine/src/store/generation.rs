@@ -18,6 +18,12 @@ pub(crate) struct Generation {
     pub(crate) number: u64,
     /// The refresh that made it.
     pub(crate) refresh_id: String,
+    /// When that refresh began, microseconds since 1970 UTC.
+    #[serde(default)]
+    pub(crate) started_at: Micros,
+    /// When the last refresh began that computed everything anew, microseconds since 1970 UTC.
+    #[serde(default)]
+    pub(crate) full_started_at: Micros,
     /// When it was published, microseconds since 1970 UTC.
     pub(crate) published_at: Micros,
     /// The instant to which windows such as "the last 30 days" refer, microseconds since 1970 UTC.
@@ -45,10 +51,15 @@ pub(crate) struct PublishedTable {
 
 /// The newest generation, or `None` before the first refresh.
 pub(crate) async fn latest(lake: &Lake) -> Result<Option<Generation>> {
-    match numbers(lake).await?.last() {
-        Some(number) => read(lake, *number).await.map(Some),
+    match latest_number(lake).await? {
+        Some(number) => read(lake, number).await.map(Some),
         None => Ok(None),
     }
+}
+
+/// The newest generation's number, or `None` before the first refresh.
+pub(crate) async fn latest_number(lake: &Lake) -> Result<Option<u64>> {
+    Ok(numbers(lake).await?.last().copied())
 }
 
 /// Generation `number`.

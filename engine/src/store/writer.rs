@@ -5,18 +5,19 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
+use datafusion::common::runtime::SpawnedTask;
 use datafusion::physical_plan::SendableRecordBatchStream;
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use object_store::buffered::BufWriter;
 use parquet::arrow::AsyncArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
 use super::delta::DataFile;
 use super::{Lake, TableName, layout};
-use crate::error::Result;
+use crate::error::{EngineError, Result};
 use crate::limits;
 
 /// Writes the files of one writer of one run.
@@ -34,6 +35,8 @@ pub(crate) struct FileWriter {
 struct OpenFile {
     name: String,
     rows: u64,
+    /// The files' schema, with views where the batches have them.
+    schema: SchemaRef,
     writer: AsyncArrowWriter<BufWriter>,
 }
 
@@ -53,13 +56,13 @@ impl FileWriter {
             run: run.to_owned(),
             writer,
             schema: Arc::new(file_schema(schema)),
-            properties: properties(unique),
+            properties: properties(schema, unique),
             open: None,
             done: Vec::new(),
         }
     }
 
-    /// Appends a batch, casting strings to the files' plain types.
+    /// Appends a batch. Views of text are written as they are: Parquet has one kind of text.
     pub(crate) async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         if batch.num_rows() == 0 {
             return Ok(());
@@ -67,7 +70,6 @@ impl FileWriter {
         if self.open.as_ref().is_some_and(|open| open.rows >= limits::FILE_ROWS_MAX) {
             self.close().await?;
         }
-        let batch = cast(batch, &self.schema)?;
         let open = match &mut self.open {
             Some(open) => open,
             empty => {
@@ -77,10 +79,12 @@ impl FileWriter {
                 // Readers get their schema from the log. A schema hidden in the file would only contradict it.
                 let options =
                     ArrowWriterOptions::new().with_properties(self.properties.clone()).with_skip_arrow_metadata(true);
-                let writer = AsyncArrowWriter::try_new_with_options(object, Arc::clone(&self.schema), options)?;
-                empty.insert(OpenFile { name, rows: 0, writer })
+                let schema = Arc::new(written_schema(&self.schema, &batch.schema()));
+                let writer = AsyncArrowWriter::try_new_with_options(object, Arc::clone(&schema), options)?;
+                empty.insert(OpenFile { name, rows: 0, schema, writer })
             }
         };
+        let batch = cast(batch, &open.schema)?;
         open.rows += batch.num_rows() as u64;
         open.writer.write(&batch).await?;
         Ok(())
@@ -102,6 +106,9 @@ impl FileWriter {
     }
 }
 
+/// What is done to each batch before it is written.
+pub(crate) type BatchMap = Arc<dyn Fn(RecordBatch) -> Result<RecordBatch> + Send + Sync>;
+
 /// Writes every stream with a writer of its own, in parallel.
 pub(crate) async fn write_streams(
     lake: &Lake,
@@ -110,19 +117,28 @@ pub(crate) async fn write_streams(
     schema: &SchemaRef,
     unique: &[String],
     streams: Vec<SendableRecordBatchStream>,
+    map: Option<BatchMap>,
 ) -> Result<Vec<DataFile>> {
-    let writers = streams.len().max(1);
-    let tasks = streams.into_iter().enumerate().map(|(number, mut stream)| {
-        let mut writer = FileWriter::new(lake, table, run, number, schema, unique);
-        let task = datafusion::common::runtime::SpawnedTask::spawn(async move {
-            while let Some(batch) = stream.next().await {
-                writer.write(&batch?).await?;
-            }
-            writer.finish().await
-        });
-        async move { task.await.map_err(|error| crate::error::EngineError::internal(error.to_string()))? }
-    });
-    let files: Vec<Vec<DataFile>> = futures::stream::iter(tasks).buffer_unordered(writers).try_collect().await?;
+    let tasks: Vec<_> = streams
+        .into_iter()
+        .enumerate()
+        .map(|(number, mut stream)| {
+            let mut writer = FileWriter::new(lake, table, run, number, schema, unique);
+            let map = map.clone();
+            let task = SpawnedTask::spawn(async move {
+                while let Some(batch) = stream.next().await {
+                    let batch = match &map {
+                        Some(map) => map(batch?)?,
+                        None => batch?,
+                    };
+                    writer.write(&batch).await?;
+                }
+                writer.finish().await
+            });
+            async move { task.await.map_err(|error| EngineError::internal(error.to_string()))? }
+        })
+        .collect();
+    let files: Vec<Vec<DataFile>> = futures::future::try_join_all(tasks).await?;
     Ok(files.into_iter().flatten().collect())
 }
 
@@ -153,6 +169,17 @@ fn plain_type(data_type: &DataType) -> DataType {
     }
 }
 
+/// The files' schema, with views where the batches have them.
+fn written_schema(files: &Schema, batches: &Schema) -> Schema {
+    let fields = files.fields().iter().zip(batches.fields()).map(|(field, given)| match given.data_type() {
+        DataType::Utf8View if field.data_type() == &DataType::Utf8 => {
+            field.as_ref().clone().with_data_type(DataType::Utf8View)
+        }
+        _ => field.as_ref().clone(),
+    });
+    Schema::new(fields.collect::<Vec<_>>())
+}
+
 fn cast(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     let columns = batch
         .columns()
@@ -169,13 +196,18 @@ fn cast(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
 }
 
-fn properties(unique: &[String]) -> WriterProperties {
+fn properties(schema: &Schema, unique: &[String]) -> WriterProperties {
     let mut builder = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_max_row_group_row_count(Some(limits::ROW_GROUP_ROWS));
     for column in unique {
+        let path = ColumnPath::from(column.as_str());
         // A dictionary of values that never repeat is built, found useless and thrown away again.
-        builder = builder.set_column_dictionary_enabled(ColumnPath::from(column.as_str()), false);
+        builder = builder.set_column_dictionary_enabled(path.clone(), false);
+        // Ids lie in no order: between the smallest and the largest of a page is everything.
+        if schema.field_with_name(column).is_ok_and(|field| plain_type(field.data_type()) == DataType::Utf8) {
+            builder = builder.set_column_statistics_enabled(path, EnabledStatistics::None);
+        }
     }
     builder.build()
 }

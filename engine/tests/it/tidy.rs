@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 /// The engine's modules from the bottom up; a module may name those of lower layers and of its own.
-const LAYERS: [&[&str]; 8] = [
+const LAYERS: [&[&str]; 9] = [
     &["error", "ids", "clock", "config", "limits", "progress"],
     &["store"],
     &["query"],
     &["project", "model"],
     &["landing", "identity", "profile", "behavior", "segment"],
     &["refresh"],
+    &["snapshot"],
     &["engine"],
     &["lib"],
 ];

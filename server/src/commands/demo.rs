@@ -6,13 +6,13 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 use arrow::util::pretty::pretty_format_batches;
 use indicatif::HumanCount;
-use tessera_engine::Engine;
+use tessera_engine::{Engine, ServeConfig};
 use tessera_generator::Shop;
 
 use super::{ingest, refresh};
-use crate::cli::DemoArguments;
+use crate::cli::{DemoArguments, ServeArguments};
 use crate::output::say;
-use crate::project;
+use crate::{project, serve};
 
 /// How many days of the shop's life are made; the last one ends now.
 const DAYS: u32 = 120;
@@ -87,7 +87,29 @@ pub(crate) async fn run(arguments: DemoArguments) -> Result<()> {
     for line in next_steps(&engine, folder).await? {
         say(format_args!("  {line}"))?;
     }
-    Ok(())
+    if arguments.exit {
+        return Ok(());
+    }
+    say("\nServing it now; Ctrl-C ends. Paste into another terminal, or see docs/CONNECT.md:")?;
+    for line in connections(&engine.config().serve) {
+        say(format_args!("  {line}"))?;
+    }
+    let local = ServeArguments { address: None, http_address: None, insecure: false };
+    serve::run(&engine, &local).await
+}
+
+/// Lines to paste for those who want to ask the server.
+fn connections(serve: &ServeConfig) -> [String; 3] {
+    let address = &serve.address;
+    [
+        format!(
+            "Python: import adbc_driver_flightsql.dbapi as f; c = f.connect(\"grpc://{address}\").cursor(); c.execute(\"select * from behavior.trends\"); c.fetch_df()"
+        ),
+        format!(
+            "gRPC:   buf curl --protocol grpc --http2-prior-knowledge http://{address}/tessera.v1.SegmentService/ListSegments -d '{{}}'"
+        ),
+        format!("Superset, with flightsql-dbapi: datafusion+flightsql://{address}?insecure=True"),
+    ]
 }
 
 async fn land(engine: &Engine, source: &str, file: &Path) -> Result<String> {

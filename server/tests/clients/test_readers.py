@@ -18,7 +18,7 @@ def demo(binary, tmp_path_factory):
     """The demo, small, and a second refresh, so that tables have files that are no more."""
     folder = tmp_path_factory.mktemp("demo") / "demo"
     project = Project(binary, folder)
-    project.run("demo", folder, "--people", "300", "--events", "6000", "--seed", "7")
+    project.run("demo", folder, "--people", "300", "--events", "6000", "--seed", "7", "--exit")
     late = {"type": "track", "event": "Order Completed", "messageId": "late", "userId": "late", "timestamp": "2026-01-02T03:04:05Z",
             "properties": {"revenue": 12.5, "currency": "EUR"}}
     project.ingest("web", project.write("late.ndjson", json.dumps(late) + "\n"))

@@ -40,6 +40,18 @@ pub(crate) fn order(definitions: Vec<SegmentDefinition>) -> Result<Vec<SegmentDe
     Ok(ordered)
 }
 
+/// Returns `name` and all segments that it needs, directly or through others. The definitions are ordered.
+pub(crate) fn needed(ordered: &[SegmentDefinition], name: &str) -> BTreeSet<String> {
+    let mut needed = BTreeSet::from([name.to_owned()]);
+    // From the back: whoever needs a segment comes after it.
+    for definition in ordered.iter().rev() {
+        if needed.contains(&definition.name) {
+            needed.extend(segments_used(&definition.expression));
+        }
+    }
+    needed
+}
+
 /// For each segment, the segments that it refers to.
 fn references<'d>(
     definitions: &'d [SegmentDefinition],

@@ -1,0 +1,97 @@
+//! One person by an identifier or by id: the profile with all that hangs on it.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use futures::TryStreamExt;
+
+use super::Engine;
+use crate::error::Result;
+use crate::query::functions::text;
+use crate::query::limited::QueryLimits;
+use crate::snapshot::Snapshot;
+
+/// Whose profile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProfileKey {
+    /// The profile with this id.
+    ProfileId(String),
+    /// The profile to which an identifier belongs, normalised.
+    Identifier {
+        /// Its namespace.
+        namespace: String,
+        /// Its value.
+        value: String,
+    },
+}
+
+/// One person: rows of the tables, with the columns that `docs/DATA.md` describes.
+#[derive(Debug, Clone)]
+pub struct ProfileCard {
+    /// The profile's id.
+    pub profile_id: String,
+    /// One row of `profile.profiles`.
+    pub profile: Vec<RecordBatch>,
+    /// Its rows of `identity.identities`, by namespace and value.
+    pub identifiers: Vec<RecordBatch>,
+    /// Its rows of `profile.attributes`, by name, the current first.
+    pub attributes: Vec<RecordBatch>,
+    /// Its rows of `segment.memberships`, by segment.
+    pub segments: Vec<RecordBatch>,
+    /// Its latest rows of `staging.events`, the newest first.
+    pub events: Vec<RecordBatch>,
+}
+
+const BY_IDENTIFIER: &str = "select profile_id from identity.identities where namespace = $1 and value = $2";
+const PROFILE: &str = "select * from profile.profiles where profile_id = $1";
+const IDENTIFIERS: &str = "select * from identity.identities where profile_id = $1 order by namespace, value";
+const ATTRIBUTES: &str =
+    "select * from profile.attributes where profile_id = $1 order by name, is_current desc, updated_at desc, source";
+const SEGMENTS: &str = "select * from segment.memberships where profile_id = $1 order by segment";
+const EVENTS: &str = "select events.* from staging.events events
+    join (select namespace, value from identity.identities where profile_id = $1) identities
+        on identities.namespace = events.namespace and identities.value = events.value
+    order by events.occurred_at desc, events.landed_order desc";
+
+impl Engine {
+    /// The person that `key` names, with the `event_limit` latest events; `None` if there is nobody.
+    ///
+    /// # Errors
+    /// As [`Engine::execute`].
+    pub async fn profile(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        key: &ProfileKey,
+        event_limit: usize,
+        limits: QueryLimits,
+    ) -> Result<Option<ProfileCard>> {
+        let rows = |query: String, parameters: Vec<String>| async move {
+            let parameters: Vec<&str> = parameters.iter().map(String::as_str).collect();
+            let statement = self.prepare(snapshot, &query).await?.bind_texts(&parameters)?;
+            self.execute(&statement, limits).await?.batches.try_collect::<Vec<RecordBatch>>().await
+        };
+        let profile_id = match key {
+            ProfileKey::ProfileId(profile_id) => profile_id.clone(),
+            ProfileKey::Identifier { namespace, value } => {
+                let found = rows(BY_IDENTIFIER.to_owned(), vec![namespace.clone(), value.clone()]).await?;
+                let Some(batch) = found.iter().find(|batch| batch.num_rows() > 0) else { return Ok(None) };
+                text(batch.column(0))?.value(0).to_owned()
+            }
+        };
+        let of_profile = |query: &str| rows(query.to_owned(), vec![profile_id.clone()]);
+        let events = async {
+            if event_limit == 0 { Ok(Vec::new()) } else { of_profile(&format!("{EVENTS} limit {event_limit}")).await }
+        };
+        let (profile, identifiers, attributes, segments, events) = tokio::try_join!(
+            of_profile(PROFILE),
+            of_profile(IDENTIFIERS),
+            of_profile(ATTRIBUTES),
+            of_profile(SEGMENTS),
+            events
+        )?;
+        if profile.iter().all(|batch| batch.num_rows() == 0) {
+            return Ok(None);
+        }
+        Ok(Some(ProfileCard { profile_id, profile, identifiers, attributes, segments, events }))
+    }
+}

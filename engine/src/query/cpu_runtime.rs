@@ -1,0 +1,88 @@
+//! Threads of their own for queries and refreshes.
+//!
+//! A plan computes for milliseconds between two points at which it yields. On the threads that serve the network it would
+//! hold up whoever wants a health check or the next message of a stream. Here it holds up other queries only. Answers
+//! cross over through a channel that holds few batches, so that a slow client slows its own query and nobody else's.
+
+use std::future::Future;
+
+use arrow::record_batch::RecordBatch;
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::error::{EngineError, Result};
+use crate::limits;
+
+/// The threads. Dropping it ends what runs on them at its next point of yielding.
+pub(crate) struct CpuRuntime(Option<tokio::runtime::Runtime>);
+
+impl CpuRuntime {
+    /// So many threads.
+    pub(crate) fn new(threads: usize) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(threads.max(1))
+            .thread_name("tessera-query")
+            .enable_all() // the object store's connections and timers live where they are used
+            .build()?;
+        Ok(Self(Some(runtime)))
+    }
+
+    /// Runs `work` to its end. Dropping the future aborts it.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let mut task = self.spawn(work)?;
+        match (&mut task.0).await {
+            Ok(result) => result,
+            Err(error) => Err(EngineError::internal(format!("a query's task ended: {error}"))),
+        }
+    }
+
+    /// Polls `batches` on the query threads; dropping the stream aborts that.
+    pub(crate) fn stream(
+        &self,
+        batches: impl Stream<Item = Result<RecordBatch>> + Send + 'static,
+    ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+        let (sender, mut receiver) = mpsc::channel(limits::BATCHES_IN_FLIGHT);
+        let task = self.spawn(async move {
+            let mut batches = std::pin::pin!(batches);
+            while let Some(batch) = batches.next().await {
+                if sender.send(batch).await.is_err() {
+                    break; // nobody listens any more
+                }
+            }
+        })?;
+        Ok(futures::stream::poll_fn(move |context| {
+            let _keep_running = &task;
+            receiver.poll_recv(context)
+        })
+        .boxed())
+    }
+
+    fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Result<AbortOnDrop<T>> {
+        match &self.0 {
+            Some(runtime) => Ok(AbortOnDrop(runtime.spawn(work))),
+            None => Err(EngineError::internal("the query threads have ended")),
+        }
+    }
+}
+
+impl Drop for CpuRuntime {
+    fn drop(&mut self) {
+        // A runtime must not wait for its threads where other asynchronous work runs.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+struct AbortOnDrop<T>(JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

@@ -1,0 +1,269 @@
+//! One generation, open for reading: its tables and views under their names, and statements over them.
+//!
+//! A snapshot never changes. Who holds one reads the same rows from the first query to the last, whatever is published
+//! meanwhile.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::logical_expr::{LogicalPlan, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::prelude::{SQLOptions, SessionContext};
+
+use crate::clock::Micros;
+use crate::error::{EngineError, Result};
+use crate::project::Project;
+use crate::query::catalog::{register, register_view};
+use crate::query::placeholders;
+use crate::query::session::CATALOG;
+use crate::refresh::ledger;
+use crate::store::TableName;
+use crate::store::delta::{Table, Version};
+use crate::store::generation::Generation;
+use crate::store::scan::Scan;
+
+/// One generation, open for reading.
+pub struct Snapshot {
+    generation: Option<Generation>,
+    session: SessionContext,
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Snapshot({:?})", self.number())
+    }
+}
+
+impl Snapshot {
+    /// Opens a generation; `None` has the logs of refreshes only.
+    pub(crate) async fn open(project: &Project, generation: Option<Generation>) -> Result<Self> {
+        let session = project.session()?;
+        for name in ledger::tables() {
+            if let Some(version) = Table::new(&project.lake, &name).open(None).await? {
+                register(&session, CATALOG, &name, Arc::new(Scan::new(&project.lake, version)))?;
+            }
+        }
+        if let Some(generation) = &generation {
+            register_generation(project, &session, generation).await?;
+        }
+        Ok(Self { generation, session })
+    }
+
+    /// The generation's number; `None` before the first refresh.
+    pub fn number(&self) -> Option<u64> {
+        self.generation.as_ref().map(|generation| generation.number)
+    }
+
+    /// When it was published, microseconds since 1970 UTC.
+    pub fn published_at(&self) -> Option<Micros> {
+        self.generation.as_ref().map(|generation| generation.published_at)
+    }
+
+    /// The instant to which windows such as "the last 30 days" refer, microseconds since 1970 UTC.
+    pub(crate) fn as_of(&self) -> Result<Micros> {
+        let generation = self.generation.as_ref().ok_or_else(nothing_refreshed)?;
+        Ok(generation.as_of)
+    }
+
+    /// The session that reads it.
+    pub(crate) fn session(&self) -> &SessionContext {
+        &self.session
+    }
+
+    /// Rows of a stored table, from the log; 0 if there is no such table.
+    pub fn rows_of(&self, schema: &str, table: &str) -> u64 {
+        let published =
+            self.generation.as_ref().and_then(|generation| generation.tables.get(&format!("{schema}.{table}")));
+        published.map_or(0, |published| published.rows)
+    }
+
+    /// True if it has the table or view.
+    pub fn has_table(&self, schema: &str, table: &str) -> bool {
+        self.session
+            .catalog(CATALOG)
+            .and_then(|catalog| catalog.schema(schema))
+            .is_some_and(|schema| schema.table_exist(table))
+    }
+
+    /// Its tables and views, by schema and name.
+    ///
+    /// # Errors
+    /// What the catalog reports.
+    pub async fn tables(&self) -> Result<Vec<TableInfo>> {
+        let mut tables = Vec::new();
+        let Some(catalog) = self.session.catalog(CATALOG) else { return Ok(tables) };
+        for schema_name in catalog.schema_names() {
+            let Some(schema) = catalog.schema(&schema_name) else { continue };
+            for name in schema.table_names() {
+                let Some(table) = schema.table(&name).await? else { continue };
+                tables.push(TableInfo {
+                    schema: schema_name.clone(),
+                    table: name,
+                    is_view: table.table_type() == TableType::View,
+                    columns: table.schema(),
+                });
+            }
+        }
+        tables.sort_by(|left, right| (&left.schema, &left.table).cmp(&(&right.schema, &right.table)));
+        Ok(tables)
+    }
+
+    /// Plans a query. `$1`, `$2`, ... or `?` stand for parameters.
+    ///
+    /// # Errors
+    /// InvalidInput for SQL that is wrong or not read-only; FailedPrecondition for tables before the first refresh.
+    pub async fn prepare(self: &Arc<Self>, sql: &str) -> Result<Statement> {
+        let sql = placeholders::numbered(sql)?;
+        let plan = self.session.state().create_logical_plan(&sql).await.map_err(|error| match self.generation {
+            Some(_) => EngineError::from(error),
+            None => nothing_refreshed().with_source(error),
+        })?;
+        SQLOptions::new()
+            .with_allow_ddl(false)
+            .with_allow_dml(false)
+            .with_allow_statements(false)
+            .verify_plan(&plan)
+            .map_err(|error| EngineError::invalid(format!("only queries are allowed here: {}", error.strip_backtrace())))?;
+        Ok(self.statement(plan))
+    }
+
+    /// A statement of a plan that is ours.
+    pub(crate) fn statement(self: &Arc<Self>, plan: LogicalPlan) -> Statement {
+        Statement { snapshot: Arc::clone(self), plan, columns: None }
+    }
+}
+
+/// A table or view of a snapshot.
+#[derive(Debug, Clone)]
+pub struct TableInfo {
+    /// Its schema.
+    pub schema: String,
+    /// Its name in the schema.
+    pub table: String,
+    /// False for a table that is stored.
+    pub is_view: bool,
+    /// Its columns.
+    pub columns: SchemaRef,
+}
+
+/// A read-only query, planned over one snapshot.
+#[derive(Debug, Clone)]
+pub struct Statement {
+    snapshot: Arc<Snapshot>,
+    plan: LogicalPlan,
+    columns: Option<SchemaRef>,
+}
+
+impl Statement {
+    /// The snapshot that it reads.
+    pub fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    /// The answer's columns, as far as they are known before parameters have values.
+    pub fn schema(&self) -> SchemaRef {
+        Arc::new(self.plan.schema().as_arrow().clone())
+    }
+
+    /// The parameters, in order. One of unknown type is text.
+    ///
+    /// # Errors
+    /// InvalidInput for parameters that are not numbered from 1.
+    pub fn parameters(&self) -> Result<SchemaRef> {
+        let known = self.plan.get_parameter_types()?;
+        let fields = (1..=known.len())
+            .map(|number| {
+                let name = format!("${number}");
+                let data_type = known.get(&name).ok_or_else(|| {
+                    EngineError::invalid(format!("parameters are numbered from $1 on: `{name}` is missing"))
+                })?;
+                Ok(Field::new(name, data_type.clone().unwrap_or(DataType::Utf8), true))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Arc::new(Schema::new(fields)))
+    }
+
+    /// The statement with values for its parameters: a column each, one row.
+    ///
+    /// # Errors
+    /// InvalidInput if they are not as many as the parameters, or not one row.
+    pub fn bind(&self, values: &RecordBatch) -> Result<Self> {
+        let count = self.parameters()?.fields().len();
+        if values.num_rows() != 1 || values.num_columns() != count {
+            return Err(EngineError::invalid(format!(
+                "the query has {count} parameters: give one row of {count} values, not {} of {}",
+                values.num_rows(),
+                values.num_columns()
+            )));
+        }
+        let scalars = values
+            .columns()
+            .iter()
+            .map(|column| ScalarValue::try_from_array(column, 0))
+            .collect::<datafusion::error::Result<Vec<_>>>()?;
+        self.bind_scalars(scalars)
+    }
+
+    /// The statement with texts for its parameters.
+    ///
+    /// # Errors
+    /// InvalidInput if a value does not fit its parameter.
+    pub fn bind_texts(&self, values: &[&str]) -> Result<Self> {
+        self.bind_scalars(values.iter().map(|value| ScalarValue::from(*value)).collect())
+    }
+
+    fn bind_scalars(&self, values: Vec<ScalarValue>) -> Result<Self> {
+        if values.is_empty() {
+            return Ok(self.clone());
+        }
+        let plan = self.plan.clone().with_param_values(ParamValues::from(values))?;
+        Ok(Self { snapshot: Arc::clone(&self.snapshot), plan, columns: self.columns.clone() })
+    }
+
+    /// The statement with its answer cast to `columns`, one for one, where the query runs.
+    #[must_use]
+    pub fn giving(&self, columns: SchemaRef) -> Self {
+        Self { columns: Some(columns), ..self.clone() }
+    }
+
+    /// The columns that the answer is to be cast to.
+    pub(crate) fn columns(&self) -> Option<&SchemaRef> {
+        self.columns.as_ref()
+    }
+
+    /// The plan to execute.
+    pub(crate) async fn physical_plan(&self) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self.snapshot.session.state().create_physical_plan(&self.plan).await?)
+    }
+}
+
+fn nothing_refreshed() -> EngineError {
+    EngineError::failed_precondition("nothing has been refreshed yet: land data and run `tessera refresh`")
+}
+
+async fn register_generation(project: &Project, session: &SessionContext, generation: &Generation) -> Result<()> {
+    let opened = futures::future::try_join_all(
+        generation.tables.iter().map(|(name, table)| open_version(project, name, table.version)),
+    )
+    .await?;
+    for version in opened {
+        let name = version.name.clone();
+        register(session, CATALOG, &name, Arc::new(Scan::new(&project.lake, version)))?;
+    }
+    for (name, sql) in &generation.views {
+        register_view(session, &TableName::parse(name)?, sql).await?;
+    }
+    Ok(())
+}
+
+async fn open_version(project: &Project, name: &str, version: u64) -> Result<Version> {
+    let name = TableName::parse(name)?;
+    let opened = Table::new(&project.lake, &name).open(Some(version)).await?;
+    opened.ok_or_else(|| {
+        EngineError::corrupt(format!(
+            "the lake does not hold version {version} of table `{name}`, which its generation names"
+        ))
+    })
+}

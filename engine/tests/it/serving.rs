@@ -1,0 +1,165 @@
+//! What servers rely on: snapshots that never change, limits that hold, queries that end with their client, and refreshes
+//! that happen once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use tessera_engine::{ErrorKind, Progress, QueryLimits, RefreshOptions};
+
+use crate::shop::{CONFIG, START_MICROS, Shop, text_rows};
+
+const ENDLESS: &str = "select value from generate_series(1, 1000000000000)";
+
+fn calls(from: u32, to: u32) -> String {
+    let call = |number| {
+        format!(
+            r#"{{"type":"page","messageId":"m{number}","userId":"u{number}","timestamp":"2026-05-01T10:00:00Z"}}{}"#,
+            "\n"
+        )
+    };
+    (from..to).map(call).collect()
+}
+
+async fn shop() -> Shop {
+    let shop = Shop::new(&format!("{CONFIG}\n[serve]\nqueries_max = 2\n"));
+    shop.land("web", &calls(0, 50)).await;
+    shop.refresh(false).await;
+    shop
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn test_a_snapshot_stays_as_it_was() {
+    let shop = shop().await;
+    let before = shop.engine.reload().await.unwrap();
+    shop.land("web", &calls(50, 80)).await;
+    shop.refresh(false).await;
+    let after = shop.engine.reload().await.unwrap();
+    assert_eq!((before.number(), after.number()), (Some(1), Some(2)));
+    for (snapshot, people) in [(&before, "50"), (&after, "80"), (&shop.engine.snapshot(1).await.unwrap(), "50")] {
+        let statement = shop.engine.prepare(snapshot, "select count(*) from profile.profiles").await.unwrap();
+        let result = shop.engine.execute(&statement, QueryLimits::default()).await.unwrap();
+        assert_eq!(result.generation, snapshot.number());
+        let batches: Vec<_> = result.batches.map(|batch| batch.unwrap()).collect().await;
+        assert_eq!(text_rows(&batches), [people]);
+    }
+    assert_eq!(shop.engine.snapshot(9).await.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn test_each_limit_ends_a_query_and_says_which() {
+    let shop = shop().await;
+    let snapshot = shop.engine.reload().await.unwrap();
+    let limits = [
+        (QueryLimits { rows: Some(10), ..QueryLimits::default() }, ErrorKind::Exhausted, "query_rows_max"),
+        (
+            QueryLimits { time: Some(Duration::from_millis(50)), ..QueryLimits::default() },
+            ErrorKind::DeadlineExceeded,
+            "query_seconds_max",
+        ),
+    ];
+    for (limits, kind, key) in limits {
+        let statement = shop.engine.prepare(&snapshot, ENDLESS).await.unwrap();
+        let mut result = shop.engine.execute(&statement, limits).await.unwrap();
+        let error = loop {
+            match result.batches.next().await.expect("the limit ends the query, not the rows") {
+                Ok(_) => {}
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), kind);
+        assert!(error.to_string().contains(key), "{error}");
+    }
+    let memory = QueryLimits { memory_bytes: Some(100_000), ..QueryLimits::default() };
+    let grouped = "select value, count(*) from generate_series(1, 1000000) group by value having count(*) > 1";
+    let statement = shop.engine.prepare(&snapshot, grouped).await.unwrap();
+    let mut result = shop.engine.execute(&statement, memory).await.unwrap();
+    let error = result.batches.next().await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Exhausted, "{error}");
+    assert_eq!(shop.engine.memory_held_bytes(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn test_a_dropped_query_gives_its_place_and_memory_back() {
+    let shop = shop().await;
+    let snapshot = shop.engine.reload().await.unwrap();
+    let statement = shop.engine.prepare(&snapshot, ENDLESS).await.unwrap();
+    for _ in 0..6 {
+        // Two may run at once: a place that was not given back would keep the third waiting.
+        let mut result = shop.engine.execute(&statement, QueryLimits::default()).await.unwrap();
+        assert!(result.batches.next().await.unwrap().unwrap().num_rows() > 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn test_parameters_are_values_and_statements_only_read() {
+    let shop = shop().await;
+    let snapshot = shop.engine.reload().await.unwrap();
+    let query = "select value from identity.identities where value = ? or value = $1 order by 1";
+    let statement = shop.engine.prepare(&snapshot, query).await.unwrap().bind_texts(&["u7"]).unwrap();
+    let result = shop.engine.execute(&statement, QueryLimits::default()).await.unwrap();
+    let batches: Vec<_> = result.batches.map(|batch| batch.unwrap()).collect().await;
+    assert_eq!(text_rows(&batches), ["u7"]);
+    for refused in [
+        "create table t as select 1",
+        "insert into profile.profiles select * from profile.profiles",
+        "copy (select 1) to '/tmp/x.csv'",
+        "set datafusion.execution.batch_size = 1",
+        "select 1; select 2",
+        "select * from '/etc/passwd'",
+    ] {
+        let error = shop.engine.prepare(&snapshot, refused).await.expect_err(refused);
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{refused}: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn test_who_shares_a_schedule_refreshes_once() {
+    let shop = shop().await;
+    let due = START_MICROS + 1;
+    let options = RefreshOptions { full: false, unless_started_since: Some(due) };
+    shop.advance_days(1);
+    let run = shop.engine.begin_refresh(options).await.unwrap().expect("nobody did it yet");
+    // While one refreshes, another has to wait.
+    assert_eq!(shop.engine.begin_refresh(options).await.unwrap_err().kind(), ErrorKind::Conflict);
+    shop.engine.run_refresh(run, &Progress::none(), std::future::pending()).await.unwrap();
+    assert!(shop.engine.begin_refresh(options).await.unwrap().is_none());
+    // An incremental refresh does not stand for a full one.
+    let full = RefreshOptions { full: true, unless_started_since: Some(due) };
+    assert!(shop.engine.begin_refresh(full).await.unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn test_a_stopped_refresh_publishes_nothing_and_gives_the_lease_back() {
+    let shop = shop().await;
+    shop.land("web", &calls(100, 200)).await;
+    let run = shop.engine.begin_refresh(RefreshOptions::default()).await.unwrap().unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let stop = Arc::new(std::sync::Mutex::new(Some(stop)));
+    let progress = Progress::new(move |_| {
+        // At its first step.
+        stop.lock().unwrap().take().map(|stop| stop.send(()));
+    });
+    let error = shop.engine.run_refresh(run, &progress, async move { stopped.await.unwrap() }).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Cancelled);
+    assert_eq!(shop.engine.reload().await.unwrap().number(), Some(1));
+    let failed = shop.rows("select state from ops.refreshes where name is null").await;
+    assert_eq!(failed, ["failed", "published"]);
+    shop.refresh(false).await;
+    assert_eq!(shop.rows("select count(*) from profile.profiles").await, ["150"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn test_an_estimate_counts_what_a_segment_would() {
+    let shop = shop().await;
+    let snapshot = shop.engine.reload().await.unwrap();
+    let estimate = |expression: &'static str| {
+        let (engine, snapshot) = (shop.engine.clone(), Arc::clone(&snapshot));
+        async move { engine.estimate_segment(&snapshot, expression, 2, QueryLimits::default()).await }
+    };
+    let viewers = estimate("did('Page Viewed') and event_count >= 1").await.unwrap();
+    assert_eq!((viewers.size, viewers.profile_count, viewers.preview.len()), (50, 50, 2));
+    assert_eq!(estimate("did('Order Completed')").await.unwrap().size, 0);
+    let error = estimate("event_coun > 1").await.unwrap_err();
+    assert!(error.to_string().contains("event_count"), "{error}");
+}

@@ -1,0 +1,106 @@
+//! The services of `tessera.v1`, and what they share.
+//!
+//! * [`profile`], [`segment`], [`behavior`], [`refresh`]: one service a file.
+//! * [`convert`] is where rows become messages.
+//! * [`status`] is where errors become statuses.
+//! * [`page_token`] pins a listing to its generation.
+
+pub(crate) mod behavior;
+pub(crate) mod convert;
+pub(crate) mod page_token;
+pub(crate) mod profile;
+pub(crate) mod refresh;
+pub(crate) mod segment;
+pub(crate) mod status;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow::array::RecordBatch;
+use futures::TryStreamExt;
+use tessera_engine::{Engine, EngineError, QueryLimits, ServeConfig, Snapshot};
+use tonic::{Response, Status};
+
+use self::status::to_status;
+
+/// What the services read: the newest generation that is open, within the limits of [serve].
+#[derive(Clone, Debug)]
+pub(crate) struct Reader {
+    pub(crate) engine: Engine,
+    pub(crate) limits: QueryLimits,
+}
+
+impl Reader {
+    /// Reads `engine` within the limits of its configuration.
+    pub(crate) fn new(engine: Engine) -> Self {
+        let limits = query_limits(&engine.config().serve);
+        Self { engine, limits }
+    }
+
+    /// The newest generation.
+    ///
+    /// # Errors
+    /// FAILED_PRECONDITION before the first refresh.
+    pub(crate) async fn newest(&self) -> Result<Arc<Snapshot>, Status> {
+        match self.engine.current() {
+            Some(snapshot) if snapshot.number().is_some() => Ok(snapshot),
+            // Published since anybody last looked, or never.
+            _ => {
+                let snapshot = self.engine.reload().await.map_err(to_status)?;
+                match snapshot.number() {
+                    Some(_) => Ok(snapshot),
+                    None => Err(to_status(EngineError::failed_precondition(
+                        "nothing has been refreshed yet: land data and run a refresh",
+                    ))),
+                }
+            }
+        }
+    }
+
+    /// All rows of a query of ours; texts for its parameters.
+    pub(crate) async fn rows(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        query: &str,
+        parameters: &[&str],
+    ) -> Result<Vec<RecordBatch>, Status> {
+        let work = async {
+            let statement = self.engine.prepare(snapshot, query).await?.bind_texts(parameters)?;
+            self.engine.execute(&statement, self.limits).await?.batches.try_collect().await
+        };
+        work.await.map_err(to_status)
+    }
+}
+
+/// What one query of a client may use.
+pub(crate) fn query_limits(serve: &ServeConfig) -> QueryLimits {
+    QueryLimits {
+        time: serve.query_seconds_max.map(Duration::from_secs),
+        rows: serve.query_rows_max,
+        memory_bytes: serve.query_memory_max.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+    }
+}
+
+/// Answers a call, and counts it by its name and status.
+pub(crate) async fn answered<T>(
+    method: &'static str,
+    work: impl Future<Output = Result<T, Status>>,
+) -> Result<Response<T>, Status> {
+    let started = Instant::now();
+    let result = work.await;
+    counted(method, started, result.as_ref().err());
+    result.map(Response::new)
+}
+
+/// Counts a call.
+pub(crate) fn counted(method: &'static str, started: Instant, error: Option<&Status>) {
+    let code = error.map_or(tonic::Code::Ok, Status::code);
+    let seconds = started.elapsed().as_secs_f64();
+    metrics::counter!("tessera_requests_total", "method" => method, "code" => format!("{code:?}")).increment(1);
+    metrics::histogram!("tessera_request_seconds", "method" => method).record(seconds);
+    match error {
+        Some(status) => tracing::warn!(method, code = ?code, seconds, message = status.message(), "request failed"),
+        None => tracing::debug!(method, seconds, "request"),
+    }
+}

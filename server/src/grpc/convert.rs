@@ -1,0 +1,128 @@
+//! The one place where rows become messages, and where the names of tables become those of the contract: an instant is
+//! `..._at` in a table and `..._time` in a message.
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use prost_types::value::Kind;
+use prost_types::{ListValue, Struct, Timestamp, Value};
+use tessera_engine::{EngineError, Snapshot};
+use tessera_proto::v1;
+use tonic::Status;
+
+use super::status::to_status;
+
+const MICROS_PER_SECOND: i64 = 1_000_000;
+
+/// Microseconds since 1970 UTC as a timestamp.
+pub(crate) fn timestamp(micros: i64) -> Timestamp {
+    let nanos = micros.rem_euclid(MICROS_PER_SECOND) * 1000;
+    Timestamp { seconds: micros.div_euclid(MICROS_PER_SECOND), nanos: i32::try_from(nanos).unwrap_or_default() }
+}
+
+/// The generation that an answer was read from.
+pub(crate) fn generation(snapshot: &Snapshot) -> Option<v1::Generation> {
+    Some(v1::Generation { number: snapshot.number()?, publish_time: snapshot.published_at().map(timestamp) })
+}
+
+/// A row of a batch, read by the names of its columns.
+#[derive(Clone, Copy)]
+pub(crate) struct Row<'b> {
+    batch: &'b RecordBatch,
+    number: usize,
+}
+
+/// All rows of some batches.
+pub(crate) fn rows(batches: &[RecordBatch]) -> impl Iterator<Item = Row<'_>> {
+    batches.iter().flat_map(|batch| (0..batch.num_rows()).map(move |number| Row { batch, number }))
+}
+
+impl Row<'_> {
+    fn column(&self, name: &str, data_type: &DataType) -> Result<Option<arrow::array::ArrayRef>, Status> {
+        let column = self.batch.column_by_name(name).ok_or_else(|| missing(name))?.slice(self.number, 1);
+        if column.is_null(0) {
+            return Ok(None);
+        }
+        cast(&column, data_type).map(Some).map_err(|error| to_status(EngineError::internal(error.to_string())))
+    }
+
+    /// A text, or any other value as text; `None` for null.
+    pub(crate) fn optional_text(&self, name: &str) -> Result<Option<String>, Status> {
+        let column = self.column(name, &DataType::Utf8)?;
+        Ok(column.map(|column| column.as_string::<i32>().value(0).to_owned()))
+    }
+
+    /// A text; empty for null.
+    pub(crate) fn text(&self, name: &str) -> Result<String, Status> {
+        Ok(self.optional_text(name)?.unwrap_or_default())
+    }
+
+    /// An instant; `None` for null.
+    pub(crate) fn time(&self, name: &str) -> Result<Option<Timestamp>, Status> {
+        let column = self.column(name, &DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())))?;
+        Ok(column.map(|column| timestamp(column.as_primitive::<TimestampMicrosecondType>().value(0))))
+    }
+
+    /// A whole number; 0 for null.
+    pub(crate) fn integer(&self, name: &str) -> Result<i64, Status> {
+        let column = self.column(name, &DataType::Int64)?;
+        Ok(column.map_or(0, |column| column.as_primitive::<Int64Type>().value(0)))
+    }
+
+    /// A number; 0 for null.
+    pub(crate) fn number(&self, name: &str) -> Result<f64, Status> {
+        let column = self.column(name, &DataType::Float64)?;
+        Ok(column.map_or(0.0, |column| column.as_primitive::<Float64Type>().value(0)))
+    }
+
+    /// True or false; false for null.
+    pub(crate) fn boolean(&self, name: &str) -> Result<bool, Status> {
+        let column = self.column(name, &DataType::Boolean)?;
+        Ok(column.is_some_and(|column| column.as_boolean().value(0)))
+    }
+
+    /// All columns that are not null, but for those `without`. A decimal becomes text, so that no cent is lost.
+    pub(crate) fn fields(&self, without: &[&str]) -> Result<Struct, Status> {
+        let schema = self.batch.schema();
+        let names = schema.fields().iter().map(|field| field.name()).filter(|name| !without.contains(&name.as_str()));
+        let mut fields = std::collections::BTreeMap::new();
+        for name in names {
+            let column = self.batch.column_by_name(name).ok_or_else(|| missing(name))?.slice(self.number, 1);
+            if !column.is_null(0) {
+                fields.insert(name.clone(), value(column.as_ref())?);
+            }
+        }
+        Ok(Struct { fields })
+    }
+}
+
+/// The first value of a column, which is not null.
+fn value(column: &dyn Array) -> Result<Value, Status> {
+    let kind = match column.data_type() {
+        DataType::Boolean => Kind::BoolValue(column.as_boolean().value(0)),
+        DataType::List(_) => {
+            let list = column.as_list::<i32>().value(0);
+            let values =
+                (0..list.len()).filter(|&item| list.is_valid(item)).map(|item| value(list.slice(item, 1).as_ref()));
+            Kind::ListValue(ListValue { values: values.collect::<Result<_, _>>()? })
+        }
+        // Beyond 2^53 a double is not exact, but no count of one person's doings is there.
+        data_type if data_type.is_integer() || data_type.is_floating() => {
+            Kind::NumberValue(text(column)?.parse().unwrap_or(f64::NAN))
+        }
+        _ => Kind::StringValue(text(column)?),
+    };
+    Ok(Value { kind: Some(kind) })
+}
+
+fn text(column: &dyn Array) -> Result<String, Status> {
+    let options = FormatOptions::default();
+    let formatter = ArrayFormatter::try_new(column, &options)
+        .map_err(|error| to_status(EngineError::internal(error.to_string())))?;
+    Ok(formatter.value(0).to_string())
+}
+
+fn missing(name: &str) -> Status {
+    to_status(EngineError::internal(format!("an answer of ours has no column `{name}`")))
+}

@@ -1,0 +1,122 @@
+//! `ProfileService`.
+
+use tessera_engine::{ErrorKind, ProfileCard, ProfileKey};
+use tessera_proto::v1;
+use tessera_proto::v1::get_profile_request::Key;
+use tessera_proto::v1::profile_service_server::ProfileService;
+use tonic::{Code, Request, Response, Status};
+
+use super::convert::{Row, generation, rows};
+use super::status::{invalid_field, to_status, with_reason};
+use super::{Reader, answered};
+
+/// The most events of an answer.
+const EVENTS_MAX: usize = 1_000;
+/// Columns of a profile that have fields of their own.
+const OWN_FIELDS: [&str; 3] = ["profile_id", "first_seen_at", "last_seen_at"];
+
+/// The service.
+#[derive(Debug)]
+pub(crate) struct Profiles(pub(crate) Reader);
+
+#[tonic::async_trait]
+impl ProfileService for Profiles {
+    async fn get_profile(
+        &self,
+        request: Request<v1::GetProfileRequest>,
+    ) -> Result<Response<v1::GetProfileResponse>, Status> {
+        answered("ProfileService/GetProfile", self.get(request.into_inner())).await
+    }
+}
+
+impl Profiles {
+    async fn get(&self, request: v1::GetProfileRequest) -> Result<v1::GetProfileResponse, Status> {
+        let events = usize::try_from(request.event_limit).ok().filter(|&limit| limit <= EVENTS_MAX);
+        let events = events
+            .ok_or_else(|| invalid_field("event_limit", "INPUT_INVALID", format!("must be from 0 to {EVENTS_MAX}")))?;
+        let key = self.key(request.key)?;
+        let snapshot = self.0.newest().await?;
+        let found = self.0.engine.profile(&snapshot, &key, events, self.0.limits).await.map_err(to_status)?;
+        let card = found.ok_or_else(|| {
+            with_reason(
+                Code::NotFound,
+                "PROFILE_NOT_FOUND",
+                "nobody in the newest generation has that id or identifier; what landed since needs a refresh",
+            )
+        })?;
+        Ok(v1::GetProfileResponse { generation: generation(&snapshot), profile: Some(profile(card)?) })
+    }
+
+    fn key(&self, key: Option<Key>) -> Result<ProfileKey, Status> {
+        match key {
+            Some(Key::ProfileId(profile_id)) if !profile_id.is_empty() => Ok(ProfileKey::ProfileId(profile_id)),
+            Some(Key::Identifier(identifier)) if !identifier.namespace.is_empty() => {
+                let written = format!("{}:{}", identifier.namespace, identifier.value);
+                let (namespace, value) = self.0.engine.normalized(&written).map_err(|error| match error.kind() {
+                    ErrorKind::InvalidInput => invalid_field("identifier", "IDENTIFIER_INVALID", error.to_string()),
+                    _ => to_status(error),
+                })?;
+                Ok(ProfileKey::Identifier { namespace, value })
+            }
+            _ => Err(invalid_field("key", "INPUT_INVALID", "give `profile_id`, or `identifier` with its namespace")),
+        }
+    }
+}
+
+fn profile(card: ProfileCard) -> Result<v1::Profile, Status> {
+    let row = rows(&card.profile).next();
+    let row = row.ok_or_else(|| with_reason(Code::NotFound, "PROFILE_NOT_FOUND", "the profile has no row"))?;
+    Ok(v1::Profile {
+        profile_id: card.profile_id.clone(),
+        first_seen_time: row.time("first_seen_at")?,
+        last_seen_time: row.time("last_seen_at")?,
+        traits: Some(row.fields(&OWN_FIELDS)?),
+        identifiers: rows(&card.identifiers).map(identifier_of_profile).collect::<Result<_, _>>()?,
+        attributes: rows(&card.attributes).map(attribute).collect::<Result<_, _>>()?,
+        segments: rows(&card.segments).map(segment).collect::<Result<_, _>>()?,
+        events: rows(&card.events).map(event).collect::<Result<_, _>>()?,
+    })
+}
+
+fn identifier(row: Row<'_>) -> Result<v1::Identifier, Status> {
+    Ok(v1::Identifier { namespace: row.text("namespace")?, value: row.text("value")? })
+}
+
+fn identifier_of_profile(row: Row<'_>) -> Result<v1::ProfileIdentifier, Status> {
+    Ok(v1::ProfileIdentifier {
+        identifier: Some(identifier(row)?),
+        first_seen_time: row.time("first_seen_at")?,
+        last_seen_time: row.time("last_seen_at")?,
+    })
+}
+
+fn attribute(row: Row<'_>) -> Result<v1::ProfileAttribute, Status> {
+    Ok(v1::ProfileAttribute {
+        name: row.text("name")?,
+        value: row.text("attribute")?,
+        source: row.text("source")?,
+        party: row.text("party")?,
+        update_time: row.time("updated_at")?,
+        is_current: row.boolean("is_current")?,
+    })
+}
+
+fn segment(row: Row<'_>) -> Result<v1::ProfileSegment, Status> {
+    Ok(v1::ProfileSegment { segment: row.text("segment")?, enter_time: row.time("entered_at")? })
+}
+
+fn event(row: Row<'_>) -> Result<v1::ProfileEvent, Status> {
+    Ok(v1::ProfileEvent {
+        event_id: row.text("event_id")?,
+        source: row.text("source")?,
+        touchpoint: row.text("touchpoint")?,
+        event_type: row.text("event_type")?,
+        event_name: row.text("event_name")?,
+        occur_time: row.time("occurred_at")?,
+        identifier: Some(identifier(row)?),
+        page_path: row.optional_text("page_path")?,
+        revenue: row.optional_text("revenue")?,
+        currency: row.optional_text("currency")?,
+        properties_json: row.optional_text("properties")?,
+    })
+}

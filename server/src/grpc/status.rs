@@ -1,0 +1,107 @@
+//! The one place where errors become statuses: a code by remedy, and `google.rpc.ErrorInfo` with a reason that programs
+//! can match. `docs/CONNECT.md` lists the reasons.
+
+use std::collections::HashMap;
+
+use tessera_engine::{EngineError, ErrorKind};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+/// The domain of all our reasons.
+const DOMAIN: &str = "tessera";
+
+/// The code and the reason of each kind of error.
+fn code_of(kind: ErrorKind) -> (Code, &'static str) {
+    match kind {
+        ErrorKind::InvalidInput => (Code::InvalidArgument, "INPUT_INVALID"),
+        ErrorKind::NotFound => (Code::NotFound, "NOT_FOUND"),
+        ErrorKind::AlreadyExists => (Code::AlreadyExists, "ALREADY_EXISTS"),
+        ErrorKind::FailedPrecondition => (Code::FailedPrecondition, "FAILED_PRECONDITION"),
+        ErrorKind::Conflict => (Code::Aborted, "CONFLICT"),
+        ErrorKind::Exhausted => (Code::ResourceExhausted, "LIMIT_REACHED"),
+        ErrorKind::DeadlineExceeded => (Code::DeadlineExceeded, "QUERY_TOO_LONG"),
+        ErrorKind::Unavailable => (Code::Unavailable, "STORE_UNAVAILABLE"),
+        ErrorKind::Cancelled => (Code::Cancelled, "CANCELLED"),
+        ErrorKind::DataCorrupt => (Code::DataLoss, "DATA_CORRUPT"),
+        _ => (Code::Internal, "INTERNAL"),
+    }
+}
+
+/// An error of the engine as a status.
+pub(crate) fn to_status(error: EngineError) -> Status {
+    let (code, reason) = code_of(error.kind());
+    if code == Code::Internal {
+        return internal(&error);
+    }
+    with_reason(code, reason, error.to_string())
+}
+
+/// A status with a reason.
+pub(crate) fn with_reason(code: Code, reason: &'static str, message: impl Into<String>) -> Status {
+    Status::with_error_details(code, message, ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new()))
+}
+
+/// INVALID_ARGUMENT that names the field of the request.
+pub(crate) fn invalid_field(field: &str, reason: &'static str, message: impl Into<String>) -> Status {
+    let message = message.into();
+    let mut details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
+    details.add_bad_request_violation(field, &message);
+    Status::with_error_details(Code::InvalidArgument, format!("`{field}`: {message}"), details)
+}
+
+/// A bug of ours: the caller gets a number to quote, the log has the error under it.
+fn internal(error: &EngineError) -> Status {
+    let incident = uuid::Uuid::new_v4().simple().to_string();
+    tracing::error!(incident, error = ?error, "internal error");
+    let mut details =
+        ErrorDetails::with_error_info("INTERNAL", DOMAIN, HashMap::from([("incident".to_owned(), incident.clone())]));
+    details.set_request_info(&incident, "");
+    Status::with_error_details(
+        Code::Internal,
+        format!("an internal error; the server's log says more at incident {incident}"),
+        details,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn test_every_kind_has_a_code_and_a_documented_reason() {
+        let documented = include_str!("../../../docs/CONNECT.md");
+        for kind in [
+            ErrorKind::InvalidInput,
+            ErrorKind::NotFound,
+            ErrorKind::AlreadyExists,
+            ErrorKind::FailedPrecondition,
+            ErrorKind::Conflict,
+            ErrorKind::Exhausted,
+            ErrorKind::DeadlineExceeded,
+            ErrorKind::Unavailable,
+            ErrorKind::Cancelled,
+            ErrorKind::DataCorrupt,
+            ErrorKind::Internal,
+        ] {
+            let (code, reason) = code_of(kind);
+            assert_ne!(code, Code::Ok);
+            assert!(documented.contains(&format!("`{reason}`")), "docs/CONNECT.md does not explain {reason}");
+        }
+    }
+
+    #[test]
+    fn test_a_bug_is_not_shown_but_can_be_found() {
+        let status = to_status(EngineError::internal("secret of the house"));
+        assert_eq!(status.code(), Code::Internal);
+        assert!(!status.message().contains("secret"));
+        let info = status.get_details_error_info().unwrap();
+        assert!(status.message().contains(&info.metadata["incident"]));
+    }
+
+    #[test]
+    fn test_a_field_is_named_twice() {
+        let status = invalid_field("page_size", "INPUT_INVALID", "must not be negative");
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert_eq!(status.get_details_bad_request().unwrap().field_violations[0].field, "page_size");
+    }
+}

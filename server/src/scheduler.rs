@@ -1,0 +1,72 @@
+//! Scheduled refreshes: waits for the instants of the schedules. When one is due is `tessera_engine::Timetable`'s to say.
+
+use std::time::Duration;
+
+use tessera_engine::{Engine, EngineError, ErrorKind, Micros, RefreshOptions, Schedule, Timetable};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::refreshes::Refreshes;
+
+/// The longest sleep: the machine's clock may be set meanwhile.
+const SLEEP_MAX: Duration = Duration::from_secs(30);
+/// Whoever finds another refresh running looks again after so long.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// Starts a task for each schedule of the project. They end once `stop` is cancelled.
+///
+/// # Errors
+/// InvalidInput for a schedule that cannot be read.
+pub(crate) fn start(
+    engine: &Engine,
+    refreshes: &Refreshes,
+    stop: &CancellationToken,
+    tasks: &TaskTracker,
+) -> Result<(), EngineError> {
+    for schedule in &engine.config().schedules {
+        let timetable = Timetable::new(schedule)?;
+        let (engine, refreshes, schedule) = (engine.clone(), refreshes.clone(), schedule.clone());
+        let stop = stop.clone();
+        tasks.spawn(async move {
+            stop.run_until_cancelled(follow(&engine, &refreshes, &schedule, &timetable)).await;
+        });
+    }
+    Ok(())
+}
+
+async fn follow(engine: &Engine, refreshes: &Refreshes, schedule: &Schedule, timetable: &Timetable) {
+    // A server that starts does what was missed, if nobody else has.
+    let mut done = None;
+    loop {
+        let now = engine.clock().now();
+        if let Some(due) = timetable.last_until(now).filter(|due| done.is_none_or(|done| *due > done)) {
+            refresh_once(refreshes, schedule, due).await;
+            done = Some(due);
+        }
+        let now = engine.clock().now();
+        let wait = timetable.next_after(now).map_or(SLEEP_MAX, |next| micros(next - now).min(SLEEP_MAX));
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// Sees to it that a refresh has begun at `due` or later, here or elsewhere. One that fails is not repeated before the
+/// schedule's next instant: it would fail again.
+async fn refresh_once(refreshes: &Refreshes, schedule: &Schedule, due: Micros) {
+    let options = RefreshOptions { full: schedule.full, unless_started_since: Some(due) };
+    loop {
+        match refreshes.start(options).await {
+            Ok(Some(mut run)) => {
+                // Only a dropped sender ends this early, and then the run has ended too.
+                let _ = run.wait_for(|refresh| refresh.state != crate::refreshes::State::Running).await;
+                return;
+            }
+            Ok(None) => return tracing::info!(schedule = schedule.name, "refreshed already"),
+            Err(error) if error.kind() == ErrorKind::Conflict => tokio::time::sleep(RETRY).await,
+            Err(error) => return tracing::error!(schedule = schedule.name, %error, "scheduled refresh failed"),
+        }
+    }
+}
+
+fn micros(micros: i64) -> Duration {
+    Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+}

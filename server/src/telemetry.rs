@@ -1,0 +1,68 @@
+//! What the process tells about itself: log lines, metrics, and traces where the configuration sends them.
+
+use anyhow::{Context, Result};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use opentelemetry::trace::TracerProvider;
+use opentelemetry_otlp::WithExportConfig;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
+
+/// Upper bounds of the buckets of durations, in seconds: from a look-up to a long refresh.
+const SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0];
+
+/// Log lines on standard error, so that answers on standard output can be piped. `TESSERA_LOG` says what is logged,
+/// `default` where it does not; `TESSERA_LOG_FORMAT=json` makes each line an object. Traces go to the collector at
+/// `traces_to`; what this returns must live until the last of them is sent.
+pub(crate) fn start(default: &str, traces_to: Option<&str>) -> Result<Option<SdkTracerProvider>> {
+    let filter = EnvFilter::try_from_env("TESSERA_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = match std::env::var("TESSERA_LOG_FORMAT").as_deref() {
+        Ok("json") => lines.json().flatten_event(true).boxed(),
+        _ => lines.boxed(),
+    };
+    let registry = tracing_subscriber::registry().with(lines.with_filter(filter));
+    let Some(collector) = traces_to else {
+        registry.init();
+        return Ok(None);
+    };
+    let exporter = opentelemetry_otlp::SpanExporter::builder()
+        .with_tonic()
+        .with_endpoint(collector)
+        .build()
+        .with_context(|| format!("traces cannot be sent to `{collector}`"))?;
+    let resource = opentelemetry_sdk::Resource::builder().with_service_name("tessera").build();
+    let provider = SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build();
+    let spans = tracing_opentelemetry::layer().with_tracer(provider.tracer("tessera"));
+    registry.with(spans.with_filter(EnvFilter::new("tessera=info,tessera_engine=info"))).init();
+    Ok(Some(provider))
+}
+
+/// Starts to count; the handle gives what was counted as text.
+pub(crate) fn metrics() -> Result<PrometheusHandle> {
+    let recorder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
+        .context("the buckets of durations")?;
+    let handle = recorder.install_recorder().context("metrics are counted already")?;
+    describe();
+    Ok(handle)
+}
+
+fn describe() {
+    use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+    describe_counter!("tessera_requests_total", "Calls by method and status code");
+    describe_histogram!(
+        "tessera_request_seconds",
+        Unit::Seconds,
+        "Time to the answer, or to the first row of a stream"
+    );
+    describe_counter!("tessera_rows_sent_total", "Rows sent over Flight SQL");
+    describe_gauge!("tessera_query_memory_bytes", Unit::Bytes, "Memory that queries and refreshes hold");
+    describe_gauge!("tessera_generation", "The newest generation that is served");
+    describe_gauge!("tessera_generation_age_seconds", Unit::Seconds, "Time since it was published");
+    describe_counter!("tessera_refreshes_total", "Refreshes of this server by how they ended");
+    describe_histogram!("tessera_refresh_seconds", Unit::Seconds, "How long refreshes take");
+    describe_gauge!("tessera_refresh_table_seconds", Unit::Seconds, "How long the last refresh took for each table");
+    describe_gauge!("tessera_quarantined_rows", "Rows in quarantine, in the newest generation");
+}
