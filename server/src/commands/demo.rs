@@ -108,7 +108,7 @@ fn connections(serve: &ServeConfig) -> [String; 3] {
         format!(
             "gRPC:   buf curl --protocol grpc --http2-prior-knowledge http://{address}/tessera.v1.SegmentService/ListSegments -d '{{}}'"
         ),
-        format!("Superset, with flightsql-dbapi: datafusion+flightsql://{address}?insecure=True"),
+        format!("Superset, with flightsql-dbapi: datafusion://{address}?insecure=True"),
     ]
 }
 

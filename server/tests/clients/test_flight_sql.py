@@ -130,7 +130,7 @@ def test_a_query_ends_when_it_is_cancelled(connection, server):
 def test_polars_and_sqlalchemy_read(demo, server, connection):
     frame = polars.read_database("select * from profile.profiles", connection)
     assert frame.height == demo.value("select count(*) from profile.profiles")
-    engine = sqlalchemy.create_engine(f"datafusion+flightsql://{server.address}?insecure=True")
+    engine = sqlalchemy.create_engine(f"datafusion://{server.address}?insecure=True")
     with engine.connect() as connection:
         [(count,)] = connection.execute(sqlalchemy.text("select count(*) from profile.profiles")).fetchall()
         assert count == frame.height
