@@ -106,10 +106,10 @@ pub(crate) struct IngestArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeArguments {
-    /// Where gRPC and Flight SQL listen, instead of what [serve] says; port 0 takes a free one
+    /// Where gRPC and Flight SQL listen, instead of what tessera.toml says; port 0 takes a free one
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) address: Option<String>,
-    /// Where health and metrics are served over HTTP, instead of what [serve] says
+    /// Where health and metrics are served over HTTP, instead of what tessera.toml says
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) http_address: Option<String>,
     /// Listen beyond this machine although nobody has to prove who they are

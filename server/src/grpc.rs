@@ -24,7 +24,7 @@ use tonic::{Response, Status};
 
 use self::status::to_status;
 
-/// What the services read: the newest generation that is open, within the limits of [serve].
+/// What the services read: the newest generation that is open, within the limits of `[serve]`.
 #[derive(Clone, Debug)]
 pub(crate) struct Reader {
     pub(crate) engine: Engine,

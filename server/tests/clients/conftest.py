@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from serving import serving
+
 REPOSITORY = Path(__file__).resolve().parents[3]
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
 TIMEOUT_SECONDS = 600
@@ -163,6 +165,22 @@ def new_project(binary, tmp_path_factory):
         return Project(binary, tmp_path_factory.mktemp("project"), WEB_AND_TILL, **options)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def shop(binary, tmp_path_factory):
+    """The demo's shop, small, refreshed once; tests only read it."""
+    project = Project(binary, tmp_path_factory.mktemp("shop") / "shop")
+    project.run("demo", project.folder, "--people", "300", "--events", "6000", "--seed", "7", "--exit")
+    return project
+
+
+@pytest.fixture(scope="session")
+def server(shop):
+    """A server of that shop."""
+    with serving(shop) as server:
+        server.wait_until_ready()
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ import decimal
 import adbc_driver_flightsql.dbapi as flightsql
 import adbc_driver_manager
 import polars
+import pyarrow.compute
 import pytest
 import sqlalchemy
 
@@ -26,20 +27,6 @@ QUERIES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def demo(binary, tmp_path_factory):
-    project = Project(binary, tmp_path_factory.mktemp("flight") / "demo")
-    project.run("demo", project.folder, "--people", "300", "--events", "6000", "--seed", "7", "--exit")
-    return project
-
-
-@pytest.fixture(scope="module")
-def server(demo):
-    with serving(demo) as server:
-        server.wait_until_ready()
-        yield server
-
-
 @pytest.fixture
 def connection(server):
     with flightsql.connect(f"grpc://{server.address}") as connection:
@@ -54,12 +41,12 @@ def plain(value):
 
 
 @pytest.mark.parametrize("query", QUERIES)
-def test_a_query_gives_what_the_command_line_gives(demo, connection, query):
+def test_a_query_gives_what_the_command_line_gives(shop, connection, query):
     with connection.cursor() as cursor:
         cursor.execute(query)
         table = cursor.fetch_arrow_table()
     theirs = [{name: plain(value) for name, value in row.items()} for row in table.to_pylist()]
-    ours = demo.sql(query)
+    ours = shop.sql(query)
     assert len(theirs) == len(ours)
     for left, right in zip(theirs, ours):
         for name, value in right.items():
@@ -127,9 +114,19 @@ def test_a_query_ends_when_it_is_cancelled(connection, server):
     assert server.get("/health")[0] == 200
 
 
-def test_polars_and_sqlalchemy_read(demo, server, connection):
+def test_ten_million_rows_arrive_as_a_stream(connection):
+    with connection.cursor() as cursor:
+        cursor.execute("select value, value * 2 as double from generate_series(1, 10000000)")
+        rows, total = 0, 0
+        for batch in cursor.fetch_record_batch():
+            rows += batch.num_rows
+            total += pyarrow.compute.sum(batch.column("double")).as_py()
+    assert (rows, total) == (10_000_000, 10_000_000 * 10_000_001)
+
+
+def test_polars_and_sqlalchemy_read(shop, server, connection):
     frame = polars.read_database("select * from profile.profiles", connection)
-    assert frame.height == demo.value("select count(*) from profile.profiles")
+    assert frame.height == shop.value("select count(*) from profile.profiles")
     engine = sqlalchemy.create_engine(f"datafusion://{server.address}?insecure=True")
     with engine.connect() as connection:
         [(count,)] = connection.execute(sqlalchemy.text("select count(*) from profile.profiles")).fetchall()

@@ -60,20 +60,6 @@ class Client:
 
 
 @pytest.fixture(scope="module")
-def demo(binary, tmp_path_factory):
-    project = Project(binary, tmp_path_factory.mktemp("grpc") / "demo")
-    project.run("demo", project.folder, "--people", "300", "--events", "6000", "--seed", "7", "--exit")
-    return project
-
-
-@pytest.fixture(scope="module")
-def server(demo):
-    with serving(demo) as server:
-        server.wait_until_ready()
-        yield server
-
-
-@pytest.fixture(scope="module")
 def client(server):
     return Client(server.address)
 
@@ -84,8 +70,8 @@ def test_reflection_and_health(client):
     assert health.Check(health_pb2.HealthCheckRequest()).status == health_pb2.HealthCheckResponse.SERVING
 
 
-def test_a_profile_by_any_of_its_identifiers(demo, client):
-    [person] = demo.sql("select * from profile.profiles order by lifetime_value desc, profile_id limit 1")
+def test_a_profile_by_any_of_its_identifiers(shop, client):
+    [person] = shop.sql("select * from profile.profiles order by lifetime_value desc, profile_id limit 1")
     by_id = client.call("ProfileService/GetProfile", {"profileId": person["profile_id"], "eventLimit": 5})
     assert by_id["generation"]["number"] == "1" and by_id["generation"]["publishTime"]
     profile = by_id["profile"]
@@ -98,14 +84,14 @@ def test_a_profile_by_any_of_its_identifiers(demo, client):
         found = client.call("ProfileService/GetProfile", {"identifier": known["identifier"]})
         assert found["profile"]["profileId"] == person["profile_id"]
         assert found["profile"]["events"] == []
-    segments = {row["segment"] for row in demo.sql(f"select segment from segment.memberships where profile_id = '{person['profile_id']}'")}
+    segments = {row["segment"] for row in shop.sql(f"select segment from segment.memberships where profile_id = '{person['profile_id']}'")}
     assert {segment["segment"] for segment in profile["segments"]} == segments
     assert [attribute["name"] for attribute in profile["attributes"]] == sorted(attribute["name"] for attribute in profile["attributes"])
 
 
-def test_segments_and_estimates(demo, client):
+def test_segments_and_estimates(shop, client):
     listed = {segment["segment"]: int(segment["size"]) for segment in client.call("SegmentService/ListSegments")["segments"]}
-    sizes = demo.sql("select segments.segment, count(memberships.profile_id) as n from segment.segments left join segment.memberships on memberships.segment = segments.segment group by 1")
+    sizes = shop.sql("select segments.segment, count(memberships.profile_id) as n from segment.segments left join segment.memberships on memberships.segment = segments.segment group by 1")
     assert listed == {row["segment"]: row["n"] for row in sizes} and len(listed) > 1
     for name, size in listed.items():
         segment = client.call("SegmentService/GetSegment", {"segment": name})["segment"]
@@ -116,12 +102,12 @@ def test_segments_and_estimates(demo, client):
     second = client.call("SegmentService/ListSegments", {"pageSize": 1, "pageToken": first["nextPageToken"]})
     assert [first["segments"][0]["segment"], second["segments"][0]["segment"]] == sorted(listed)[:2]
     both = client.call("SegmentService/EstimateSegment", {"expression": f"in_segment('{sorted(listed)[0]}') or order_count > 0"})
-    assert int(both["size"]) == demo.value(
+    assert int(both["size"]) == shop.value(
         f"select count(*) from profile.profiles where order_count > 0 or profile_id in (select profile_id from segment.memberships where segment = '{sorted(listed)[0]}')")
 
 
-def test_trends_are_those_of_the_table(demo, client):
-    days = demo.sql("select * from behavior.trends order by date desc limit 10")
+def test_trends_are_those_of_the_table(shop, client):
+    days = shop.sql("select * from behavior.trends order by date desc limit 10")
     request = {"metrics": ["METRIC_EVENTS", "METRIC_ACTIVE_PROFILES", "METRIC_ORDERS", "METRIC_REVENUE"], "startDate": days[-1]["date"], "endDate": days[0]["date"]}
     points = {point["date"]: [value["value"] for value in point["values"]] for point in client.call("BehaviorService/QueryTrend", request)["points"]}
     for day in days:
@@ -130,7 +116,7 @@ def test_trends_are_those_of_the_table(demo, client):
         assert float(revenue) == float(day["revenue"])
     assert all(values == ["0", "0", "0", "0"] for values in points.values())
     weeks = client.call("BehaviorService/QueryTrend", request | {"interval": "INTERVAL_WEEK", "touchpoint": "web"})["points"]
-    total = demo.value(f"select sum(event_count) from behavior.daily_activity where touchpoint = 'web' and date between '{days[-1]['date']}' and '{days[0]['date']}'")
+    total = shop.value(f"select sum(event_count) from behavior.daily_activity where touchpoint = 'web' and date between '{days[-1]['date']}' and '{days[0]['date']}'")
     assert sum(int(week["values"][0]["value"]) for week in weeks) == total
 
 
