@@ -95,7 +95,9 @@ pub(crate) async fn run(arguments: DemoArguments) -> Result<()> {
         say(format_args!("  {line}"))?;
     }
     let local = ServeArguments { address: None, http_address: None, insecure: false };
-    serve::run(&engine, &local).await
+    serve::run(&engine, &local).await.with_context(|| {
+        format!("the shop is made, and can be served with `tessera --project {} serve --address 127.0.0.1:0 --http-address 127.0.0.1:0`", folder.display())
+    })
 }
 
 /// Lines to paste for those who want to ask the server.

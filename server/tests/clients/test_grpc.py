@@ -191,15 +191,11 @@ def test_a_schedule_refreshes_once_whoever_serves(binary, tmp_path):
         # Nothing was ever refreshed: the last instant was missed, and one of the two makes up for it.
         one.wait_until_ready()
         other.wait_until_ready()
-        time.sleep(3)
         first = published()
-        assert first in (1, 2)  # two, if a minute began meanwhile
-        minute = time.time() // 60
         wait_for(lambda: published() > first, "the next minute's refresh", 75)
         time.sleep(5)
-        assert published() - first <= time.time() // 60 - minute
-        instants = project.sql("select date_trunc('minute', started_at) as minute, count(*) as n from ops.refreshes where name is null group by 1")
-        assert all(row["n"] == 1 for row in instants[1:]), instants
+        begun = project.sql("select date_trunc('minute', started_at) as minute, count(*) as n from ops.refreshes where name is null group by 1")
+        assert len(begun) >= 2 and all(row["n"] == 1 for row in begun), begun
 
 
 def test_an_end_in_the_middle_of_everything(binary, tmp_path):
