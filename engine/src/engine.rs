@@ -18,6 +18,7 @@ use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, TryStreamExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
+use tracing::Instrument;
 
 use crate::clock::Clock;
 use crate::config::ProjectConfig;
@@ -190,7 +191,8 @@ impl Engine {
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> Result<RefreshReport> {
         let progress = progress.clone();
-        self.cpu.run(async move { run.run(&progress, stop).await }).await
+        // What it does on other threads belongs to the caller's trace.
+        self.cpu.run(async move { run.run(&progress, stop).await }.in_current_span()).await
     }
 
     /// Runs a query on the newest generation, or on generation `as_of`. `$1`, `$2`, ... stand for `parameters`.

@@ -21,6 +21,7 @@ use arrow::array::RecordBatch;
 use futures::TryStreamExt;
 use tessera_engine::{Engine, EngineError, QueryLimits, ServeConfig, Snapshot};
 use tonic::{Response, Status};
+use tracing::Instrument;
 
 use self::status::to_status;
 
@@ -88,7 +89,7 @@ pub(crate) async fn answered<T>(
     work: impl Future<Output = Result<T, Status>>,
 ) -> Result<Response<T>, Status> {
     let started = Instant::now();
-    let result = work.await;
+    let result = work.instrument(tracing::info_span!("request", method)).await;
     counted(method, started, result.as_ref().err());
     result.map(Response::new)
 }
@@ -100,7 +101,8 @@ pub(crate) fn counted(method: &'static str, started: Instant, error: Option<&Sta
     metrics::counter!("tessera_requests_total", "method" => method, "code" => format!("{code:?}")).increment(1);
     metrics::histogram!("tessera_request_seconds", "method" => method).record(seconds);
     match error {
-        Some(status) => tracing::warn!(method, code = ?code, seconds, message = status.message(), "request failed"),
+        // Its message may quote what the caller wrote, and that may be somebody's address: the caller has it.
+        Some(_) => tracing::warn!(method, code = ?code, seconds, "request failed"),
         None => tracing::debug!(method, seconds, "request"),
     }
 }

@@ -8,6 +8,7 @@ use tessera_engine::{Engine, EngineError, Event, Micros, Progress, RefreshOption
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 /// How many refreshes are remembered.
 const REMEMBERED: usize = 50;
@@ -73,7 +74,8 @@ impl Refreshes {
             runs.truncate(REMEMBERED);
         }
         let this = self.clone();
-        self.tasks.spawn(async move { this.run(run, sender).await });
+        let span = tracing::info_span!("refresh", refresh_id = run.id());
+        self.tasks.spawn(async move { this.run(run, sender).await }.instrument(span));
         Ok(Some(receiver))
     }
 

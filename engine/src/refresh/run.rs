@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
+use tracing::Instrument;
 
 use crate::clock::Micros;
 use crate::config::ProjectConfig;
@@ -232,7 +233,8 @@ async fn run_models(workspace: &Workspace, catalog: &Catalog, progress: &Progres
         {
             let (model, _) = waiting.remove(place);
             progress.step(&model.name.to_string());
-            running.push(run_model(workspace, model).boxed());
+            let span = tracing::info_span!("model", table = %model.name);
+            running.push(run_model(workspace, model).instrument(span).boxed());
         }
         let Some((model, outcome, seconds)) = running.next().await.transpose()? else { break };
         ledger.table(report(model.name.to_string(), &outcome, seconds), progress);
