@@ -1,6 +1,8 @@
 """BI's way in: the drivers that people install, against the real server."""
 
+import contextlib
 import decimal
+from concurrent import futures
 
 import adbc_driver_flightsql.dbapi as flightsql
 import adbc_driver_manager
@@ -135,7 +137,10 @@ def test_polars_and_sqlalchemy_read(shop, server, connection):
     assert "profiles" in inspector.get_table_names(schema="profile")
 
 
-def test_health_and_metrics(server):
+def test_health_and_metrics(server, connection):
+    with connection.cursor() as cursor:
+        cursor.execute("select 1")
+        assert cursor.fetchall() == [(1,)]
     assert server.get("/health") == (200, "ok\n")
     status, metrics = server.get("/metrics")
     assert status == 200
@@ -157,3 +162,22 @@ def test_a_server_without_a_generation_says_so(binary, tmp_path):
 def test_other_addresses_need_a_word(binary, tmp_path):
     project = Project(binary, tmp_path / "bind", WEB_AND_TILL)
     assert "--insecure" in project.refused("serve", "--address", "0.0.0.0:0", "--http-address", "127.0.0.1:0")
+
+
+def test_a_server_that_is_told_to_end_ends_a_long_query_too(shop):
+    with serving(shop) as server:
+        server.wait_until_ready()
+        connection = flightsql.connect(f"grpc://{server.address}")
+        cursor = connection.cursor()
+        cursor.execute("select * from generate_series(1, 100000000000)")
+        reader = cursor.fetch_record_batch()
+        assert reader.read_next_batch().num_rows > 0
+        ended = futures.ThreadPoolExecutor(1).submit(server.end)
+        with pytest.raises(Exception, match="(?i)cancelled"):
+            while True:
+                reader.read_next_batch()
+        assert ended.result() == 0
+        for handle in (cursor, connection):
+            # The driver wants to tell the server that is no more.
+            with contextlib.suppress(adbc_driver_manager.Error, RuntimeError):
+                handle.close()
