@@ -339,6 +339,8 @@ impl Engine {
             segment::selected(session, &expression, of_snapshot.as_of()?).await
         });
         let (members, everybody) = planned.await?;
+        // The answer is a number and a few ids, however many people are counted.
+        let limits = QueryLimits { rows: None, ..limits };
         let mut members = self.execute(&snapshot.statement(members), limits).await?;
         let mut estimate = SegmentEstimate { size: 0, profile_count: everybody, preview: Vec::new() };
         while let Some(batch) = members.batches.try_next().await? {

@@ -22,7 +22,7 @@ use crate::refresh::ledger;
 use crate::store::TableName;
 use crate::store::delta::{Table, Version};
 use crate::store::generation::Generation;
-use crate::store::scan::Scan;
+use crate::store::scan::{LogScan, Scan};
 
 /// One generation, open for reading.
 pub struct Snapshot {
@@ -41,9 +41,7 @@ impl Snapshot {
     pub(crate) async fn open(project: &Project, generation: Option<Generation>) -> Result<Self> {
         let session = project.session()?;
         for name in ledger::tables() {
-            if let Some(version) = Table::new(&project.lake, &name).open(None).await? {
-                register(&session, CATALOG, &name, Arc::new(Scan::new(&project.lake, version)))?;
-            }
+            register(&session, CATALOG, &name, Arc::new(LogScan::new(&project.lake, &name, ledger::schema())))?;
         }
         if let Some(generation) = &generation {
             register_generation(project, &session, generation).await?;
@@ -77,14 +75,6 @@ impl Snapshot {
         let published =
             self.generation.as_ref().and_then(|generation| generation.tables.get(&format!("{schema}.{table}")));
         published.map_or(0, |published| published.rows)
-    }
-
-    /// True if it has the table or view.
-    pub fn has_table(&self, schema: &str, table: &str) -> bool {
-        self.session
-            .catalog(CATALOG)
-            .and_then(|catalog| catalog.schema(schema))
-            .is_some_and(|schema| schema.table_exist(table))
     }
 
     /// Its tables and views, by schema and name.

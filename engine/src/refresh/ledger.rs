@@ -137,7 +137,8 @@ impl Ledger {
     }
 }
 
-fn schema() -> SchemaRef {
+/// The columns of both logs.
+pub(crate) fn schema() -> SchemaRef {
     let field = |name: &str, data_type: DataType| Field::new(name, data_type, true);
     Arc::new(Schema::new(vec![
         field("refresh_id", DataType::Utf8),

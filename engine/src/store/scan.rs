@@ -14,14 +14,14 @@ use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFacto
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::{ExecutionPlan, project_schema};
 
-use super::delta::{DataFile, Version};
-use super::{Lake, layout};
+use super::delta::{DataFile, Table, Version};
+use super::{Lake, TableName, layout};
 use crate::limits;
 
 /// Some or all files of one version of a table.
@@ -84,6 +84,51 @@ impl Scan {
     fn file_groups(&self, partitions: usize) -> Result<Vec<FileGroup>> {
         let files = self.version.files.iter().map(|file| self.partitioned_file(file)).collect::<Result<Vec<_>>>()?;
         Ok(FileGroup::new(files).split_files(partitions.max(1)))
+    }
+}
+
+/// A log: read at its latest version by each query, because it belongs to no generation. Empty while it is not there.
+#[derive(Debug)]
+pub(crate) struct LogScan {
+    lake: Lake,
+    empty: Scan,
+}
+
+impl LogScan {
+    /// The log `name`, with the columns of `schema`.
+    pub(crate) fn new(lake: &Lake, name: &TableName, schema: SchemaRef) -> Self {
+        let version =
+            Version { name: name.clone(), number: 0, schema, partition_columns: Vec::new(), files: Vec::new() };
+        Self { lake: lake.clone(), empty: Scan::new(lake, version) }
+    }
+}
+
+#[async_trait]
+impl TableProvider for LogScan {
+    fn schema(&self) -> SchemaRef {
+        self.empty.schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        self.empty.supports_filters_pushdown(filters)
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let latest = Table::new(&self.lake, &self.empty.version.name).open(None).await;
+        match latest.map_err(|error| DataFusionError::External(Box::new(error)))? {
+            Some(version) => Scan::new(&self.lake, version).scan(state, projection, filters, limit).await,
+            None => self.empty.scan(state, projection, filters, limit).await,
+        }
     }
 }
 
