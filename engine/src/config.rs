@@ -206,6 +206,9 @@ pub struct ServeConfig {
     pub query_rows_max: Option<u64>,
     /// Bytes that one query may hold.
     pub query_memory_max: Option<u64>,
+    /// Bytes that look-ups of profiles may hold: at most half for indexes, the rest for rows. `None` for a quarter of the
+    /// memory.
+    pub lookup_memory_max: Option<u64>,
     /// Where traces go: the URL of an OTLP collector; `None` for nowhere.
     pub traces_to: Option<String>,
 }
@@ -232,6 +235,7 @@ impl Default for ServeConfig {
             query_seconds_max: Some(300),
             query_rows_max: None,
             query_memory_max: None,
+            lookup_memory_max: None,
             traces_to: None,
         }
     }

@@ -17,7 +17,7 @@ use datafusion::physical_plan::execute_stream;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, TryStreamExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tracing::Instrument;
 
 use crate::clock::Clock;
@@ -38,6 +38,7 @@ use crate::refresh::run::{RefreshOptions, RefreshRun};
 use crate::snapshot::{Snapshot, Statement};
 use crate::store::Lake;
 use crate::store::generation;
+use crate::store::keyed::cache::LookupCache;
 use crate::{behavior, identity, limits, profile, segment};
 
 /// What an engine needs to know of the world.
@@ -86,6 +87,10 @@ pub struct Engine {
     /// One for each query that may run now.
     slots: Arc<Semaphore>,
     snapshots: Arc<Mutex<Snapshots>>,
+    /// Who opens a new generation; the others wait and find it open.
+    reloading: Arc<tokio::sync::Mutex<()>>,
+    /// What look-ups share; `None` if profiles are found by scans.
+    lookups: Option<Arc<LookupCache>>,
 }
 
 /// Generations that are open: the newest, and older ones that were asked for.
@@ -138,7 +143,25 @@ impl Engine {
             cpu: Arc::new(CpuRuntime::new(threads)?),
             slots: Arc::new(Semaphore::new(queries_max)),
             snapshots: Arc::default(),
+            reloading: Arc::default(),
+            lookups: None,
         })
+    }
+
+    /// The same project, with snapshots of its own, of which the newest is indexed for look-ups of profiles: worth its
+    /// memory and seconds to whoever looks up many.
+    #[must_use]
+    pub fn with_lookups(mut self) -> Self {
+        let runtime = &self.project.runtime;
+        let bytes = match self.config().serve.lookup_memory_max {
+            Some(bytes) => usize::try_from(bytes).unwrap_or(usize::MAX),
+            None => runtime.memory_limit_bytes() / limits::LOOKUP_MEMORY_SHARE,
+        };
+        // Indexes may take half of it, and rows whatever indexes leave.
+        let share = |bytes| runtime.share(bytes, "lookup_memory_max");
+        self.lookups = Some(Arc::new(LookupCache::new(bytes, share(bytes / 2), &share(bytes))));
+        (self.snapshots, self.reloading) = Default::default();
+        self
     }
 
     /// What `tessera.toml` says.
@@ -214,6 +237,7 @@ impl Engine {
     /// # Errors
     /// What the store reports.
     pub async fn reload(&self) -> Result<Arc<Snapshot>> {
+        let _only_one = self.reloading.lock().await;
         let last = generation::latest_number(&self.project.lake).await?;
         if let Some(newest) = self.current()
             && newest.number() == last
@@ -225,13 +249,18 @@ impl Engine {
             Some(number) => Some(generation::read(&self.project.lake, number).await?),
             None => None,
         };
-        let snapshot = Arc::new(Snapshot::open(&self.project, generation).await?);
+        let (project, lookups) = (Arc::clone(&self.project), self.lookups.clone());
+        let opening = async move { Snapshot::open(&project, generation, lookups.as_ref()).await };
+        let snapshot = Arc::new(self.cpu.run(opening).await?);
         let mut snapshots = self.snapshots.lock().unwrap_or_else(PoisonError::into_inner);
-        // Whoever was slower must not put an older generation back.
-        if snapshots.newest.as_ref().is_none_or(|newest| newest.number() < snapshot.number())
-            && let Some(before) = snapshots.newest.replace(Arc::clone(&snapshot))
-        {
+        if let Some(before) = snapshots.newest.replace(Arc::clone(&snapshot)) {
+            // Look-ups are of the newest; those that run keep what they read with.
+            before.drop_lookup();
             snapshots.keep_older(before);
+        }
+        drop(snapshots);
+        if let Some(lookups) = &self.lookups {
+            lookups.settle();
         }
         Ok(snapshot)
     }
@@ -250,7 +279,7 @@ impl Engine {
             return Ok(open);
         }
         let generation = generation::read(&self.project.lake, number).await?;
-        let snapshot = Arc::new(Snapshot::open(&self.project, Some(generation)).await?);
+        let snapshot = Arc::new(Snapshot::open(&self.project, Some(generation), None).await?);
         self.snapshots.lock().unwrap_or_else(PoisonError::into_inner).keep_older(Arc::clone(&snapshot));
         Ok(snapshot)
     }
@@ -260,7 +289,7 @@ impl Engine {
     /// # Errors
     /// What the store reports.
     pub async fn logs(&self) -> Result<Arc<Snapshot>> {
-        Ok(Arc::new(Snapshot::open(&self.project, None).await?))
+        Ok(Arc::new(Snapshot::open(&self.project, None, None).await?))
     }
 
     /// Plans a query, on the query threads. `$1`, `$2`, ... or `?` stand for parameters.
@@ -295,11 +324,20 @@ impl Engine {
         });
         let (schema, batches) = planned.await?;
         let schema = columns.clone().unwrap_or(schema);
-        let batches = within_limits(batches, limits, deadline, place);
-        let batches = self.cpu.stream(batches.map(move |batch| match &columns {
+        let batches = within_limits(batches, limits, place).map(move |batch| match &columns {
             Some(columns) => cast(&batch?, columns),
             None => batch,
-        }))?;
+        });
+        let out_of_time = async move {
+            match deadline {
+                Some((deadline, time)) => {
+                    sleep_until(deadline).await;
+                    too_long(time)
+                }
+                None => std::future::pending().await,
+            }
+        };
+        let batches = self.cpu.stream(batches, out_of_time)?;
         Ok(QueryResult { generation, schema, batches })
     }
 
@@ -317,7 +355,7 @@ impl Engine {
         })
     }
 
-    /// Bytes that all queries and refreshes together hold now.
+    /// Bytes that all queries, refreshes and look-ups together hold now.
     pub fn memory_held_bytes(&self) -> usize {
         self.project.runtime.memory_held_bytes()
     }
@@ -423,17 +461,10 @@ fn cast(batch: &RecordBatch, columns: &SchemaRef) -> Result<RecordBatch> {
 fn within_limits(
     batches: SendableRecordBatchStream,
     limits: QueryLimits,
-    deadline: Option<(Instant, Duration)>,
     place: OwnedSemaphorePermit,
 ) -> impl Stream<Item = Result<RecordBatch>> {
     futures::stream::try_unfold((batches, 0, place), move |(mut batches, rows, place)| async move {
-        let next = match deadline {
-            // A stream that is always ready would never let the timer speak.
-            Some((deadline, time)) if Instant::now() >= deadline => return Err(too_long(time)),
-            Some((deadline, time)) => timeout_at(deadline, batches.next()).await.map_err(|_| too_long(time))?,
-            None => batches.next().await,
-        };
-        let Some(batch) = next.transpose()? else { return Ok(None) };
+        let Some(batch) = batches.next().await.transpose()? else { return Ok(None) };
         let rows = rows + batch.num_rows() as u64;
         match limits.rows {
             Some(limit) if rows > limit => Err(too_many_rows(limit)),

@@ -16,7 +16,7 @@
 //! inside it an arrow points one way only:
 //!
 //! ```text
-//! error, ids, clock, config, limits, progress <- store <- query <- project, model <- landing, identity, profile, behavior, segment <- refresh <- snapshot <- engine
+//! error, ids, clock, config, limits, progress <- store <- query <- project, model <- landing, identity, profile, behavior, segment <- refresh, lookup <- snapshot <- engine
 //! ```
 //!
 //! What always holds:
@@ -34,6 +34,7 @@ mod identity;
 mod ids;
 mod landing;
 mod limits;
+mod lookup;
 mod model;
 mod profile;
 mod progress;
@@ -46,10 +47,10 @@ mod store;
 
 pub use clock::{Clock, Micros};
 pub use config::*;
-pub use engine::lookup::{ProfileCard, ProfileKey};
 pub use engine::{Engine, EngineOptions, QueryResult, SegmentEstimate};
 pub use error::{EngineError, ErrorKind, Result};
 pub use landing::{BatchReport, Input};
+pub use lookup::{ProfileCard, ProfileKey};
 pub use progress::{Event, Progress};
 pub use query::limited::QueryLimits;
 pub use refresh::report::{RefreshReport, StepReport};

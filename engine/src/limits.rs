@@ -13,8 +13,38 @@ pub(crate) const MODELS_AT_ONCE: usize = 2;
 /// How many generations stay readable with `--as-of`.
 pub(crate) const GENERATIONS_KEPT: u64 = 20;
 
-/// Rows of a row group: small enough that a look-up reads little, large enough to compress.
+/// Rows of a row group: small enough that statistics rule some out, large enough to compress.
 pub(crate) const ROW_GROUP_ROWS: usize = 256 * 1024;
+
+/// Rows of a page in tables that are looked into row by row: a look-up reads whole pages.
+pub(crate) const PAGE_ROWS: usize = 1024;
+
+/// A column's dictionary in such a table: a look-up reads it beside the page.
+pub(crate) const PAGE_DICTIONARY_BYTES: usize = 16 * 1024;
+
+/// What a page of all columns that a look-up reads takes in memory, about.
+pub(crate) const BLOCK_BYTES: usize = 128 * 1024;
+
+/// A file with pages of more rows was written for scans only: look-ups that read them would be no faster.
+pub(crate) const BLOCK_ROWS_MAX: usize = 16 * PAGE_ROWS;
+
+/// A person with more events is looked up by a scan: ordering so many takes as long.
+pub(crate) const LOOKUP_ROWS_MAX: usize = 100_000;
+
+/// A look-up that needs more blocks of a table is done by a scan, whose memory is bounded.
+pub(crate) const LOOKUP_BLOCKS_MAX: usize = 128;
+
+/// Files or blocks that one look-up, or the opening of a table for look-ups, reads at once.
+pub(crate) const LOOKUP_READS: usize = 8;
+
+/// Blocks that all look-ups together read at once.
+pub(crate) const BLOCK_READS_MAX: usize = 32;
+
+/// Bytes at the end of a file that are read at first: most footers are shorter.
+pub(crate) const FOOTER_BYTES: usize = 64 * 1024;
+
+/// The share of the memory for queries that look-ups may hold unless [serve] says otherwise.
+pub(crate) const LOOKUP_MEMORY_SHARE: usize = 4;
 
 /// Rows with more stored bytes count as wide.
 pub(crate) const WIDE_ROW_BYTES: u64 = 48;
@@ -34,10 +64,10 @@ pub(crate) const ORPHAN_HOURS: i64 = 24;
 /// A state that is appended to is rewritten when its appended rows outnumber its base by this share.
 pub(crate) const COMPACTION_SHARE: f64 = 0.5;
 
-/// A file of a keyed table with fewer rows counts as small.
+/// A file with fewer rows counts as small.
 pub(crate) const SMALL_FILE_ROWS: u64 = 64 * 1024;
 
-/// With more small files than this, the next merge writes them together.
+/// With more small files than this, the next refresh of the table writes them together.
 pub(crate) const SMALL_FILES_MAX: usize = 16;
 
 /// With so many replaced keys for each file of a keyed table, no file is free of them unless rows lie in the keys' order;

@@ -3,7 +3,7 @@
 //! A snapshot never changes. Who holds one reads the same rows from the first query to the last, whatever is published
 //! meanwhile.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -14,6 +14,7 @@ use datafusion::prelude::{SQLOptions, SessionContext};
 
 use crate::clock::Micros;
 use crate::error::{EngineError, Result};
+use crate::lookup::ProfileLookup;
 use crate::project::Project;
 use crate::query::catalog::{register, register_view};
 use crate::query::placeholders;
@@ -22,12 +23,14 @@ use crate::refresh::ledger;
 use crate::store::TableName;
 use crate::store::delta::{Table, Version};
 use crate::store::generation::Generation;
+use crate::store::keyed::cache::LookupCache;
 use crate::store::scan::{LogScan, Scan};
 
 /// One generation, open for reading.
 pub struct Snapshot {
     generation: Option<Generation>,
     session: SessionContext,
+    lookup: Mutex<Option<Arc<ProfileLookup>>>,
 }
 
 impl std::fmt::Debug for Snapshot {
@@ -37,16 +40,25 @@ impl std::fmt::Debug for Snapshot {
 }
 
 impl Snapshot {
-    /// Opens a generation; `None` has the logs of refreshes only.
-    pub(crate) async fn open(project: &Project, generation: Option<Generation>) -> Result<Self> {
+    /// Opens a generation; `None` has the logs of refreshes only. With a `cache` for look-ups its persons are indexed.
+    pub(crate) async fn open(
+        project: &Project,
+        generation: Option<Generation>,
+        cache: Option<&Arc<LookupCache>>,
+    ) -> Result<Self> {
         let session = project.session()?;
         for name in ledger::tables() {
             register(&session, CATALOG, &name, Arc::new(LogScan::new(&project.lake, &name, ledger::schema())))?;
         }
+        let mut lookup = None;
         if let Some(generation) = &generation {
-            register_generation(project, &session, generation).await?;
+            let versions = open_versions(project, generation).await?;
+            if let Some(cache) = cache {
+                lookup = indexed(project, &versions, cache).await;
+            }
+            register_generation(project, &session, generation, versions).await?;
         }
-        Ok(Self { generation, session })
+        Ok(Self { generation, session, lookup: Mutex::new(lookup.map(Arc::new)) })
     }
 
     /// The generation's number; `None` before the first refresh.
@@ -68,6 +80,16 @@ impl Snapshot {
     /// The session that reads it.
     pub(crate) fn session(&self) -> &SessionContext {
         &self.session
+    }
+
+    /// Its persons by index; `None` if they are found by scans.
+    pub(crate) fn lookup(&self) -> Option<Arc<ProfileLookup>> {
+        self.lookup.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Gives the memory of its indexes back: from now on persons are found by scans.
+    pub(crate) fn drop_lookup(&self) {
+        *self.lookup.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Rows of a stored table, from the log; 0 if there is no such table.
@@ -233,12 +255,24 @@ fn nothing_refreshed() -> EngineError {
     EngineError::failed_precondition("nothing has been refreshed yet: land data and run `tessera refresh`")
 }
 
-async fn register_generation(project: &Project, session: &SessionContext, generation: &Generation) -> Result<()> {
-    let opened = futures::future::try_join_all(
-        generation.tables.iter().map(|(name, table)| open_version(project, name, table.version)),
-    )
-    .await?;
-    for version in opened {
+/// Indexes persons. Whatever keeps it from that, the generation can be served: then persons are found by scans.
+async fn indexed(project: &Project, versions: &[Version], cache: &Arc<LookupCache>) -> Option<ProfileLookup> {
+    let opened = ProfileLookup::open(&project.lake, versions, cache).await;
+    opened.inspect_err(|error| tracing::warn!(%error, "profiles of this generation are looked up by scans")).ok()
+}
+
+async fn open_versions(project: &Project, generation: &Generation) -> Result<Vec<Version>> {
+    let tables = generation.tables.iter().map(|(name, table)| open_version(project, name, table.version));
+    futures::future::try_join_all(tables.collect::<Vec<_>>()).await
+}
+
+async fn register_generation(
+    project: &Project,
+    session: &SessionContext,
+    generation: &Generation,
+    versions: Vec<Version>,
+) -> Result<()> {
+    for version in versions {
         let name = version.name.clone();
         register(session, CATALOG, &name, Arc::new(Scan::new(&project.lake, version)))?;
     }

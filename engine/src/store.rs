@@ -4,6 +4,7 @@
 //! * [`delta`] opens a table at a version and commits an exact set of files.
 //! * [`writer`] turns a stream of batches into Parquet files.
 //! * [`scan`] reads a pinned version as a plain Parquet scan with statistics.
+//! * [`keyed`] finds the rows with a key in a pinned version without a scan.
 //! * [`generation`] publishes and reads generations.
 //! * [`lease`] lets one refresh at a time through.
 //! * [`maintenance`] deletes what no kept generation names.
@@ -12,6 +13,7 @@
 
 pub(crate) mod delta;
 pub(crate) mod generation;
+pub(crate) mod keyed;
 pub(crate) mod layout;
 pub(crate) mod lease;
 pub(crate) mod maintenance;

@@ -12,11 +12,11 @@ use tessera_proto::v1::profile_service_server::ProfileServiceServer;
 use tessera_proto::v1::refresh_service_server::RefreshServiceServer;
 use tessera_proto::v1::segment_service_server::SegmentServiceServer;
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::transport::Server;
 use tonic::transport::server::Router;
+use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
@@ -44,6 +44,7 @@ const REQUEST_BYTES_MAX: usize = 16 << 20;
 
 /// Serves until the process is told to end.
 pub(crate) async fn run(engine: &Engine, arguments: &ServeArguments) -> Result<()> {
+    let engine = &engine.clone().with_lookups();
     let serve = &engine.config().serve;
     let address = arguments.address.as_ref().unwrap_or(&serve.address);
     let http_address = arguments.http_address.as_ref().unwrap_or(&serve.http_address);
@@ -66,9 +67,11 @@ pub(crate) async fn run(engine: &Engine, arguments: &ServeArguments) -> Result<(
     let http = axum::serve(http_listener, http).with_graceful_shutdown(async move { http_stop.cancelled().await });
     let reader = Reader::new(engine.clone());
     let grpc_address = listener.local_addr()?;
+    // Without it an answer waits for the client's acknowledgement of its first part: 40 ms.
+    let connections = TcpIncoming::from(listener).with_nodelay(Some(true));
     let grpc = services(&reader, &refreshes, &abort)?
         .add_service(health_service)
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop.clone().cancelled_owned());
+        .serve_with_incoming_shutdown(connections, stop.clone().cancelled_owned());
     say(format_args!("gRPC and Flight SQL on {grpc_address}\nhealth and metrics on http://{http_address}"))?;
 
     tokio::spawn(end_when_told(stop.clone(), abort));

@@ -58,7 +58,7 @@ fn describe() {
         "Time to the answer, or to the first row of a stream"
     );
     describe_counter!("tessera_rows_sent_total", "Rows sent over Flight SQL");
-    describe_gauge!("tessera_query_memory_bytes", Unit::Bytes, "Memory that queries and refreshes hold");
+    describe_gauge!("tessera_query_memory_bytes", Unit::Bytes, "Memory that queries, refreshes and look-ups hold");
     describe_gauge!("tessera_generation", "The newest generation that is served");
     describe_gauge!("tessera_generation_age_seconds", Unit::Seconds, "Time since it was published");
     describe_counter!("tessera_refreshes_total", "Refreshes of this server by how they ended");

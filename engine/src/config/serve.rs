@@ -5,8 +5,16 @@ use super::settings::read_byte_size;
 use super::source::{check_word, read_time_zone};
 use super::{Schedule, ServeConfig};
 
-const SERVE_KEYS: [&str; 7] =
-    ["address", "http_address", "queries_max", "query_seconds_max", "query_rows_max", "query_memory_max", "traces_to"];
+const SERVE_KEYS: [&str; 8] = [
+    "address",
+    "http_address",
+    "queries_max",
+    "query_seconds_max",
+    "query_rows_max",
+    "query_memory_max",
+    "lookup_memory_max",
+    "traces_to",
+];
 const SCHEDULE_KEYS: [&str; 4] = ["name", "cron", "time_zone", "full"];
 /// Each query holds memory and waits for the same processors.
 const QUERIES_MAX_MAX: u64 = 10_000;
@@ -32,6 +40,7 @@ pub(super) fn read_serve(root: &TableReader<'_, '_>, problems: &mut Problems<'_>
     }
     serve.query_rows_max = table.integer("query_rows_max", 1..=u64::MAX, problems);
     serve.query_memory_max = read_byte_size(&table, "query_memory_max", problems);
+    serve.lookup_memory_max = read_byte_size(&table, "lookup_memory_max", problems);
     serve.traces_to = table.string("traces_to", problems);
     if let Some(url) = serve.traces_to.as_ref().filter(|url| !url.starts_with("http://")) {
         let message = format!(

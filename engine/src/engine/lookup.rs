@@ -1,46 +1,17 @@
-//! One person by an identifier or by id: the profile with all that hangs on it.
+//! One person by an identifier or by id: from the indexes if the snapshot has them, otherwise by SQL.
 
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use futures::TryStreamExt;
+use tokio::time::timeout;
 
 use super::Engine;
 use crate::error::Result;
+use crate::lookup::{Found, ProfileCard, ProfileKey};
 use crate::query::functions::text;
-use crate::query::limited::QueryLimits;
+use crate::query::limited::{QueryLimits, too_long};
 use crate::snapshot::Snapshot;
-
-/// Whose profile.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ProfileKey {
-    /// The profile with this id.
-    ProfileId(String),
-    /// The profile to which an identifier belongs, normalised.
-    Identifier {
-        /// Its namespace.
-        namespace: String,
-        /// Its value.
-        value: String,
-    },
-}
-
-/// One person: rows of the tables, with the columns that `docs/DATA.md` describes.
-#[derive(Debug, Clone)]
-pub struct ProfileCard {
-    /// The profile's id.
-    pub profile_id: String,
-    /// One row of `profile.profiles`.
-    pub profile: Vec<RecordBatch>,
-    /// Its rows of `identity.identities`, by namespace and value.
-    pub identifiers: Vec<RecordBatch>,
-    /// Its rows of `profile.attributes`, by name, the current first.
-    pub attributes: Vec<RecordBatch>,
-    /// Its rows of `segment.memberships`, by segment.
-    pub segments: Vec<RecordBatch>,
-    /// Its latest rows of `staging.events`, the newest first.
-    pub events: Vec<RecordBatch>,
-}
 
 const BY_IDENTIFIER: &str = "select profile_id from identity.identities where namespace = $1 and value = $2";
 const PROFILE: &str = "select * from profile.profiles where profile_id = $1";
@@ -48,7 +19,10 @@ const IDENTIFIERS: &str = "select * from identity.identities where profile_id = 
 const ATTRIBUTES: &str =
     "select * from profile.attributes where profile_id = $1 order by name, is_current desc, updated_at desc, source";
 const SEGMENTS: &str = "select * from segment.memberships where profile_id = $1 order by segment";
-const EVENTS: &str = "select events.* from staging.events events
+const EVENTS: &str = "select events.event_id, events.source, events.touchpoint, events.event_type, events.event_name,
+        events.occurred_at, events.namespace, events.value, events.page_path, events.revenue, events.currency,
+        events.properties, events.landed_order
+    from staging.events events
     join (select namespace, value from identity.identities where profile_id = $1) identities
         on identities.namespace = events.namespace and identities.value = events.value
     order by events.occurred_at desc, events.landed_order desc";
@@ -59,6 +33,31 @@ impl Engine {
     /// # Errors
     /// As [`Engine::execute`].
     pub async fn profile(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        key: &ProfileKey,
+        event_limit: usize,
+        limits: QueryLimits,
+    ) -> Result<Option<ProfileCard>> {
+        if let Some(lookup) = snapshot.lookup() {
+            let key = key.clone();
+            let found = self.cpu.run(async move {
+                let found = lookup.card(&key, event_limit);
+                match limits.time {
+                    Some(time) => timeout(time, found).await.map_err(|_| too_long(time))?,
+                    None => found.await,
+                }
+            });
+            match found.await? {
+                Found::Card(card) => return Ok(Some(card)),
+                Found::Nobody => return Ok(None),
+                Found::TooMuch => {}
+            }
+        }
+        self.profile_by_sql(snapshot, key, event_limit, limits).await
+    }
+
+    async fn profile_by_sql(
         &self,
         snapshot: &Arc<Snapshot>,
         key: &ProfileKey,

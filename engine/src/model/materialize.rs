@@ -153,7 +153,8 @@ impl Workspace {
     /// Which files of the last generation's version stay, after those with replaced rows were written anew without them.
     async fn kept_files(&self, model: &Model, version: &Version, new_files: &[DataFile]) -> Result<Vec<DataFile>> {
         match model.strategy {
-            Strategy::Append | Strategy::Fold => Ok(version.files.clone()),
+            Strategy::Append => self.with_small_files_together(model, version).await,
+            Strategy::Fold => Ok(version.files.clone()),
             Strategy::Merge => self.without_replaced(model, version, new_files).await,
             Strategy::View | Strategy::Full | Strategy::Scratch => Ok(Vec::new()),
         }

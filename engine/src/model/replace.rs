@@ -8,6 +8,7 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use arrow::row::{RowConverter, SortField};
 use datafusion::datasource::MemTable;
+use datafusion::logical_expr::Partitioning;
 use hashbrown::HashSet;
 
 use super::definition::Model;
@@ -19,6 +20,7 @@ use crate::query::catalog::register;
 use crate::query::session::CATALOG;
 use crate::store::TableName;
 use crate::store::delta::{DataFile, Version};
+use crate::store::writer::BatchMap;
 
 /// A column that says from which file a row comes.
 const FILE_COLUMN: &str = "_file";
@@ -47,16 +49,39 @@ impl Workspace {
             _ => self.files_with(model, version, &keys).await?,
         };
         touched.extend(small_files(version));
+        self.rewritten(model, version, &touched, Some(&keys)).await
+    }
+
+    /// The files of the last generation's version, the small ones written together once there are many.
+    pub(crate) async fn with_small_files_together(&self, model: &Model, version: &Version) -> Result<Vec<DataFile>> {
+        self.rewritten(model, version, &small_files(version), None).await
+    }
+
+    /// The files of `version`, those with `numbers` written anew without the rows that have one of the keys `without`.
+    async fn rewritten(
+        &self,
+        model: &Model,
+        version: &Version,
+        numbers: &BTreeSet<usize>,
+        without: Option<&ReplacedKeys>,
+    ) -> Result<Vec<DataFile>> {
         let (rewritten, kept): (Vec<_>, Vec<_>) =
-            version.files.iter().cloned().enumerate().partition(|(number, _)| touched.contains(number));
+            version.files.iter().cloned().enumerate().partition(|(number, _)| numbers.contains(number));
         let mut kept: Vec<DataFile> = kept.into_iter().map(|(_, file)| file).collect();
         if !rewritten.is_empty() {
             let mut rest = version.clone();
             rest.files = rewritten.into_iter().map(|(_, file)| file).collect();
-            let frame = self.session.read_table(self.scan(rest))?;
-            let others = Arc::new(Others::new(&keys, frame.schema().as_arrow())?);
-            let keep = move |batch: RecordBatch| others.filter(&batch);
-            let (_, files) = self.write_mapped(&model.name, &model.unique, frame, "kept", Some(Arc::new(keep))).await?;
+            let rows = rest.rows();
+            let mut frame = self.session.read_table(self.scan(rest))?;
+            if without.is_none() {
+                // As many writers as the rows are worth, not as many as there are processors: each leaves a file.
+                let writers = usize::try_from(rows / limits::SMALL_FILE_ROWS).unwrap_or(usize::MAX);
+                let threads = self.session.state().config().target_partitions();
+                frame = frame.repartition(Partitioning::RoundRobinBatch(writers.clamp(1, threads)))?;
+            }
+            let others = without.map(|keys| Others::new(keys, frame.schema().as_arrow())).transpose()?;
+            let keep = others.map(|others| Arc::new(move |batch: RecordBatch| others.filter(&batch)) as BatchMap);
+            let (_, files) = self.write_mapped(&model.name, &model.unique, frame, "kept", keep).await?;
             kept.extend(files);
         }
         Ok(kept)
@@ -141,10 +166,10 @@ impl Others {
 }
 
 /// Small files are written together once there are many.
-fn small_files(version: &Version) -> Vec<usize> {
+fn small_files(version: &Version) -> BTreeSet<usize> {
     let is_small = |(number, file): (usize, &DataFile)| (file.rows < limits::SMALL_FILE_ROWS).then_some(number);
-    let small: Vec<usize> = version.files.iter().enumerate().filter_map(is_small).collect();
-    if small.len() > limits::SMALL_FILES_MAX { small } else { Vec::new() }
+    let small: BTreeSet<usize> = version.files.iter().enumerate().filter_map(is_small).collect();
+    if small.len() > limits::SMALL_FILES_MAX { small } else { BTreeSet::new() }
 }
 
 /// A helper table of a model: models run at the same time.

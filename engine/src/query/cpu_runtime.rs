@@ -5,11 +5,12 @@
 //! cross over through a channel that holds few batches, so that a slow client slows its own query and nobody else's.
 
 use std::future::Future;
+use std::task::{Poll, ready};
 
 use arrow::record_batch::RecordBatch;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::error::{EngineError, Result};
@@ -41,23 +42,40 @@ impl CpuRuntime {
         }
     }
 
-    /// Polls `batches` on the query threads; dropping the stream aborts that.
+    /// Polls `batches` on the query threads; dropping the stream aborts that. Once `give_up` is ready the answer ends with
+    /// its error, also while nobody takes the batches that wait: who reads no further must not hold what others need.
     pub(crate) fn stream(
         &self,
         batches: impl Stream<Item = Result<RecordBatch>> + Send + 'static,
+        give_up: impl Future<Output = EngineError> + Send + 'static,
     ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
         let (sender, mut receiver) = mpsc::channel(limits::BATCHES_IN_FLIGHT);
+        let (last_word, mut heard) = oneshot::channel();
         let task = self.spawn(async move {
-            let mut batches = std::pin::pin!(batches);
-            while let Some(batch) = batches.next().await {
-                if sender.send(batch).await.is_err() {
-                    break; // nobody listens any more
+            let send_all = async {
+                let mut batches = std::pin::pin!(batches);
+                while let Some(batch) = batches.next().await {
+                    if sender.send(batch).await.is_err() {
+                        break; // nobody listens any more
+                    }
                 }
-            }
+            };
+            let given_up = tokio::select! {
+                () = send_all => None,
+                error = give_up => Some(error),
+            };
+            // Nobody listens any more, or somebody reads it after the last batch.
+            drop(last_word.send(given_up));
         })?;
+        let mut is_over = false;
         Ok(futures::stream::poll_fn(move |context| {
             let _keep_running = &task;
-            receiver.poll_recv(context)
+            if let Some(batch) = ready!(receiver.poll_recv(context)) {
+                return Poll::Ready(Some(batch));
+            }
+            let last = if std::mem::replace(&mut is_over, true) { Ok(None) } else { heard.try_recv() };
+            let ended_early = || EngineError::internal("a query's task ended before its answer did");
+            Poll::Ready(last.unwrap_or_else(|_| Some(ended_early())).map(Err))
         })
         .boxed())
     }

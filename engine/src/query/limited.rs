@@ -37,30 +37,31 @@ pub(crate) fn too_many_rows(limit: u64) -> EngineError {
     )
 }
 
-/// A query's share of the process's pool: what it holds counts in both, and it may not hold more than its limit.
+/// A share of the process's pool: what is held counts in both, and may not be more than the limit.
 #[derive(Debug)]
-pub(crate) struct QueryPool {
+pub(crate) struct PoolShare {
     parent: Arc<dyn MemoryPool>,
     limit: usize,
+    setting: &'static str,
     held: AtomicUsize,
 }
 
-impl QueryPool {
-    /// A share of `parent` of at most `limit` bytes.
-    pub(crate) fn new(parent: Arc<dyn MemoryPool>, limit: usize) -> Self {
-        Self { parent, limit, held: AtomicUsize::new(0) }
+impl PoolShare {
+    /// A share of `parent` of at most `limit` bytes, which `setting` of [serve] bounds.
+    pub(crate) fn new(parent: Arc<dyn MemoryPool>, limit: usize, setting: &'static str) -> Self {
+        Self { parent, limit, setting, held: AtomicUsize::new(0) }
     }
 }
 
-impl std::fmt::Display for QueryPool {
+impl std::fmt::Display for PoolShare {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "a query's {} bytes of {}", self.limit, self.parent)
+        write!(formatter, "the {} bytes of `{}` of {}", self.limit, self.setting, self.parent)
     }
 }
 
-impl MemoryPool for QueryPool {
+impl MemoryPool for PoolShare {
     fn name(&self) -> &str {
-        "query"
+        "share"
     }
 
     fn register(&self, consumer: &MemoryConsumer) {
@@ -85,8 +86,8 @@ impl MemoryPool for QueryPool {
         let held = self.held.fetch_add(additional, Ordering::Relaxed);
         let granted = if held.saturating_add(additional) > self.limit {
             Err(DataFusionError::ResourcesExhausted(format!(
-                "the query needs more than its {} bytes of memory: ask for less, or raise `query_memory_max` in [serve]",
-                self.limit
+                "more than {} bytes of memory are needed: ask for less, or raise `{}` in [serve]",
+                self.limit, self.setting
             )))
         } else {
             self.parent.try_grow(reservation, additional)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::execution::context::QueryPlanner;
-use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::memory_pool::{FairSpillPool, MemoryLimit, MemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::LogicalPlan;
@@ -16,7 +16,7 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use super::connected_components::ConnectedComponents;
-use super::limited::QueryPool;
+use super::limited::PoolShare;
 use super::relation::{self, RelationExtensionPlanner, Relations};
 use crate::error::Result;
 use crate::store::Lake;
@@ -44,8 +44,21 @@ impl QueryRuntime {
     /// What a query runs in: with a share of at most `memory_bytes` of the pool, if it may not have all of it.
     pub(crate) fn environment(&self, memory_bytes: Option<usize>) -> Result<Arc<RuntimeEnv>> {
         let Some(memory_bytes) = memory_bytes else { return Ok(Arc::clone(&self.environment)) };
-        let pool = QueryPool::new(Arc::clone(&self.environment.memory_pool), memory_bytes);
-        Ok(RuntimeEnvBuilder::from_runtime_env(&self.environment).with_memory_pool(Arc::new(pool)).build_arc()?)
+        let pool = self.share(memory_bytes, "query_memory_max");
+        Ok(RuntimeEnvBuilder::from_runtime_env(&self.environment).with_memory_pool(pool).build_arc()?)
+    }
+
+    /// A share of at most `memory_bytes` of the pool, which `setting` of [serve] bounds.
+    pub(crate) fn share(&self, memory_bytes: usize, setting: &'static str) -> Arc<dyn MemoryPool> {
+        Arc::new(PoolShare::new(Arc::clone(&self.environment.memory_pool), memory_bytes, setting))
+    }
+
+    /// Bytes that all queries together may hold.
+    pub(crate) fn memory_limit_bytes(&self) -> usize {
+        match self.environment.memory_pool.memory_limit() {
+            MemoryLimit::Finite(bytes) => bytes,
+            MemoryLimit::Infinite | MemoryLimit::Unknown => usize::MAX,
+        }
     }
 
     /// Bytes that all queries together hold.

@@ -32,12 +32,15 @@ impl Measure {
     /// True for the daily counts that the measure adds up. A window of n days is the day of `as_of` and the n before it.
     pub(super) fn applies(&self, as_of: Micros) -> Expr {
         let is_event = col("event_name").eq(lit(self.event.clone()));
-        match self.within_days {
-            Some(days) => {
-                is_event.and(col("date").gt_eq(lit(ScalarValue::Date32(Some(day_of(as_of) - days.cast_signed())))))
-            }
+        match self.first_day(as_of) {
+            Some(day) => is_event.and(col("date").gt_eq(lit(ScalarValue::Date32(Some(day))))),
             None => is_event,
         }
+    }
+
+    /// The first day of the window, counted from 1970; `None` if every day counts.
+    pub(super) fn first_day(&self, as_of: Micros) -> Option<i32> {
+        self.within_days.map(|days| day_of(as_of) - days.cast_signed())
     }
 }
 

@@ -260,13 +260,12 @@ async fn members(workspace: &Workspace, definitions: &[SegmentDefinition], as_of
     Ok(members)
 }
 
-/// One column for each event count that any segment needs, by profile.
+/// One column for each event count that any segment needs, by profile: what `behavior.daily_activity` says, but added up
+/// once, not by day first.
 async fn counts(session: &SessionContext, measures: &[Measure], as_of: Micros) -> Result<Option<DataFrame>> {
     if measures.is_empty() {
         return Ok(None);
     }
-    let events: BTreeSet<&str> = measures.iter().map(|measure| measure.event.as_str()).collect();
-    let is_needed = col("event_name").in_list(events.into_iter().map(lit).collect(), false);
     let counts = measures
         .iter()
         .map(|measure| {
@@ -274,12 +273,30 @@ async fn counts(session: &SessionContext, measures: &[Measure], as_of: Micros) -
             Ok(sum(col("event_count")).filter(counted).build()?.alias(&measure.column))
         })
         .collect::<Result<Vec<Expr>>>()?;
+    let identities = session.table("identity.identities").await?.select(vec![
+        col("namespace").alias("of_namespace"),
+        col("value").alias("of_value"),
+        col("profile_id").alias("measured_profile_id"),
+    ])?;
     let counted = session
-        .table("behavior.daily_activity")
+        .table("behavior.measures")
         .await?
-        .filter(is_needed)?
-        .aggregate(vec![col("profile_id").alias("measured_profile_id")], counts)?;
+        .filter(is_counted(measures, as_of))?
+        .select_columns(&["date", "namespace", "value", "event_name", "event_count"])?
+        .join(identities, JoinType::Inner, &["namespace", "value"], &["of_namespace", "of_value"], None)?
+        .aggregate(vec![col("measured_profile_id")], counts)?;
     Ok(Some(counted))
+}
+
+/// False for days and events that no measure counts.
+fn is_counted(measures: &[Measure], as_of: Micros) -> Expr {
+    let events: BTreeSet<&str> = measures.iter().map(|measure| measure.event.as_str()).collect();
+    let is_counted = col("event_name").in_list(events.into_iter().map(lit).collect(), false);
+    let first_days: Option<Vec<i32>> = measures.iter().map(|measure| measure.first_day(as_of)).collect();
+    match first_days.and_then(|days| days.into_iter().min()) {
+        Some(day) => is_counted.and(col("date").gt_eq(lit(ScalarValue::Date32(Some(day))))),
+        None => is_counted,
+    }
 }
 
 /// Who entered and who left since the last generation.

@@ -16,6 +16,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
 use super::delta::DataFile;
+use super::keyed::keys::keys_of;
 use super::{Lake, TableName, layout};
 use crate::error::{EngineError, Result};
 use crate::limits;
@@ -56,7 +57,7 @@ impl FileWriter {
             run: run.to_owned(),
             writer,
             schema: Arc::new(file_schema(schema)),
-            properties: properties(schema, unique),
+            properties: properties(table, schema, unique),
             open: None,
             done: Vec::new(),
         }
@@ -196,10 +197,15 @@ fn cast(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
 }
 
-fn properties(schema: &Schema, unique: &[String]) -> WriterProperties {
+fn properties(table: &TableName, schema: &Schema, unique: &[String]) -> WriterProperties {
     let mut builder = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_max_row_group_row_count(Some(limits::ROW_GROUP_ROWS));
+    if keys_of(table).is_some() {
+        builder = builder
+            .set_data_page_row_count_limit(limits::PAGE_ROWS)
+            .set_dictionary_page_size_limit(limits::PAGE_DICTIONARY_BYTES);
+    }
     for column in unique {
         let path = ColumnPath::from(column.as_str());
         // A dictionary of values that never repeat is built, found useless and thrown away again.

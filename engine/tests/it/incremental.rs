@@ -10,9 +10,9 @@ use crate::shop::{CONFIG, Shop};
 
 /// Lines of one delivery to one source.
 #[derive(Debug, Clone)]
-struct Delivery {
-    source: &'static str,
-    text: String,
+pub(crate) struct Delivery {
+    pub(crate) source: &'static str,
+    pub(crate) text: String,
 }
 
 fn call() -> impl Strategy<Value = String> {
@@ -51,8 +51,11 @@ fn contact() -> impl Strategy<Value = String> {
     })
 }
 
-fn delivery() -> impl Strategy<Value = Delivery> {
-    let web = prop::collection::vec(call(), 1..25).prop_map(|lines| Delivery { source: "web", text: lines.join("\n") });
+fn web() -> impl Strategy<Value = Delivery> {
+    prop::collection::vec(call(), 1..25).prop_map(|lines| Delivery { source: "web", text: lines.join("\n") })
+}
+
+pub(crate) fn delivery() -> impl Strategy<Value = Delivery> {
     let crm = prop::collection::vec(contact(), 1..5).prop_map(|lines| Delivery {
         source: "crm",
         text: format!("id,email,updated,deleted,first_name,country\n{}\n", lines.join("\n")),
@@ -63,17 +66,17 @@ fn delivery() -> impl Strategy<Value = Delivery> {
             format!("{text}k{customer},2026-05-{day:02},{amount}.10\n")
         }),
     });
-    prop_oneof![5 => web, 2 => crm, 1 => till]
+    prop_oneof![5 => web(), 2 => crm, 1 => till]
 }
 
-fn cases(count: u32) -> Config {
+pub(crate) fn cases(count: u32) -> Config {
     Config { cases: count, failure_persistence: None, max_shrink_iters: 200, ..Config::default() }
 }
 
 const SEGMENT: &str = "-- title: Buyers\nevent_count('Order Completed', within => interval '60 days') >= 1 and not in_segment('german')\n";
 
-async fn shop_with_segments() -> Shop {
-    let shop = Shop::new(CONFIG);
+pub(crate) async fn shop_with_segments(config: &str) -> Shop {
+    let shop = Shop::new(config);
     shop.write("segments/buyers.sql", SEGMENT);
     shop.write("segments/german.sql", "country = 'DE'\n");
     // Attributes that segments name have to be known: one contact of each kind.
@@ -89,18 +92,31 @@ fn assert_same(left: &BTreeMap<String, Vec<String>>, right: &BTreeMap<String, Ve
     }
 }
 
+/// Files of a table's newest version.
+fn file_count(shop: &Shop, table: &str) -> usize {
+    let log = std::fs::read_dir(shop.folder.path().join("lake").join(table).join("_delta_log")).unwrap();
+    let entries = log.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "json"));
+    let entries: String = entries.map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    entries.matches(r#"{"add":"#).count() - entries.matches(r#"{"remove":"#).count()
+}
+
 #[test]
-fn test_ten_incremental_refreshes_equal_one_full() {
+fn test_many_incremental_refreshes_equal_one_full_and_leave_few_files() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let batches = prop::collection::vec(delivery(), 10);
-    TestRunner::new(cases(4))
-        .run(&batches, |deliveries| {
+    // Calls before every refresh, so that every refresh adds files.
+    let batches = prop::collection::vec((web(), prop::option::of(delivery())), 18);
+    TestRunner::new(Config { max_shrink_iters: 20, ..cases(2) })
+        .run(&batches, |batches| {
             runtime.block_on(async {
-                let shop = shop_with_segments().await;
-                for delivery in &deliveries {
-                    shop.land(delivery.source, &delivery.text).await;
+                let shop = shop_with_segments(CONFIG).await;
+                for (calls, other) in &batches {
+                    for delivery in std::iter::once(calls).chain(other) {
+                        shop.land(delivery.source, &delivery.text).await;
+                    }
                     shop.refresh(false).await;
                 }
+                let files = file_count(&shop, "staging/events");
+                assert!(files <= 17, "{files} files after 18 refreshes");
                 let incremental = shop.dump().await;
                 let report = shop.refresh(true).await;
                 assert!(report.full);
@@ -182,7 +198,7 @@ fn test_order_of_arrival_changes_no_cluster_and_no_figure() {
 
 #[tokio::test]
 async fn test_the_same_delivery_again_changes_nothing() {
-    let shop = shop_with_segments().await;
+    let shop = shop_with_segments(CONFIG).await;
     let half = "customer,at,amount\nk1,2026-05-01,1.50\nk1,2026-05-01,1.50\nk2,2026-05-02,7\n";
     let whole = format!("{half}k1,2026-05-01,1.50\nk3,2026-05-03,2\n");
     shop.land("till", half).await;
@@ -203,7 +219,7 @@ async fn test_the_same_delivery_again_changes_nothing() {
 
 #[tokio::test]
 async fn test_an_earlier_generation_gives_its_answer() {
-    let shop = shop_with_segments().await;
+    let shop = shop_with_segments(CONFIG).await;
     shop.land("till", "customer,at,amount\nk1,2026-05-01,1\n").await;
     let first = shop.refresh(false).await.generation;
     shop.land("till", "customer,at,amount\nk2,2026-05-02,2\n").await;
@@ -220,7 +236,7 @@ async fn test_an_earlier_generation_gives_its_answer() {
 
 #[tokio::test]
 async fn test_segments_remember_entries_and_exits() {
-    let shop = shop_with_segments().await;
+    let shop = shop_with_segments(CONFIG).await;
     shop.land("till", "customer,at,amount\nk1,2026-05-20,1\n").await;
     shop.refresh(false).await;
     shop.advance_days(90);

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod incremental;
+mod lookup;
 mod serving;
 mod shop;
 mod sql_logic;

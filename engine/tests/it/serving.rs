@@ -99,6 +99,31 @@ async fn test_a_dropped_query_gives_its_place_and_memory_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn test_a_reader_that_stalls_gives_its_place_back_when_its_time_is_up() {
+    let shop = shop().await;
+    let snapshot = shop.engine.reload().await.unwrap();
+    let statement = shop.engine.prepare(&snapshot, ENDLESS).await.unwrap();
+    let limits = QueryLimits { time: Some(Duration::from_millis(100)), ..QueryLimits::default() };
+    let mut stalled = Vec::new();
+    for _ in 0..6 {
+        // Nobody reads these, and two may run at once.
+        stalled.push(shop.engine.execute(&statement, limits).await.unwrap());
+    }
+    for mut result in stalled {
+        let mut rows = 0;
+        let error = loop {
+            match result.batches.next().await.expect("an answer that was cut says so") {
+                Ok(batch) => rows += batch.num_rows(),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::DeadlineExceeded);
+        assert!(rows > 0);
+        assert!(result.batches.next().await.is_none());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn test_parameters_are_values_and_statements_only_read() {
     let shop = shop().await;
     let snapshot = shop.engine.reload().await.unwrap();

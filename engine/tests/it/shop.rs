@@ -127,7 +127,15 @@ impl Shop {
     }
 }
 
+/// The rows as text, sorted.
 pub(crate) fn text_rows(batches: &[RecordBatch]) -> Vec<String> {
+    let mut rows = ordered_text_rows(batches);
+    rows.sort();
+    rows
+}
+
+/// The rows as text, as they come.
+pub(crate) fn ordered_text_rows(batches: &[RecordBatch]) -> Vec<String> {
     let options = FormatOptions::default().with_null("null");
     let mut rows = Vec::new();
     for batch in batches {
@@ -138,6 +146,5 @@ pub(crate) fn text_rows(batches: &[RecordBatch]) -> Vec<String> {
                 .map(|row| columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join(" | ")),
         );
     }
-    rows.sort();
     rows
 }

@@ -9,7 +9,7 @@ const LAYERS: [&[&str]; 9] = [
     &["query"],
     &["project", "model"],
     &["landing", "identity", "profile", "behavior", "segment"],
-    &["refresh"],
+    &["refresh", "lookup"],
     &["snapshot"],
     &["engine"],
     &["lib"],

@@ -1,7 +1,7 @@
 //! The one place where rows become messages, and where the names of tables become those of the contract: an instant is
 //! `..._at` in a table and `..._time` in a message.
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -39,18 +39,26 @@ pub(crate) fn rows(batches: &[RecordBatch]) -> impl Iterator<Item = Row<'_>> {
 }
 
 impl Row<'_> {
-    fn column(&self, name: &str, data_type: &DataType) -> Result<Option<arrow::array::ArrayRef>, Status> {
-        let column = self.batch.column_by_name(name).ok_or_else(|| missing(name))?.slice(self.number, 1);
-        if column.is_null(0) {
-            return Ok(None);
-        }
-        cast(&column, data_type).map(Some).map_err(|error| to_status(EngineError::internal(error.to_string())))
+    /// The column if its value is not null.
+    fn column(&self, name: &str) -> Result<Option<&ArrayRef>, Status> {
+        let column = self.batch.column_by_name(name).ok_or_else(|| missing(name))?;
+        Ok(column.is_valid(self.number).then_some(column))
+    }
+
+    /// The value as one of `data_type`, alone in an array; `None` for null.
+    fn cast(&self, name: &str, data_type: &DataType) -> Result<Option<ArrayRef>, Status> {
+        let column = self.column(name)?.map(|column| cast(&column.slice(self.number, 1), data_type));
+        column.transpose().map_err(|error| to_status(EngineError::internal(error.to_string())))
     }
 
     /// A text, or any other value as text; `None` for null.
     pub(crate) fn optional_text(&self, name: &str) -> Result<Option<String>, Status> {
-        let column = self.column(name, &DataType::Utf8)?;
-        Ok(column.map(|column| column.as_string::<i32>().value(0).to_owned()))
+        let Some(column) = self.column(name)? else { return Ok(None) };
+        if let Some(texts) = column.as_string_opt::<i32>() {
+            return Ok(Some(texts.value(self.number).to_owned()));
+        }
+        let text = self.cast(name, &DataType::Utf8)?;
+        Ok(text.map(|text| text.as_string::<i32>().value(0).to_owned()))
     }
 
     /// A text; empty for null.
@@ -60,25 +68,25 @@ impl Row<'_> {
 
     /// An instant; `None` for null.
     pub(crate) fn time(&self, name: &str) -> Result<Option<Timestamp>, Status> {
-        let column = self.column(name, &DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())))?;
+        let column = self.cast(name, &DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())))?;
         Ok(column.map(|column| timestamp(column.as_primitive::<TimestampMicrosecondType>().value(0))))
     }
 
     /// A whole number; 0 for null.
     pub(crate) fn integer(&self, name: &str) -> Result<i64, Status> {
-        let column = self.column(name, &DataType::Int64)?;
+        let column = self.cast(name, &DataType::Int64)?;
         Ok(column.map_or(0, |column| column.as_primitive::<Int64Type>().value(0)))
     }
 
     /// A number; 0 for null.
     pub(crate) fn number(&self, name: &str) -> Result<f64, Status> {
-        let column = self.column(name, &DataType::Float64)?;
+        let column = self.cast(name, &DataType::Float64)?;
         Ok(column.map_or(0.0, |column| column.as_primitive::<Float64Type>().value(0)))
     }
 
     /// True or false; false for null.
     pub(crate) fn boolean(&self, name: &str) -> Result<bool, Status> {
-        let column = self.column(name, &DataType::Boolean)?;
+        let column = self.cast(name, &DataType::Boolean)?;
         Ok(column.is_some_and(|column| column.as_boolean().value(0)))
     }
 
