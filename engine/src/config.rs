@@ -263,7 +263,13 @@ impl ProjectConfig {
         let mut problems = Problems::new(file, text);
         let (root, syntax_errors) = DeTable::parse_recoverable(text);
         for error in &syntax_errors {
-            problems.add(&error.span().unwrap_or_default(), error.message().replace('\n', "; "));
+            let span = error.span().unwrap_or_default();
+            let mut message = error.message().replace('\n', "; ");
+            if message == "duplicate key" {
+                let key = text.get(span.clone()).unwrap_or_default();
+                message = format!("duplicate key `{key}`; keep one of them");
+            }
+            problems.add(&span, message);
         }
         // What a broken line means is a guess, and problems found in guesses would mislead.
         if let Some(error) = problems.error() {

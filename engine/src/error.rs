@@ -67,6 +67,13 @@ impl EngineError {
         Self::new(ErrorKind::DataCorrupt, message)
     }
 
+    /// A table names a file that is not there: to the caller that is not "what you asked for does not exist".
+    fn data_file_gone(path: &str) -> Self {
+        Self::corrupt(format!(
+            "data file `{path}` is gone: something other than Tessera removed it; bring it back, or write the derived tables anew with `tessera refresh --full`"
+        ))
+    }
+
     /// A bug of ours.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Internal, message)
@@ -140,7 +147,10 @@ impl From<arrow::error::ArrowError> for EngineError {
 impl From<parquet::errors::ParquetError> for EngineError {
     fn from(error: parquet::errors::ParquetError) -> Self {
         match error {
-            parquet::errors::ParquetError::External(source) => from_external(source),
+            parquet::errors::ParquetError::External(source) => match source.downcast_ref() {
+                Some(object_store::Error::NotFound { path, .. }) => Self::data_file_gone(path),
+                _ => from_external(source),
+            },
             error => Self::corrupt(error.to_string()),
         }
     }

@@ -49,7 +49,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
 
 /// Serves, with the log lines and traces of a server.
 async fn serve_project(engine: &Engine, arguments: &ServeArguments) -> Result<()> {
-    let traces = telemetry::start("info", engine.config().serve.traces_to.as_deref())?;
+    let traces = telemetry::start(telemetry::OF_SERVER, engine.config().serve.traces_to.as_deref())?;
     let served = serve::run(engine, arguments).await;
     if let Some(traces) = traces {
         // The last spans are sent from a thread of their own; what is lost when that fails is no data of anybody's.

@@ -3,6 +3,7 @@
 
 mod cli;
 mod commands;
+mod connection;
 mod flight_sql;
 mod grpc;
 mod http;
@@ -18,6 +19,12 @@ mod telemetry;
 use std::process::ExitCode;
 
 use clap::Parser;
+
+/// Refreshes and queries allocate by the gigabyte, in sizes that never repeat: glibc's allocator keeps most of that for
+/// ever, and a server grows with every refresh. Not for MSVC, where it does not build.
+#[cfg(not(target_env = "msvc"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();

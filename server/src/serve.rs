@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use arrow_flight::flight_service_server::FlightServiceServer;
+use futures::TryStreamExt;
 use tessera_engine::Engine;
 use tessera_proto::v1::behavior_service_server::BehaviorServiceServer;
 use tessera_proto::v1::profile_service_server::ProfileServiceServer;
@@ -21,6 +22,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use crate::cli::ServeArguments;
+use crate::connection::Lingering;
 use crate::flight_sql::front::Front;
 use crate::flight_sql::service::FlightSql;
 use crate::grpc::Reader;
@@ -68,7 +70,7 @@ pub(crate) async fn run(engine: &Engine, arguments: &ServeArguments) -> Result<(
     let reader = Reader::new(engine.clone());
     let grpc_address = listener.local_addr()?;
     // Without it an answer waits for the client's acknowledgement of its first part: 40 ms.
-    let connections = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let connections = TcpIncoming::from(listener).with_nodelay(Some(true)).map_ok(Lingering::new);
     let grpc = services(&reader, &refreshes, &abort)?
         .add_service(health_service)
         .serve_with_incoming_shutdown(connections, stop.clone().cancelled_owned());

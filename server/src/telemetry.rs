@@ -12,6 +12,9 @@ use tracing_subscriber::{EnvFilter, Layer};
 /// Upper bounds of the buckets of durations, in seconds: from a look-up to a long refresh.
 const SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0];
 
+/// What a server logs and traces: its own steps, of libraries only what goes wrong.
+pub(crate) const OF_SERVER: &str = "warn,tessera=info,tessera_engine=info";
+
 /// Log lines on standard error, so that answers on standard output can be piped. `TESSERA_LOG` says what is logged,
 /// `default` where it does not; `TESSERA_LOG_FORMAT=json` makes each line an object. Traces go to the collector at
 /// `traces_to`; what this returns must live until the last of them is sent.
@@ -35,7 +38,7 @@ pub(crate) fn start(default: &str, traces_to: Option<&str>) -> Result<Option<Sdk
     let resource = opentelemetry_sdk::Resource::builder().with_service_name("tessera").build();
     let provider = SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build();
     let spans = tracing_opentelemetry::layer().with_tracer(provider.tracer("tessera"));
-    registry.with(spans.with_filter(EnvFilter::new("tessera=info,tessera_engine=info"))).init();
+    registry.with(spans.with_filter(EnvFilter::new(OF_SERVER))).init();
     Ok(Some(provider))
 }
 

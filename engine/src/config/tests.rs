@@ -132,7 +132,7 @@ fn reports_all_problems_in_the_order_of_the_file() {
 #[test]
 fn says_the_line_of_a_syntax_error() {
     assert!(refusal("[lake]\nurl = lake").starts_with("tessera.toml:3: "));
-    assert!(refusal("[lake]\nurl = 'a'\nurl = 'b'").starts_with("tessera.toml:4: duplicate key"));
+    assert_eq!(refusal("[lake]\nurl = 'a'\nurl = 'b'"), "tessera.toml:4: duplicate key `url`; keep one of them");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
-use tessera_engine::{Engine, ProfileCard, ProfileKey, QueryLimits};
+use tessera_engine::{Engine, ErrorKind, ProfileCard, ProfileKey, QueryLimits};
 
 use crate::incremental::{cases, delivery, shop_with_segments};
 use crate::shop::{CONFIG, Shop, ordered_text_rows};
@@ -104,5 +104,34 @@ async fn test_the_latest_of_many_events_are_found_wherever_they_are() {
                 assert_eq!(fast, sure, "{key:?} with {events} events and {memory}");
             }
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn test_a_data_file_that_is_gone_is_no_answer() {
+    let shop = shop_with_segments(CONFIG).await;
+    shop.land("web", &many_events(0, 100)).await;
+    shop.refresh(false).await;
+    let indexed = shop.engine.clone().with_lookups();
+    let snapshot = indexed.reload().await.unwrap();
+    let key = ProfileKey::Identifier { namespace: "user_id".to_owned(), value: "u1".to_owned() };
+
+    let mut removed = 0;
+    let mut folders = vec![shop.folder.path().join("lake/profile/profiles")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if entry.is_dir() {
+                folders.push(entry);
+            } else if entry.extension().is_some_and(|extension| extension == "parquet") {
+                std::fs::remove_file(entry).unwrap();
+                removed += 1;
+            }
+        }
+    }
+    assert!(removed > 0);
+    for engine in [&indexed, &shop.engine] {
+        let refused = engine.profile(&snapshot, &key, 0, QueryLimits::default()).await.err().unwrap();
+        assert_eq!(refused.kind(), ErrorKind::DataCorrupt, "{refused:?}");
+        assert!(refused.to_string().contains("is gone: something other than Tessera removed it"), "{refused:?}");
     }
 }

@@ -135,7 +135,7 @@ impl KeyedFile {
     /// Reads a block.
     ///
     /// # Errors
-    /// Corrupt for a file that is not what its footer says; what the store reports, also NotFound for one that is gone.
+    /// Corrupt for a file that is gone or not what its footer says; what the store reports.
     pub(super) async fn read(&self, block: usize) -> Result<RecordBatch> {
         let block = &self.blocks[block];
         let rows = RowSelection::from(vec![RowSelector::skip(block.offset), RowSelector::select(block.rows)]);
