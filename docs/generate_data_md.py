@@ -30,6 +30,7 @@ KEYS = ("key", "strategy", "fold", "replaces", "unique")
 STRATEGIES = {
     "view": "View: not stored, computed when read",
     "full": "Delta table, `full`: written anew whenever something that it reads changed",
+    "step": "Delta table, `step`: what later models of the same refresh need",
     "scratch": "Delta table, `scratch`: what later models of the same refresh need; empty after a full refresh",
     "append": "Delta table, `append`: rows are only added",
     "fold": "Delta table, `fold`: rows are added, and several rows of one key are to be folded when read",

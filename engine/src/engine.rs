@@ -123,12 +123,12 @@ impl Engine {
         let mut functions = identity::functions::functions(&options.config.identity)?;
         functions.extend(profile::functions());
         functions.extend(behavior::functions());
-        let relations = behavior::relations(&options.config.behavior);
-        let normalizer = Normalizer::new(&options.config.identity)?;
-        let is_usable = Arc::new(move |namespace: &str, value: &str| normalizer.normalize(namespace, value).is_some());
+        let mut relations = identity::relations(&options.config.identity);
+        relations.extend(behavior::relations(&options.config.behavior));
+        let judge_identifiers = identity::judge(&options.config.identity)?;
         let queries_max = options.config.serve.queries_max;
         let project = Project {
-            is_usable,
+            judge_identifiers,
             folder: options.project,
             config: options.config,
             lake,

@@ -3,7 +3,35 @@
 //! * [`normalize`] brings a value into its namespace's normal form, or drops it.
 //! * [`blocklist`] are the values that mean nobody.
 //! * [`functions`] take identifier sets apart in SQL.
+//! * [`sets`] are what one event or record says.
+//! * [`replay`] takes clusters apart that break the limit of a namespace.
+
+use std::sync::Arc;
+
+use crate::config::IdentityConfig;
+use crate::error::Result;
+use crate::project::JudgeIdentifiers;
+use crate::query::relation::Relation;
 
 pub(crate) mod blocklist;
 pub(crate) mod functions;
 pub(crate) mod normalize;
+mod replay;
+pub(crate) mod sets;
+
+/// Relations of identity in SQL: `replay_links((select ...))`.
+pub(crate) fn relations(config: &IdentityConfig) -> Vec<Arc<dyn Relation>> {
+    vec![Arc::new(replay::ReplayLinks { config: Arc::new(config.clone()) })]
+}
+
+/// Tells which identifiers name no person, for stages that do not know this one.
+///
+/// # Errors
+/// As [`sets::SetRules::new`].
+pub(crate) fn judge(config: &IdentityConfig) -> Result<JudgeIdentifiers> {
+    let rules = sets::SetRules::new(config)?;
+    Ok(Arc::new(move |identifiers| {
+        let pairs = identifiers.iter().map(|(namespace, value)| (&**namespace, &**value));
+        rules.collect(pairs, &mut Vec::new())
+    }))
+}

@@ -1,5 +1,6 @@
 //! An open project: what every stage needs of the world.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,8 +18,25 @@ use crate::query::relation::Relations;
 use crate::query::session::{CATALOG, Functions, QueryRuntime};
 use crate::store::{Lake, TableName};
 
-/// Tells whether a value of a namespace can be used: it has the namespace's form and is not blocked.
-pub(crate) type IsUsable = Arc<dyn Fn(&str, &str) -> bool + Send + Sync>;
+/// Why the identifiers of one row name no person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// None can be used: each is blocked or has not the form of its namespace.
+    Nobody,
+    /// There are more values of a namespace than one person has.
+    Several {
+        /// The namespace.
+        namespace: String,
+        /// How many different ones there are.
+        values: usize,
+        /// How many a person has at most.
+        values_max: u32,
+    },
+}
+
+/// Tells why identifiers of one row, pairs of namespace and value, name no person; nothing if they name one.
+pub(crate) type JudgeIdentifiers =
+    Arc<dyn for<'a> Fn(&[(Cow<'a, str>, Cow<'a, str>)]) -> Result<(), Refusal> + Send + Sync>;
 
 /// A project's folder, configuration and lake, and the means to query it.
 pub(crate) struct Project {
@@ -32,8 +50,8 @@ pub(crate) struct Project {
     pub(crate) clock: Clock,
     /// Threads of one query or one ingest.
     pub(crate) threads: usize,
-    /// Whether a value of a namespace can be used: the stages share the rules of identity without naming its module.
-    pub(crate) is_usable: IsUsable,
+    /// Whether identifiers name a person: the stages share the rules of identity without naming its module.
+    pub(crate) judge_identifiers: JudgeIdentifiers,
     /// What all queries share.
     pub(crate) runtime: QueryRuntime,
     /// The stages' functions.

@@ -1,5 +1,5 @@
--- Identifiers that this refresh has to resolve again: the changed ones, and all others of the profiles to which those
--- belonged.
+-- Identifiers that this refresh has to resolve again: the changed ones, and all others that links connected to those in
+-- the last generation, dropped links included.
 --
 -- key: identifier
 -- strategy: scratch
@@ -8,16 +8,16 @@
 --   namespace           text  its namespace
 --   value               text  its value
 --   earlier_profile_id  text  the profile to which it belonged in the last generation, null if it is new
-with changed_profiles as (
-    select distinct known.profile_id
+with changed_components as (
+    select distinct coalesce(known.cluster, known.profile_id) as component
     from identity.changed
     join previous.identity.identities known on known.namespace = changed.namespace and known.value = changed.value
 ),
 
 earlier as (
     select others.namespace, others.value, others.profile_id
-    from changed_profiles  -- few rows: the side that a hash join holds in memory
-    join previous.identity.identities others on others.profile_id = changed_profiles.profile_id
+    from changed_components  -- few rows: the side that a hash join holds in memory
+    join previous.identity.identities others on coalesce(others.cluster, others.profile_id) = changed_components.component
 )
 
 select

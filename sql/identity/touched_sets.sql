@@ -3,9 +3,11 @@
 -- strategy: scratch
 -- columns:
 --   identifiers    text       the identifier set
+--   source         text       the source that brought it
 --   first_seen_at  timestamp  earliest time
 --   last_seen_at   timestamp  latest time
 --   first_landed   bigint     place of the first to land in the order of landing
-select identifiers, first_seen_at, last_seen_at, first_landed
+--   event_count    bigint     number of events and records with it
+select identifiers, source, first_seen_at, last_seen_at, first_landed, event_count
 from identity.sets
 where first_identifier(identifiers) in (select identifier from identity.touched)

@@ -6,16 +6,16 @@
 //!
 //! | function | gives |
 //! |---|---|
-//! | `resolve_identifiers(list)` | the identifier set of the identifiers as they arrived, or null if none is usable |
+//! | `resolve_identifiers(list)` | the identifier set of the identifiers as they arrived; null if none is usable, or if there are more of a namespace than one person has |
 //! | `first_identifier(set)` | the set's most trusted identifier, `namespace:value` |
 //! | `identifiers_of(set)` | all of them, as a list |
 //! | `identifier_edges(set)` | edges `(a, b)` that connect the set: the first with each; a lone one with itself |
 //! | `identifier_pairs(set)` | every pair `(a, b)` of the set, the more trusted first |
 //! | `identifier_namespace(identifier)`, `identifier_value(identifier)` | its two halves |
 //! | `namespace_rank(identifier)` | place of its namespace in the order of trust, 0 the most trusted |
+//! | `namespace_limit(identifier)` | how many values of its namespace a person has at most, null for any number |
 //! | `profile_id(identifier)` | the id of the profile whose anchor it is |
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int32Builder, ListArray, ListBuilder, StringViewBuilder, StructBuilder};
@@ -23,63 +23,45 @@ use arrow::datatypes::{DataType, Field, Fields};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::ScalarUDF;
 
-use super::normalize::Normalizer;
-use crate::config::IdentityConfig;
+use super::sets::{SEPARATOR, SetRules};
+use crate::config::{IdentityConfig, Namespace};
 use crate::ids;
 use crate::query::functions::{of_column, of_column_once, of_text, text};
 use crate::query::session::Functions;
 
-/// Separates the identifiers of a set. No normalised value holds a control character.
-const SEPARATOR: char = '\u{1f}';
-
 /// The functions of the module's table, with the rules of `config`.
 pub(crate) fn functions(config: &IdentityConfig) -> crate::error::Result<Functions> {
-    let rules = Arc::new(Rules { normalizer: Normalizer::new(config)?, config: config.clone() });
-    let (for_sets, for_ranks) = (Arc::clone(&rules), rules);
+    let rules = Arc::new(SetRules::new(config)?);
+    let (for_sets, for_ranks, for_limits) = (Arc::clone(&rules), Arc::clone(&rules), rules);
     Ok(vec![
         of_column_once("resolve_identifiers", DataType::Utf8View, move |column| resolve(&for_sets, column)),
         of_part("first_identifier", first),
-        of_part("identifier_namespace", |identifier| {
-            identifier.split_once(':').map_or(identifier, |(namespace, _)| namespace)
-        }),
+        of_part("identifier_namespace", namespace),
         of_part("identifier_value", |identifier| identifier.split_once(':').map_or("", |(_, value)| value)),
         of_column("identifiers_of", text_list(), identifiers_of),
         of_column("identifier_edges", pair_list(), |column| pairs(column, edges)),
         of_column("identifier_pairs", pair_list(), |column| pairs(column, all_pairs)),
         of_column("namespace_rank", DataType::Int32, move |column| ranks(&for_ranks, column)),
+        of_column("namespace_limit", DataType::Int32, move |column| limits(&for_limits, column)),
         of_text("profile_id", ids::profile_id),
     ])
 }
 
-struct Rules {
-    normalizer: Normalizer,
-    config: IdentityConfig,
-}
-
-fn resolve(rules: &Rules, column: &ArrayRef) -> Result<ArrayRef> {
+fn resolve(rules: &SetRules, column: &ArrayRef) -> Result<ArrayRef> {
     let lists: &ListArray = column.as_list_opt().ok_or_else(|| wrong_type("resolve_identifiers", column))?;
     let elements = lists.values().as_struct_opt().ok_or_else(|| wrong_type("resolve_identifiers", column))?;
     let (namespaces, values) = (text(elements.column(0))?, text(elements.column(1))?);
     let mut sets = StringViewBuilder::with_capacity(lists.len());
-    let mut found: Vec<(usize, &str, Cow<'_, str>)> = Vec::new();
+    let mut found = Vec::new();
     let mut set = String::new();
     for row in 0..lists.len() {
         let (start, end) = (lists.value_offsets()[row] as usize, lists.value_offsets()[row + 1] as usize);
-        found.clear();
-        if lists.is_valid(row) {
-            for element in start..end {
-                let namespace = namespaces.value(element);
-                if let Some(value) = rules.normalizer.normalize(namespace, values.value(element)) {
-                    found.push((rules.config.priority_of(namespace), namespace, value));
-                }
-            }
-        }
-        if found.is_empty() {
+        let elements = if lists.is_valid(row) { start..end } else { 0..0 };
+        let pairs = elements.map(|element| (namespaces.value(element), values.value(element)));
+        if rules.collect(pairs, &mut found).is_err() {
             sets.append_null();
             continue;
         }
-        found.sort_unstable();
-        found.dedup();
         set.clear();
         for (_, namespace, value) in &found {
             if !set.is_empty() {
@@ -152,15 +134,28 @@ where
     Ok(Arc::new(lists.finish()))
 }
 
-fn ranks(rules: &Rules, column: &ArrayRef) -> Result<ArrayRef> {
+fn ranks(rules: &SetRules, column: &ArrayRef) -> Result<ArrayRef> {
     let mut ranks = Int32Builder::with_capacity(column.len());
     for identifier in text(column)?.iter() {
-        ranks.append_option(identifier.map(|identifier| {
-            let namespace = identifier.split_once(':').map_or(identifier, |(namespace, _)| namespace);
-            i32::try_from(rules.config.priority_of(namespace)).unwrap_or(i32::MAX)
-        }));
+        let rank = identifier.map(|identifier| rules.config().priority_of(namespace(identifier)));
+        ranks.append_option(rank.map(|rank| i32::try_from(rank).unwrap_or(i32::MAX)));
     }
     Ok(Arc::new(ranks.finish()))
+}
+
+fn limits(rules: &SetRules, column: &ArrayRef) -> Result<ArrayRef> {
+    let mut limits = Int32Builder::with_capacity(column.len());
+    for identifier in text(column)?.iter() {
+        let declared = identifier.and_then(|identifier| rules.config().namespace(namespace(identifier)));
+        let limit = declared.and_then(Namespace::values_max);
+        limits.append_option(limit.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX)));
+    }
+    Ok(Arc::new(limits.finish()))
+}
+
+/// The namespace of an identifier `namespace:value`.
+pub(super) fn namespace(identifier: &str) -> &str {
+    identifier.split_once(':').map_or(identifier, |(namespace, _)| namespace)
 }
 
 /// A function that gives a part of a text.

@@ -150,7 +150,7 @@ async fn parse(
         landed_at_us: project.clock.now(),
         identifiers: IdentifierRules {
             max: project.config.landing.identifiers_max,
-            is_usable: Arc::clone(&project.is_usable),
+            judge: Arc::clone(&project.judge_identifiers),
         },
     };
     let parsed = tokio::task::spawn_blocking(move || {

@@ -1,16 +1,16 @@
-//! Which rows bring identifiers that can be used: at least one that means somebody, and not too many.
+//! Which rows bring identifiers that can be used: at least one that means somebody, not too many, and all of one person.
 
 use crate::landing::quarantine::{Reason, Rejection};
 use crate::landing::schema::Pair;
-use crate::project::IsUsable;
+use crate::project::{JudgeIdentifiers, Refusal};
 
 /// The rules of one project.
 #[derive(Clone)]
 pub(crate) struct IdentifierRules {
     /// The most identifiers of one row.
     pub(crate) max: usize,
-    /// Whether an identifier can be used.
-    pub(crate) is_usable: IsUsable,
+    /// Whether identifiers name a person.
+    pub(crate) judge: JudgeIdentifiers,
 }
 
 impl std::fmt::Debug for IdentifierRules {
@@ -20,7 +20,8 @@ impl std::fmt::Debug for IdentifierRules {
 }
 
 impl IdentifierRules {
-    /// Refuses a row without identifiers, saying `nothing`; with none that can be used; or with too many.
+    /// Refuses a row without identifiers, saying `nothing`; with none that can be used; with too many; or with more of a
+    /// namespace than one person has.
     pub(crate) fn check(&self, identifiers: &[Pair<'_>], nothing: &'static str) -> Result<(), Rejection> {
         if identifiers.is_empty() {
             return Err(Rejection::new(Reason::NoIdentifier, nothing));
@@ -28,11 +29,15 @@ impl IdentifierRules {
         if identifiers.len() > self.max {
             return Err(Rejection::too_many_identifiers(identifiers.len(), self.max));
         }
-        if !identifiers.iter().any(|(namespace, value)| (self.is_usable)(namespace, value)) {
-            let detail =
-                "every identifier is blocked or has not the form of its namespace; see [identity] in tessera.toml";
-            return Err(Rejection::new(Reason::NoIdentifier, detail));
-        }
-        Ok(())
+        (self.judge)(identifiers).map_err(|refusal| match refusal {
+            Refusal::Nobody => {
+                let detail =
+                    "every identifier is blocked or has not the form of its namespace; see [identity] in tessera.toml";
+                Rejection::new(Reason::NoIdentifier, detail)
+            }
+            Refusal::Several { namespace, values, values_max } => {
+                Rejection::several_persons(&namespace, values, values_max)
+            }
+        })
     }
 }

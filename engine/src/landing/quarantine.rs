@@ -40,6 +40,8 @@ pub(crate) enum Reason {
     NoEventName,
     /// More identifiers than `landing.identifiers_max` allows.
     TooManyIdentifiers,
+    /// More values of a namespace than one person has.
+    SeveralPersons,
     /// More calls in a batch call than the engine takes.
     BatchTooLarge,
 }
@@ -62,6 +64,7 @@ impl Reason {
             Self::NoKey => "no_key",
             Self::NoEventName => "no_event_name",
             Self::TooManyIdentifiers => "too_many_identifiers",
+            Self::SeveralPersons => "several_persons",
             Self::BatchTooLarge => "batch_too_large",
         }
     }
@@ -93,6 +96,14 @@ impl Rejection {
             "{count} identifiers are more than the {count_max} allowed; raise `identifiers_max` in [landing] if they are one person's"
         );
         Self::new(Reason::TooManyIdentifiers, detail)
+    }
+
+    /// More values of a namespace than one person has.
+    pub(crate) fn several_persons(namespace: &str, values: usize, values_max: u32) -> Self {
+        let detail = format!(
+            "{values} values of `{namespace}`, of which a person has at most {values_max}: nobody can tell whose it is; change `unique` or `limit` in [identity] if they can be one person's"
+        );
+        Self::new(Reason::SeveralPersons, detail)
     }
 
     /// Bytes that are not UTF-8.

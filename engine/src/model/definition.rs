@@ -38,7 +38,9 @@ pub(crate) enum Strategy {
     View,
     /// Written anew whenever something that it reads changed.
     Full,
-    /// Written anew by each incremental refresh, empty after a full one: what later models of the same run need.
+    /// Written anew by each refresh from what that refresh works on: what later models of the same run need.
+    Step,
+    /// As a step, but only of incremental refreshes: empty after a full one.
     Scratch,
     /// The query's rows are added.
     Append,
@@ -162,6 +164,7 @@ impl Model {
         Ok(match name {
             "view" => Strategy::View,
             "full" => Strategy::Full,
+            "step" => Strategy::Step,
             "scratch" => Strategy::Scratch,
             "append" => Strategy::Append,
             "fold" => Strategy::Fold,
@@ -169,7 +172,7 @@ impl Model {
             other => {
                 return Err(self.error(
                     number,
-                    format!("unknown strategy `{other}`: use view, full, scratch, append, fold or merge"),
+                    format!("unknown strategy `{other}`: use view, full, step, scratch, append, fold or merge"),
                 ));
             }
         })

@@ -86,7 +86,7 @@ impl Workspace {
         }
         let number = Table::new(&self.lake, &model.name).commit_exact(&schema, &files).await?;
         let current = Version { name: model.name.clone(), number, schema, partition_columns: Vec::new(), files };
-        if model.strategy == Strategy::Full || model.strategy == Strategy::Scratch {
+        if matches!(model.strategy, Strategy::Full | Strategy::Step | Strategy::Scratch) {
             new_files = current.files.clone();
         }
         let previous = if incremental { previous.map(|(version, _)| version) } else { None };
@@ -156,7 +156,7 @@ impl Workspace {
             Strategy::Append => self.with_small_files_together(model, version).await,
             Strategy::Fold => Ok(version.files.clone()),
             Strategy::Merge => self.without_replaced(model, version, new_files).await,
-            Strategy::View | Strategy::Full | Strategy::Scratch => Ok(Vec::new()),
+            Strategy::View | Strategy::Full | Strategy::Step | Strategy::Scratch => Ok(Vec::new()),
         }
     }
 

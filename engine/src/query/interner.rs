@@ -35,6 +35,12 @@ impl Interner {
         Ok(number)
     }
 
+    /// How many different texts there are: their numbers are below it.
+    pub(crate) fn len(&self) -> u32 {
+        // No more were given.
+        u32::try_from(self.ends.len()).unwrap_or(u32::MAX)
+    }
+
     /// The text with `number`, which this interner gave.
     pub(crate) fn text(&self, number: u32) -> &str {
         // Only whole texts were put in.

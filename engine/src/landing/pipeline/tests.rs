@@ -7,7 +7,8 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::{Decimal128Type, Int64Type, TimestampMicrosecondType};
 
 use super::*;
-use crate::landing::schema::{events_schema, quarantine_schema, records_schema};
+use crate::landing::schema::{Pair, events_schema, quarantine_schema, records_schema};
+use crate::project::Refusal;
 
 const LANDED_AT_US: i64 = 1_800_000_000_000_000;
 
@@ -96,8 +97,11 @@ fn land_input(source: &str, landing: &str, input: Input, threads: usize) -> Land
 }
 
 fn identifiers(config: &ProjectConfig) -> IdentifierRules {
-    let blocked = |_: &str, value: &str| !matches!(value, "null" | "anonymous");
-    IdentifierRules { max: config.landing.identifiers_max, is_usable: Arc::new(blocked) }
+    fn judge(identifiers: &[Pair<'_>]) -> std::result::Result<(), Refusal> {
+        let is_usable = |(_, value): &Pair<'_>| !matches!(&**value, "null" | "anonymous");
+        if identifiers.iter().any(is_usable) { Ok(()) } else { Err(Refusal::Nobody) }
+    }
+    IdentifierRules { max: config.landing.identifiers_max, judge: Arc::new(judge) }
 }
 
 fn stream(text: impl AsRef<[u8]>) -> Input {

@@ -1,0 +1,318 @@
+//! `replay_links((select cluster, identifiers, last_seen_at from ...))`: a relation in SQL that takes clusters apart in
+//! which one person would have more values of a namespace than a person has.
+//!
+//! Its rows are identifier sets, each with the cluster that all links connect. Per cluster the links are laid again, one
+//! after the other, from two rules that everybody can follow: what was said last counts first, then what is trusted most.
+//!
+//! 1. The links of the cluster's latest set that links anything (of sets of the same time, the greatest text).
+//! 2. The others by the sum of the ranks of their namespaces, the most trusted first; then by when they were last seen,
+//!    the newest first; then by their identifiers. So the order is total, and is a function of the data alone.
+//!
+//! A link that would give a person more values of a namespace than its limit is dropped; values only become more, so
+//! nothing that follows can make it fit. The idea is that of [Adobe's identity graph linking rules][rules]; the effect on
+//! a shared device is that its cookie belongs to who logged in last.
+//!
+//! The answer has each link of the clusters once: `a` and `b`, the more trusted one first, the persons that they belong
+//! to (`a_component`, `b_component`: the smallest identifier of each), when the link was last seen, and for a dropped link
+//! the namespace whose limit it would have broken (`exceeded`, else null).
+//!
+//! [rules]: https://experienceleague.adobe.com/en/docs/experience-platform/identity/features/identity-graph-linking-rules/identity-optimization-algorithm
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, StringViewBuilder, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
+use arrow::record_batch::RecordBatch;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::memory_pool::MemoryReservation;
+
+use super::functions::namespace;
+use super::sets::SEPARATOR;
+use crate::clock::Micros;
+use crate::config::{IdentityConfig, Namespace};
+use crate::query::functions::text;
+use crate::query::interner::Interner;
+use crate::query::relation::{Operator, Output, Relation};
+
+const NAME: &str = "replay_links";
+const OUTPUT_ROWS: usize = 8192;
+
+/// The relation, with the namespaces' ranks and limits.
+#[derive(Debug)]
+pub(crate) struct ReplayLinks {
+    pub(crate) config: Arc<IdentityConfig>,
+}
+
+impl Relation for ReplayLinks {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn schema(&self, input: &Schema) -> Result<SchemaRef> {
+        let names: Vec<&str> = input.fields().iter().map(|field| field.name().as_str()).collect();
+        if names != ["cluster", "identifiers", "last_seen_at"] {
+            return Err(DataFusionError::Plan(format!(
+                "{NAME} takes the columns cluster, identifiers, last_seen_at; the query has {}",
+                names.join(", ")
+            )));
+        }
+        Ok(schema())
+    }
+
+    fn partition_by(&self) -> &'static [&'static str] {
+        &["cluster"]
+    }
+
+    fn operator(&self, reservation: MemoryReservation) -> Box<dyn Operator> {
+        Box::new(Replay {
+            config: Arc::clone(&self.config),
+            clusters: Interner::default(),
+            identifiers: Interner::default(),
+            latest: Vec::new(),
+            links: Vec::new(),
+            reservation,
+        })
+    }
+}
+
+fn schema() -> SchemaRef {
+    let text = |name: &str, is_nullable| Field::new(name, DataType::Utf8View, is_nullable);
+    Arc::new(Schema::new(vec![
+        text("a", false),
+        text("b", false),
+        text("a_component", false),
+        text("b_component", false),
+        Field::new("last_seen_at", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), false),
+        text("exceeded", true),
+    ]))
+}
+
+/// One link of a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Link {
+    cluster: u32,
+    a: u32,
+    b: u32,
+    last_seen_at: Reverse<Micros>,
+}
+
+/// All sets so far, as links.
+struct Replay {
+    config: Arc<IdentityConfig>,
+    clusters: Interner,
+    identifiers: Interner,
+    /// Each cluster's latest set of several identifiers, with its time.
+    latest: Vec<(Micros, Box<str>)>,
+    links: Vec<Link>,
+    reservation: MemoryReservation,
+}
+
+impl Operator for Replay {
+    fn push(&mut self, batch: &RecordBatch) -> Result<()> {
+        let (clusters, sets) = (text(batch.column(0))?, text(batch.column(1))?);
+        let times = batch.column(2).as_primitive_opt::<TimestampMicrosecondType>();
+        let times =
+            times.ok_or_else(|| DataFusionError::Plan(format!("{NAME}: last_seen_at is not in microseconds")))?;
+        let mut members = Vec::new();
+        for row in 0..batch.num_rows() {
+            if [clusters.is_null(row), sets.is_null(row), times.is_null(row)].contains(&true) {
+                return Err(DataFusionError::Execution(format!("{NAME}: a value is null")));
+            }
+            let cluster = self.clusters.number(clusters.value(row))?;
+            if cluster as usize == self.latest.len() {
+                self.latest.push((Micros::MIN, Box::default()));
+            }
+            let (set, time) = (sets.value(row), times.value(row));
+            members.clear();
+            for identifier in set.split(SEPARATOR) {
+                members.push(self.identifiers.number(identifier)?);
+            }
+            if members.len() > 1 {
+                let latest = &mut self.latest[cluster as usize];
+                if (time, set) > (latest.0, &*latest.1) {
+                    *latest = (time, set.into());
+                }
+            }
+            for (place, &a) in members.iter().enumerate() {
+                let link = |&b: &u32| Link { cluster, a, b, last_seen_at: Reverse(time) };
+                self.links.extend(members[place + 1..].iter().map(link));
+            }
+        }
+        self.reservation.try_resize(
+            self.clusters.allocated_bytes()
+                + self.identifiers.allocated_bytes()
+                + self.latest.iter().map(|(_, set)| set.len() + 32).sum::<usize>()
+                + self.links.capacity() * size_of::<Link>(),
+        )
+    }
+
+    fn finish(self: Box<Self>) -> Output {
+        let Self { config, clusters: _, mut identifiers, latest, mut links, reservation } = *self;
+        let numbers = |set: &str| set.split(SEPARATOR).map(|identifier| identifiers.number(identifier)).collect();
+        let latest: Result<Vec<Vec<u32>>> = latest.iter().map(|(_, set)| &**set).map(numbers).collect();
+        let latest = match latest {
+            Ok(latest) => latest,
+            Err(error) => return Box::new(std::iter::once(Err(error))),
+        };
+        links.sort_unstable();
+        links.dedup_by_key(|link| (link.cluster, link.a, link.b)); // the newest of each comes first
+        let rules = Rules::new(&config, &identifiers);
+        let mut laid = Vec::with_capacity(links.len());
+        for of_cluster in links.chunk_by(|left, right| left.cluster == right.cluster) {
+            lay(of_cluster, &latest[of_cluster[0].cluster as usize], &rules, &identifiers, &mut laid);
+        }
+        let names: Vec<String> = config.namespaces.iter().map(|namespace| namespace.name.clone()).collect();
+        Box::new((0..laid.len()).step_by(OUTPUT_ROWS).map(move |start| {
+            let _held = &reservation;
+            batch(&laid[start..laid.len().min(start + OUTPUT_ROWS)], &identifiers, &names)
+        }))
+    }
+}
+
+/// What the configuration says of the identifiers.
+struct Rules {
+    /// The rank of each one's namespace.
+    ranks: Vec<usize>,
+    /// The most values that a person has of each declared namespace, by rank.
+    limits: Vec<Option<u32>>,
+}
+
+impl Rules {
+    fn new(config: &IdentityConfig, identifiers: &Interner) -> Self {
+        let rank = |number| config.priority_of(namespace(identifiers.text(number)));
+        Self {
+            ranks: (0..identifiers.len()).map(rank).collect(),
+            limits: config.namespaces.iter().map(Namespace::values_max).collect(),
+        }
+    }
+
+    fn limit(&self, rank: usize) -> Option<u32> {
+        self.limits.get(rank).copied().flatten()
+    }
+}
+
+/// A link as the replay left it.
+struct Laid {
+    a: u32,
+    b: u32,
+    a_component: u32,
+    b_component: u32,
+    last_seen_at: Micros,
+    /// The rank of the namespace whose limit it would have broken.
+    exceeded: Option<usize>,
+}
+
+/// Lays the links of one cluster, and adds them to `laid`. `latest` are the identifiers of the set that goes first.
+fn lay(links: &[Link], latest: &[u32], rules: &Rules, identifiers: &Interner, laid: &mut Vec<Laid>) {
+    let mut order: Vec<_> = links
+        .iter()
+        .map(|link| {
+            let is_of_latest = latest.contains(&link.a) && latest.contains(&link.b);
+            let trust = rules.ranks[link.a as usize] + rules.ranks[link.b as usize];
+            ((!is_of_latest, trust, link.last_seen_at), link)
+        })
+        .collect();
+    order.sort_unstable_by(|(left, of_left), (right, of_right)| {
+        let ends = |link: &Link| (identifiers.text(link.a), identifiers.text(link.b));
+        left.cmp(right).then_with(|| ends(of_left).cmp(&ends(of_right)))
+    });
+
+    let mut persons = Persons::new(links, rules, identifiers);
+    let dropped: Vec<Option<usize>> = order.iter().map(|(_, link)| persons.join(link.a, link.b)).collect();
+    laid.extend(order.into_iter().zip(dropped).map(|((_, link), exceeded)| Laid {
+        a: link.a,
+        b: link.b,
+        a_component: persons.name(link.a),
+        b_component: persons.name(link.b),
+        last_seen_at: link.last_seen_at.0,
+        exceeded,
+    }));
+}
+
+/// A union-find forest over the identifiers of a cluster, each tree a person. Its root is the person's smallest
+/// identifier by text; path halving keeps it flat.
+struct Persons<'r> {
+    rules: &'r Rules,
+    identifiers: &'r Interner,
+    /// The identifiers, in the order of their numbers.
+    members: Vec<u32>,
+    /// The place of each one's parent among the members.
+    parents: Vec<usize>,
+    /// Of each root: how many values the person has of each namespace with a limit, by rank.
+    counts: Vec<Vec<(usize, u32)>>,
+}
+
+impl<'r> Persons<'r> {
+    fn new(links: &[Link], rules: &'r Rules, identifiers: &'r Interner) -> Self {
+        let mut members: Vec<u32> = links.iter().flat_map(|link| [link.a, link.b]).collect();
+        members.sort_unstable();
+        members.dedup();
+        let count = |&member: &u32| {
+            let rank = rules.ranks[member as usize];
+            rules.limit(rank).map(|_| (rank, 1)).into_iter().collect()
+        };
+        let counts = members.iter().map(count).collect();
+        Self { rules, identifiers, parents: (0..members.len()).collect(), members, counts }
+    }
+
+    fn root(&mut self, identifier: u32) -> usize {
+        let mut place = self.members.partition_point(|&member| member < identifier);
+        while self.parents[place] != place {
+            self.parents[place] = self.parents[self.parents[place]];
+            place = self.parents[place];
+        }
+        place
+    }
+
+    /// The smallest identifier of the person with `identifier`.
+    fn name(&mut self, identifier: u32) -> u32 {
+        let root = self.root(identifier);
+        self.members[root]
+    }
+
+    /// Makes one person of two identifiers, unless that breaks a limit: then the rank of the most trusted namespace
+    /// whose limit it breaks.
+    fn join(&mut self, a: u32, b: u32) -> Option<usize> {
+        let (a, b) = (self.root(a), self.root(b));
+        if a == b {
+            return None;
+        }
+        let mut counts = self.counts[a].clone();
+        for &(rank, count) in &self.counts[b] {
+            match counts.iter_mut().find(|(known, _)| *known == rank) {
+                Some((_, sum)) => *sum += count,
+                None => counts.push((rank, count)),
+            }
+        }
+        let is_broken = |&(rank, count): &(usize, u32)| self.rules.limit(rank).is_some_and(|limit| count > limit);
+        if let Some(&(rank, _)) = counts.iter().filter(|count| is_broken(count)).min() {
+            return Some(rank);
+        }
+        let text = |place: usize| self.identifiers.text(self.members[place]);
+        let (root, other) = if text(a) < text(b) { (a, b) } else { (b, a) };
+        self.parents[other] = root;
+        self.counts[root] = counts;
+        None
+    }
+}
+
+fn batch(laid: &[Laid], identifiers: &Interner, namespaces: &[String]) -> Result<RecordBatch> {
+    let texts = |of: fn(&Laid) -> u32| -> ArrayRef {
+        let mut texts = StringViewBuilder::with_capacity(laid.len());
+        laid.iter().for_each(|link| texts.append_value(identifiers.text(of(link))));
+        Arc::new(texts.finish())
+    };
+    let times: TimestampMicrosecondArray = laid.iter().map(|link| Some(link.last_seen_at)).collect();
+    let mut exceeded = StringViewBuilder::with_capacity(laid.len());
+    laid.iter().for_each(|link| exceeded.append_option(link.exceeded.map(|rank| &namespaces[rank])));
+    let columns: Vec<ArrayRef> = vec![
+        texts(|link| link.a),
+        texts(|link| link.b),
+        texts(|link| link.a_component),
+        texts(|link| link.b_component),
+        Arc::new(times.with_timezone("UTC")),
+        Arc::new(exceeded.finish()),
+    ];
+    Ok(RecordBatch::try_new(schema(), columns)?)
+}

@@ -1,0 +1,39 @@
+-- What all links connect, be it one person or not: the connected components over the identifier sets.
+--
+-- key: identifier
+-- strategy: step
+-- unique: identifier, component, first_seen_at, last_seen_at, first_landed
+-- columns:
+--   identifier     text       `namespace:value`
+--   component      text       the smallest of the identifiers that links connect it to
+--   first_seen_at  timestamp  time of the earliest event or record with it
+--   last_seen_at   timestamp  time of the latest event or record with it
+--   first_landed   bigint     place of the first to land in the order of landing
+with sets as (
+    select identifiers, first_seen_at, last_seen_at, first_landed
+    -- if full
+    from identity.sets
+    -- end
+    -- if incremental
+    from identity.touched_sets
+    -- end
+),
+
+edges as (
+    select unnest(identifier_edges(identifiers)) as edge from sets
+),
+
+members as (
+    select node as identifier, component
+    from connected_components((select edge['a'] as a, edge['b'] as b from edges))
+),
+
+seen as (
+    select identifier, min(first_seen_at) as first_seen_at, max(last_seen_at) as last_seen_at, min(first_landed) as first_landed
+    from (select unnest(identifiers_of(identifiers)) as identifier, first_seen_at, last_seen_at, first_landed from sets)
+    group by identifier
+)
+
+select members.identifier, members.component, seen.first_seen_at, seen.last_seen_at, seen.first_landed
+from members
+join seen on seen.identifier = members.identifier
