@@ -32,6 +32,7 @@ STRATEGIES = {
     "full": "Delta table, `full`: written anew whenever something that it reads changed",
     "step": "Delta table, `step`: what later models of the same refresh need",
     "scratch": "Delta table, `scratch`: what later models of the same refresh need; empty after a full refresh",
+    "history": "Delta table, `history`: grows by what happened in each refresh, also in full ones",
     "append": "Delta table, `append`: rows are only added",
     "fold": "Delta table, `fold`: rows are added, and several rows of one key are to be folded when read",
     "merge": "Delta table, `merge`: a refresh replaces the rows of the keys that it touched",

@@ -1,12 +1,14 @@
 //! A refresh: brings every derived table up to date and publishes them as one generation.
 //!
 //! * [`run`] takes the lease, runs the models in order, the segments, the checks, and publishes.
+//! * [`history`] is what histories need of the last generation.
 //! * [`check`] plans every model without data.
 //! * [`report`] is what a run tells of itself.
 //! * [`schedule`] says when a refresh is due.
 //! * [`ledger`] keeps `ops.refreshes` and `ops.checks`: what each run did to each table.
 
 pub(crate) mod check;
+mod history;
 pub(crate) mod ledger;
 pub(crate) mod report;
 pub(crate) mod run;

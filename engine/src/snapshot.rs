@@ -99,6 +99,12 @@ impl Snapshot {
         published.map_or(0, |published| published.rows)
     }
 
+    /// True if it has this table or view.
+    pub(crate) fn has_table(&self, schema: &str, table: &str) -> bool {
+        let schema = self.session.catalog(CATALOG).and_then(|catalog| catalog.schema(schema));
+        schema.is_some_and(|schema| schema.table_exist(table))
+    }
+
     /// Its tables and views, by schema and name.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ use crate::query::limited::{QueryLimits, too_long};
 use crate::snapshot::Snapshot;
 
 const BY_IDENTIFIER: &str = "select profile_id from identity.identities where namespace = $1 and value = $2";
+const SUCCESSOR: &str = "select successor_id from identity.aliases where profile_id = $1";
 const PROFILE: &str = "select * from profile.profiles where profile_id = $1";
 const IDENTIFIERS: &str = "select * from identity.identities where profile_id = $1 order by namespace, value";
 const ATTRIBUTES: &str =
@@ -28,11 +29,44 @@ const EVENTS: &str = "select events.event_id, events.source, events.touchpoint, 
     order by events.occurred_at desc, events.landed_order desc";
 
 impl Engine {
-    /// The person that `key` names, with the `event_limit` latest events; `None` if there is nobody.
+    /// The person that `key` names, with the `event_limit` latest events; `None` if there is nobody. The id of a profile
+    /// that is no more names its successor.
     ///
     /// # Errors
     /// As [`Engine::execute`].
     pub async fn profile(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        key: &ProfileKey,
+        event_limit: usize,
+        limits: QueryLimits,
+    ) -> Result<Option<ProfileCard>> {
+        let found = self.living_profile(snapshot, key, event_limit, limits).await?;
+        if let (None, ProfileKey::ProfileId(profile_id)) = (&found, key)
+            && let Some(successor_id) = self.successor(snapshot, profile_id, limits).await?
+        {
+            return self.living_profile(snapshot, &ProfileKey::ProfileId(successor_id), event_limit, limits).await;
+        }
+        Ok(found)
+    }
+
+    /// The profile that has the anchor of one that is no more.
+    async fn successor(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        profile_id: &str,
+        limits: QueryLimits,
+    ) -> Result<Option<String>> {
+        if !snapshot.has_table("identity", "aliases") {
+            return Ok(None); // a generation of before there were any
+        }
+        let statement = self.prepare(snapshot, SUCCESSOR).await?.bind_texts(&[profile_id])?;
+        let found = self.execute(&statement, limits).await?.batches.try_collect::<Vec<RecordBatch>>().await?;
+        let Some(batch) = found.iter().find(|batch| batch.num_rows() > 0) else { return Ok(None) };
+        Ok(Some(text(batch.column(0))?.value(0).to_owned()))
+    }
+
+    async fn living_profile(
         &self,
         snapshot: &Arc<Snapshot>,
         key: &ProfileKey,

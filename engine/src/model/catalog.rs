@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::definition::{Model, Slice};
+use super::definition::Model;
 use crate::error::{EngineError, Result};
 use crate::store::TableName;
 
@@ -91,7 +91,7 @@ fn order(models: BTreeMap<TableName, Model>) -> Result<Vec<Model>> {
                 return Err(unknown(model, &reference.name, models.keys()));
             }
             // What the last generation holds is there already.
-            if known && reference.slice != Slice::Previous {
+            if known && !reference.slice.is_earlier() {
                 reads.insert(reference.name);
             }
         }

@@ -15,7 +15,8 @@
 //! generation, lines between `-- if full` and `-- end` only when everything is computed anew. `new.<schema>.<table>` is
 //! what this refresh added to a table, `previous.<schema>.<table>` is the table of the last generation; when everything is
 //! computed anew, the former is the whole table and the latter may not be named, so it stands between those lines. So one
-//! text serves both, and a full refresh is an incremental one that starts from nothing.
+//! text serves both, and a full refresh is an incremental one that starts from nothing. A history compares generations:
+//! `last.<schema>.<table>` is the table of the last generation on every refresh, without rows before the first.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -44,6 +45,9 @@ pub(crate) enum Strategy {
     Scratch,
     /// The query's rows are added.
     Append,
+    /// The query's rows are added, and stay when everything is computed anew: what happened from one generation to the
+    /// next.
+    History,
     /// The query's rows are added; readers aggregate over all rows of a key. Compacted now and then.
     Fold,
     /// The query's rows replace those of the same key, or those that `replaces` selects.
@@ -167,12 +171,15 @@ impl Model {
             "step" => Strategy::Step,
             "scratch" => Strategy::Scratch,
             "append" => Strategy::Append,
+            "history" => Strategy::History,
             "fold" => Strategy::Fold,
             "merge" => Strategy::Merge,
             other => {
                 return Err(self.error(
                     number,
-                    format!("unknown strategy `{other}`: use view, full, step, scratch, append, fold or merge"),
+                    format!(
+                        "unknown strategy `{other}`: use view, full, step, scratch, append, history, fold or merge"
+                    ),
                 ));
             }
         })
@@ -251,8 +258,17 @@ pub(crate) enum Slice {
     Current,
     /// Those that this refresh added.
     New,
-    /// All, as the last generation had them.
+    /// All, as the last generation had them; only on an incremental refresh.
     Previous,
+    /// All, as the last generation had them, on a full refresh too; none before the first.
+    Last,
+}
+
+impl Slice {
+    /// True for what the last generation holds: it is there before any model runs.
+    pub(crate) fn is_earlier(self) -> bool {
+        matches!(self, Self::Previous | Self::Last)
+    }
 }
 
 /// A table that a model reads, and which rows of it.
@@ -320,9 +336,10 @@ fn references_of(statement: &Statement) -> Result<BTreeSet<Reference>> {
                 let slice = match catalog.as_ref() {
                     "new" => Slice::New,
                     "previous" => Slice::Previous,
+                    "last" => Slice::Last,
                     other => {
                         return Err(EngineError::invalid(format!(
-                            "unknown catalog `{other}` in `{table}`: only `new` and `previous` may be named"
+                            "unknown catalog `{other}` in `{table}`: only `new`, `previous` and `last` may be named"
                         )));
                     }
                 };

@@ -60,7 +60,10 @@ impl Workspace {
         }
         self.register_slices(&model.references()?).map_err(|error| error.context(&model.file))?;
         let sql = if all { everything(&sql)? } else { sql };
-        let kept_of = previous.as_ref().filter(|_| incremental).map(|(version, _)| version);
+        let kept_of = match model.strategy {
+            Strategy::History => self.last.get(&model.name),
+            _ => previous.as_ref().filter(|_| incremental).map(|(version, _)| version),
+        };
         let ((schema, mut new_files), kept) = match (&model.replaces, kept_of) {
             // Which rows go does not depend on the new ones: both are written at the same time.
             (Some(_), Some(version)) => {
@@ -153,7 +156,7 @@ impl Workspace {
     /// Which files of the last generation's version stay, after those with replaced rows were written anew without them.
     async fn kept_files(&self, model: &Model, version: &Version, new_files: &[DataFile]) -> Result<Vec<DataFile>> {
         match model.strategy {
-            Strategy::Append => self.with_small_files_together(model, version).await,
+            Strategy::Append | Strategy::History => self.with_small_files_together(model, version).await,
             Strategy::Fold => Ok(version.files.clone()),
             Strategy::Merge => self.without_replaced(model, version, new_files).await,
             Strategy::View | Strategy::Full | Strategy::Step | Strategy::Scratch => Ok(Vec::new()),

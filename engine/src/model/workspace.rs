@@ -47,6 +47,8 @@ pub(crate) struct Workspace {
     pub(crate) incremental: bool,
     /// Versions of the last generation with the rows of their bases; empty when everything is computed anew.
     pub(crate) previous: BTreeMap<TableName, (Version, u64)>,
+    /// Versions of the last generation that histories need, also when everything is computed anew.
+    pub(crate) last: BTreeMap<TableName, Version>,
     made: Mutex<Made>,
 }
 
@@ -58,7 +60,7 @@ struct Made {
     views: Vec<(TableName, String)>,
     /// Views of which something that they read changed.
     changed_views: BTreeSet<TableName>,
-    /// What is registered as `new.*` and `previous.*`.
+    /// What is registered as `new.*`, `previous.*` and `last.*`.
     slices: BTreeSet<(Slice, TableName)>,
 }
 
@@ -69,6 +71,7 @@ impl Workspace {
         session: SessionContext,
         run: &str,
         previous: Option<BTreeMap<TableName, (Version, u64)>>,
+        last: BTreeMap<TableName, Version>,
     ) -> Self {
         Self {
             lake: lake.clone(),
@@ -76,6 +79,7 @@ impl Workspace {
             run: run.to_owned(),
             incremental: previous.is_some(),
             previous: previous.unwrap_or_default(),
+            last,
             made: Mutex::default(),
         }
     }
@@ -116,13 +120,13 @@ impl Workspace {
     /// True if this refresh changed something that the model reads.
     pub(crate) fn has_changed_inputs(&self, model: &Model) -> Result<bool> {
         let (references, made) = (model.references()?, self.made());
-        Ok(references.iter().filter(|reference| reference.slice != Slice::Previous).any(|reference| {
+        Ok(references.iter().filter(|reference| !reference.slice.is_earlier()).any(|reference| {
             made.changed_views.contains(&reference.name)
                 || made.tables.get(&reference.name).is_some_and(TableState::is_changed)
         }))
     }
 
-    /// Registers `new.*` and `previous.*` as a query names them.
+    /// Registers `new.*`, `previous.*` and `last.*` as a query names them.
     pub(crate) fn register_slices(&self, references: &BTreeSet<Reference>) -> Result<()> {
         let mut made = self.made();
         for Reference { name, slice } in references {
@@ -148,6 +152,13 @@ impl Workspace {
                         let scan = Scan::new(&self.lake, version.clone()).for_few_rows();
                         register(&self.session, "previous", name, Arc::new(scan))?;
                     }
+                }
+                Slice::Last => {
+                    let version = self
+                        .last
+                        .get(name)
+                        .ok_or_else(|| EngineError::invalid(format!("`last.{name}` is not a table of a model")))?;
+                    register(&self.session, "last", name, self.scan(version.clone()))?;
                 }
             }
         }

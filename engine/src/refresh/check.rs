@@ -18,6 +18,7 @@ use crate::model::workspace::Workspace;
 use crate::project::Project;
 use crate::query::catalog::register;
 use crate::query::session::CATALOG;
+use crate::refresh::history;
 use crate::refresh::report::StepReport;
 use crate::{landing, profile};
 
@@ -27,16 +28,20 @@ use crate::{landing, profile};
 /// InvalidInput naming the file, and the line where the planner knows it.
 pub(crate) async fn check(project: &Project, catalog: &Catalog) -> Result<()> {
     let session = project.session()?;
+    history::register_generation(&session, 1, 0)?;
     for name in landing::tables() {
         let table: Arc<dyn TableProvider> = Arc::new(EmptyTable::new(Arc::new(landing::table_schema(&name))));
-        for slice in [CATALOG, "new", "previous"] {
+        for slice in [CATALOG, "new", "previous", "last"] {
             register(&session, slice, &name, Arc::clone(&table))?;
         }
     }
     // What the last generation held is read by models that run before the one that makes it.
     for model in catalog.models() {
         if let Some(schema) = model.schema() {
-            register(&session, "previous", &model.name, Arc::new(EmptyTable::new(Arc::new(schema))))?;
+            let table: Arc<dyn TableProvider> = Arc::new(EmptyTable::new(Arc::new(schema)));
+            for slice in ["previous", "last"] {
+                register(&session, slice, &model.name, Arc::clone(&table))?;
+            }
         }
     }
     for model in catalog.models() {
@@ -122,14 +127,15 @@ fn check_references(catalog: &Catalog, model: &Model) -> Result<()> {
     for reference in model.references()? {
         let Some(read) = catalog.get(&reference.name) else { continue };
         match reference.slice {
-            Slice::New | Slice::Previous if read.strategy == Strategy::View => {
+            slice if slice != Slice::Current && read.strategy == Strategy::View => {
                 return Err(model.error(
                     1,
                     format!("`{}` is a view: it has no new or previous rows; read the tables under it", read.name),
                 ));
             }
-            Slice::Previous if read.columns.is_empty() => {
-                return Err(model.error(1, format!("`previous.{}` needs `-- columns:` in {}", read.name, read.file)));
+            slice if slice.is_earlier() && read.columns.is_empty() => {
+                return Err(model
+                    .error(1, format!("`{}` of the last generation needs `-- columns:` in {}", read.name, read.file)));
             }
             _ => {}
         }

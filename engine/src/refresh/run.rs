@@ -17,12 +17,13 @@ use crate::config::ProjectConfig;
 use crate::error::{EngineError, ErrorKind, Result};
 use crate::model::built_in;
 use crate::model::catalog::Catalog;
-use crate::model::definition::{Model, Slice};
+use crate::model::definition::Model;
 use crate::model::materialize::Outcome;
 use crate::model::workspace::{TableState, Workspace};
 use crate::progress::Progress;
 use crate::project::Project;
 use crate::refresh::check;
+use crate::refresh::history;
 use crate::refresh::ledger::Ledger;
 use crate::refresh::report::{RefreshReport, StepReport};
 use crate::store::delta::{Table, Version};
@@ -140,7 +141,10 @@ async fn refresh_holding_lease(
     let last = generation::latest(&project.lake).await?;
     let fingerprint = fingerprint(&catalog, &project.config);
     let base = last.as_ref().filter(|generation| !full && generation.fingerprint == fingerprint);
-    let workspace = open_workspace(project, &ledger.refresh_id, base).await?;
+    let number = last.as_ref().map_or(1, |generation| generation.number + 1);
+    let last_versions = history::last_versions(&project.lake, &catalog, last.as_ref()).await?;
+    let workspace = open_workspace(project, &ledger.refresh_id, base, last_versions).await?;
+    history::register_generation(&workspace.session, number, ledger.started_at)?;
     ledger.is_full = base.is_none();
 
     run_models(&workspace, &catalog, progress, ledger).await?;
@@ -188,14 +192,20 @@ fn fingerprint(catalog: &Catalog, config: &ProjectConfig) -> String {
     hasher.finalize().to_hex().to_string()
 }
 
-async fn open_workspace(project: &Project, refresh_id: &str, base: Option<&Generation>) -> Result<Workspace> {
+async fn open_workspace(
+    project: &Project,
+    refresh_id: &str,
+    base: Option<&Generation>,
+    last_versions: BTreeMap<TableName, Version>,
+) -> Result<Workspace> {
     let mut previous = BTreeMap::new();
     for (name, published) in base.iter().flat_map(|generation| &generation.tables) {
         let name = TableName::parse(name)?;
         let version = open(project, &name, Some(published.version)).await?;
         previous.insert(name, (version, published.base_rows));
     }
-    let workspace = Workspace::new(&project.lake, project.session()?, refresh_id, base.map(|_| previous));
+    let workspace =
+        Workspace::new(&project.lake, project.session()?, refresh_id, base.map(|_| previous), last_versions);
     for name in landing::tables() {
         landing::create_if_absent(&project.lake, &name).await?;
         let current = open(project, &name, None).await?;
@@ -220,7 +230,7 @@ async fn run_models(workspace: &Workspace, catalog: &Catalog, progress: &Progres
     let mut waiting: Vec<(&Model, BTreeSet<TableName>)> = Vec::new();
     for model in catalog.models() {
         // What the last generation holds is there already.
-        let read = model.references()?.into_iter().filter(|reference| reference.slice != Slice::Previous);
+        let read = model.references()?.into_iter().filter(|reference| !reference.slice.is_earlier());
         let read = read.map(|reference| reference.name).filter(|name| catalog.get(name).is_some());
         waiting.push((model, read.collect()));
     }

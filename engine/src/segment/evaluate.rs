@@ -33,6 +33,19 @@ use crate::store::scan::Scan;
 const UNSAVED: &str = "-";
 /// The members, with their columns.
 const MEMBERSHIPS: &str = "select segment, profile_id, entered_at from segment.memberships";
+/// The members of the last generation, by the profiles that have their anchors now: a membership follows the person.
+const EARLIER_MEMBERSHIPS: &str = "
+    select
+        memberships.segment,
+        coalesce(moved.to_profile_id, memberships.profile_id) as profile_id,
+        min(memberships.entered_at) as entered_at
+    from history.segment.memberships memberships
+    left join (
+        select from_profile_id, to_profile_id
+        from identity.moved
+        where to_profile_id is not null and profile_id(namespace || ':' || value) = from_profile_id
+    ) moved on moved.from_profile_id = memberships.profile_id
+    group by 1, 2";
 
 /// Evaluates all segments and keeps what changed. Returns what was done to each table.
 ///
@@ -144,10 +157,7 @@ impl History {
                     &table("memberships"),
                     Arc::new(Scan::new(&workspace.lake, version)),
                 )?;
-                workspace
-                    .session
-                    .sql(&MEMBERSHIPS.replace("segment.memberships", "history.segment.memberships"))
-                    .await?
+                workspace.session.sql(EARLIER_MEMBERSHIPS).await?
             }
             None => workspace.session.read_batch(RecordBatch::new_empty(memberships_schema()))?,
         };

@@ -135,3 +135,29 @@ async fn test_a_data_file_that_is_gone_is_no_answer() {
         assert!(refused.to_string().contains("is gone: something other than Tessera removed it"), "{refused:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn test_the_id_of_a_profile_that_is_no_more_leads_to_its_successor() {
+    let shop = shop_with_segments(CONFIG).await;
+    let call = |number: u8, ids: &str| {
+        format!(r#"{{"type":"page","messageId":"m{number}",{ids},"timestamp":"2026-05-01T10:0{number}:00Z"}}"#)
+    };
+    shop.land("web", &call(1, r#""anonymousId":"laptop""#)).await;
+    shop.refresh(false).await;
+    let retired = shop.rows("select profile_id from identity.identities where value = 'laptop'").await.remove(0);
+    shop.land("web", &call(2, r#""anonymousId":"laptop","userId":"ada""#)).await;
+    shop.refresh(false).await;
+    shop.land("web", &call(3, r#""userId":"ada","context":{"traits":{"email":"p99@example.com"}}"#)).await;
+    shop.refresh(false).await; // the contact c99 has this address
+
+    let living = shop.rows("select profile_id from identity.identities where value = 'c99'").await.remove(0);
+    assert_ne!(living, retired);
+    let key = ProfileKey::ProfileId(retired);
+    let indexed = shop.engine.clone().with_lookups();
+    for engine in [&indexed, &shop.engine] {
+        let card = card(engine, &key, 0).await.unwrap();
+        assert_eq!(card[0], [living.clone()]);
+        assert_eq!(card[2].len(), 4, "{card:?}");
+        assert_eq!(super::lookup::card(engine, &ProfileKey::ProfileId("nobody".to_owned()), 0).await, None);
+    }
+}

@@ -121,6 +121,8 @@ impl Shop {
                 "identity.crowded",
                 "identity.crowded_sets",
                 "identity.replayed",
+                "identity.moved",
+                "identity.causes",
                 "identity.changed",
                 "identity.touched",
                 "identity.touched_sets",

@@ -1,12 +1,12 @@
 //! Runs the `.slt` files of `sql/tests/`: each file is a project of its own. A file lands its data with statements
-//! `land <source> <lines>` and brings tables up to date with `refresh` or `refresh full`; queries are plain SQL.
+//! `land <source> <lines>`, begins anew with limits of namespaces with `limits`, and brings tables up to date with `refresh` or `refresh full`; queries are plain SQL.
 
 use std::path::PathBuf;
 
 use sqllogictest::{DB, DBOutput, DefaultColumnType, Runner};
 use tokio::runtime::Runtime;
 
-use crate::shop::{CONFIG, Shop, text_rows};
+use crate::shop::{CONFIG, Shop, limited, text_rows};
 
 struct Project {
     shop: Shop,
@@ -30,6 +30,10 @@ impl DB for Project {
 
     fn run(&mut self, statement: &str) -> Result<DBOutput<Self::ColumnType>, Failure> {
         let statement = statement.trim();
+        if statement == "limits" {
+            self.shop = Shop::new(&limited());
+            return Ok(DBOutput::StatementComplete(0));
+        }
         if let Some(rest) = statement.strip_prefix("land ") {
             let (source, text) = rest.split_once('\n').ok_or_else(|| Failure("land SOURCE, then lines".to_owned()))?;
             self.runtime.block_on(self.shop.land(source.trim(), text));

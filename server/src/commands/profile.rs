@@ -9,7 +9,7 @@ use tessera_engine::Engine;
 use crate::output::say;
 
 /// What is shown below the profile itself: a title and a query of the profile's id.
-const PARTS: [(&str, &str); 4] = [
+const PARTS: [(&str, &str); 6] = [
     (
         "Identifiers",
         "select namespace, value, first_seen_at, last_seen_at from identity.identities where profile_id = $1 order by first_seen_at, namespace, value",
@@ -20,7 +20,30 @@ const PARTS: [(&str, &str); 4] = [
                 links.event_count as seen, links.first_seen_at, links.last_seen_at, array_to_string(links.sources, ', ') as sources
          from identity.links
          join identity.identities on identities.namespace = links.a_namespace and identities.value = links.a_value
+         join identity.identities others
+             on others.namespace = links.b_namespace and others.value = links.b_value and others.profile_id = identities.profile_id
          where identities.profile_id = $1 order by links.first_seen_at, a, b limit 50",
+    ),
+    (
+        "Links that do not count",
+        "select dropped.a_namespace || ':' || dropped.a_value as a, dropped.b_namespace || ':' || dropped.b_value as b,
+                dropped.reason, dropped.event_count as seen, dropped.last_seen_at, array_to_string(dropped.sources, ', ') as sources
+         from identity.dropped_links dropped
+         where exists (
+             select 1 from identity.identities
+             where identities.profile_id = $1 and identities.namespace = dropped.a_namespace and identities.value = dropped.a_value
+         ) or exists (
+             select 1 from identity.identities
+             where identities.profile_id = $1 and identities.namespace = dropped.b_namespace and identities.value = dropped.b_value
+         )
+         order by dropped.last_seen_at desc, a, b limit 50",
+    ),
+    (
+        "What became of its identifiers",
+        "select generation, changed_at, change, namespace || ':' || value as identifier, from_profile_id, to_profile_id,
+                link_a || ' - ' || link_b as link
+         from identity.changes
+         where from_profile_id = $1 or to_profile_id = $1 order by generation desc, identifier limit 50",
     ),
     (
         "Attributes",

@@ -1,0 +1,77 @@
+//! The worked examples of `docs/IDENTITY.md`, as they stand there.
+//!
+//! A block `identity` has the namespaces in the order of trust, an empty line, a line for each event (its minute and its
+//! identifiers), another empty line, and what must come out: `person` with all identifiers of one, `dropped` with a link
+//! and its reason, `refused` with the reason of the quarantine.
+
+use std::collections::BTreeSet;
+
+use crate::shop::Shop;
+
+const DOCUMENT: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/IDENTITY.md"));
+
+fn examples() -> Vec<&'static str> {
+    DOCUMENT.split("```identity\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
+}
+
+/// `email limit 2` as `{ name = "email", limit = 2 }`.
+fn namespace(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    match words.as_slice() {
+        [name] => format!("{{ name = \"{name}\" }}"),
+        [name, "unique"] => format!("{{ name = \"{name}\", unique = true }}"),
+        [name, "limit", limit] => format!("{{ name = \"{name}\", limit = {limit} }}"),
+        other => panic!("not a namespace: {other:?}"),
+    }
+}
+
+fn call(line: &str) -> String {
+    let (minute, identifiers) = line.split_once(' ').unwrap();
+    let identifiers: Vec<String> = identifiers
+        .split_whitespace()
+        .map(|identifier| identifier.split_once(':').unwrap())
+        .map(|(namespace, value)| format!(r#"{{"type":"{namespace}","id":"{value}"}}"#))
+        .collect();
+    format!(
+        r#"{{"type":"track","event":"Seen","messageId":"m{minute}","timestamp":"2026-05-01T10:{minute:0>2}:00Z","context":{{"externalIds":[{}]}}}}"#,
+        identifiers.join(",")
+    )
+}
+
+/// The answer's lines, each with the identifiers of a person in order.
+fn normalized(line: &str) -> String {
+    match line.split_once(' ') {
+        Some(("person", identifiers)) => {
+            let identifiers: BTreeSet<&str> = identifiers.split_whitespace().collect();
+            format!("person {}", identifiers.into_iter().collect::<Vec<_>>().join(" "))
+        }
+        _ => line.to_owned(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn test_worked_examples_of_the_document() {
+    let examples = examples();
+    assert!(examples.len() >= 6, "the examples were not found");
+    for example in examples {
+        let parts: Vec<&str> = example.split("\n\n").collect();
+        let [namespaces, events, expected] = parts.as_slice() else { panic!("not three parts:\n{example}") };
+        let namespaces: Vec<String> = namespaces.trim().split(',').map(namespace).collect();
+        let shop = Shop::new(&format!(
+            "version = 1\n[[source]]\nname = 'web'\nformat = 'segment'\ntouchpoint = 'web'\n[identity]\nnamespaces = [{}]\n",
+            namespaces.join(", ")
+        ));
+        shop.land("web", &events.lines().map(call).collect::<Vec<_>>().join("\n")).await;
+        shop.refresh(false).await;
+        let mut found: BTreeSet<String> = BTreeSet::new();
+        for query in [
+            "select 'person ' || string_agg(namespace || ':' || value, ' ') from identity.identities group by profile_id",
+            "select 'dropped ' || a_namespace || ':' || a_value || ' ' || b_namespace || ':' || b_value || ': ' || reason from identity.dropped_links",
+            "select 'refused ' || reason from landing.quarantine",
+        ] {
+            found.extend(shop.rows(query).await.iter().map(|line| normalized(line)));
+        }
+        let expected: BTreeSet<String> = expected.lines().map(normalized).collect();
+        assert_eq!(found, expected, "{example}");
+    }
+}
