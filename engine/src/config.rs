@@ -3,6 +3,7 @@
 //!
 //! The engine never looks for the file: the caller passes its text.
 
+pub(crate) mod corrections;
 mod identity;
 pub(crate) mod nearest;
 mod reader;
@@ -12,10 +13,8 @@ mod source;
 
 pub use self::settings::parse_byte_size;
 
-use toml::de::DeTable;
-
 use self::nearest::suggestion;
-use self::reader::{Problems, TableReader};
+use self::reader::{Problems, TableReader, parse_root};
 use crate::error::{EngineError, Result};
 use crate::limits;
 
@@ -261,20 +260,7 @@ impl ProjectConfig {
     /// `InvalidInput` with a line `file:line: what is wrong, what to do` for every problem of the file.
     pub fn parse(text: &str, file: &str) -> Result<Self> {
         let mut problems = Problems::new(file, text);
-        let (root, syntax_errors) = DeTable::parse_recoverable(text);
-        for error in &syntax_errors {
-            let span = error.span().unwrap_or_default();
-            let mut message = error.message().replace('\n', "; ");
-            if message == "duplicate key" {
-                let key = text.get(span.clone()).unwrap_or_default();
-                message = format!("duplicate key `{key}`; keep one of them");
-            }
-            problems.add(&span, message);
-        }
-        // What a broken line means is a guess, and problems found in guesses would mislead.
-        if let Some(error) = problems.error() {
-            return Err(error);
-        }
+        let root = parse_root(text, &mut problems)?;
         let config = read_project(&TableReader::new(root.get_ref(), 0..0, ""), &mut problems);
         problems.error().map_or(Ok(config), Err)
     }

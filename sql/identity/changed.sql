@@ -1,4 +1,5 @@
--- Identifiers that the events and records of this refresh bring, and those that a changed record had before.
+-- Identifiers that the events and records of this refresh bring, those that a changed record had before, and those of
+-- corrections that are new or no more.
 --
 -- key: namespace, value
 -- strategy: scratch
@@ -14,7 +15,19 @@ with changed_sets as (
     from previous.staging.records known
     join new.staging.records changed on changed.source = known.source and changed.record_key = known.record_key
     where known.identifiers is not null
+),
+
+corrected as (
+    (select verdict, a, b from identity.corrections except select verdict, a, b from previous.identity.corrections)
+    union all
+    (select verdict, a, b from previous.identity.corrections except select verdict, a, b from identity.corrections)
+),
+
+identifiers as (
+    select unnest(identifiers_of(identifiers)) as identifier from changed_sets
+    union all
+    select unnest(make_array(a, b)) as identifier from corrected
 )
 
-select identifier_namespace(identifier) as namespace, identifier_value(identifier) as value
-from (select distinct unnest(identifiers_of(identifiers)) as identifier from changed_sets)
+select distinct identifier_namespace(identifier) as namespace, identifier_value(identifier) as value
+from identifiers

@@ -1,4 +1,5 @@
--- Components that cannot be one person: they have more values of a namespace than its limit.
+-- Components that cannot be one person: they have more values of a namespace than its limit, or two identifiers that a
+-- correction keeps apart.
 --
 -- key: component
 -- strategy: step
@@ -10,7 +11,13 @@ with limited as (
     where namespace_limit(identifier) is not null
 )
 
-select distinct component
+select component
 from (
     select component from limited group by component, namespace having count(*) > min(values_max)
 )
+union
+select left_end.component
+from identity.corrections  -- few rows: the side that a hash join holds in memory
+join identity.components left_end on left_end.identifier = corrections.a
+join identity.components right_end on right_end.identifier = corrections.b
+where corrections.verdict = 'never' and right_end.component = left_end.component

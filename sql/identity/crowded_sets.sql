@@ -1,8 +1,10 @@
--- The identifier sets of the crowded components: read once here for all that need them.
+-- The identifier sets of the crowded components, and the pairs in them that corrections keep apart: read once here for
+-- all that need them.
 --
 -- strategy: step
 -- columns:
 --   component      text       the component
+--   kind           text       seen, always or never
 --   identifiers    text       the identifier set
 --   source         text       the source that brought it
 --   first_seen_at  timestamp  earliest time
@@ -16,6 +18,7 @@ with crowd as (
 
 select
     crowd.component,
+    sets.kind,
     sets.identifiers,
     sets.source,
     sets.first_seen_at,
@@ -28,3 +31,16 @@ join identity.sets on first_identifier(sets.identifiers) = crowd.identifier
 -- if incremental
 join identity.touched_sets sets on first_identifier(sets.identifiers) = crowd.identifier
 -- end
+union all
+select
+    crowd.component,
+    corrections.verdict as kind,
+    corrections.a || chr(31) || corrections.b as identifiers,
+    corrections.decided_by as source,
+    arrow_cast(null, 'Timestamp(Microsecond, Some("UTC"))') as first_seen_at,
+    arrow_cast(null, 'Timestamp(Microsecond, Some("UTC"))') as last_seen_at,
+    0 as event_count
+from identity.corrections
+join crowd on crowd.identifier = corrections.a
+join crowd other on other.identifier = corrections.b and other.component = crowd.component
+where corrections.verdict = 'never'

@@ -1,4 +1,5 @@
--- Links that would have given one person more values of a namespace than its limit.
+-- Links that do not count: they would have given one person more values of a namespace than its limit, or made one
+-- person of what a correction keeps apart.
 --
 -- key: a_namespace, a_value, b_namespace, b_value
 -- strategy: merge
@@ -9,24 +10,26 @@
 --   b_namespace    text       namespace of the other
 --   b_value        text       its value
 --   reason         text       why it was dropped, in words
---   exceeded       text       the namespace whose limit it would have broken
+--   exceeded       text       the namespace whose limit it would have broken, if that is the reason
 --   first_seen_at  timestamp  time of the earliest event or record with both
 --   last_seen_at   timestamp  time of the latest
 --   event_count    bigint     number of events and records with both
 --   sources        texts      the sources that saw them together
 with dropped as (
-    select a, b, exceeded from identity.replayed where exceeded is not null
+    select a, b, reason, exceeded from identity.replayed where reason is not null
 ),
 
 pairs as (
     select unnest(identifier_pairs(identifiers)) as pair, source, first_seen_at, last_seen_at, event_count
     from identity.crowded_sets
+    where kind <> 'never'
 ),
 
 seen as (
     select
         dropped.a,
         dropped.b,
+        dropped.reason,
         dropped.exceeded,
         pairs.source,
         min(pairs.first_seen_at) as first_seen_at,
@@ -34,7 +37,7 @@ seen as (
         sum(pairs.event_count) as event_count
     from dropped
     join pairs on pairs.pair['a'] = dropped.a and pairs.pair['b'] = dropped.b
-    group by dropped.a, dropped.b, dropped.exceeded, pairs.source
+    group by dropped.a, dropped.b, dropped.reason, dropped.exceeded, pairs.source
 )
 
 select
@@ -42,11 +45,11 @@ select
     identifier_value(a) as a_value,
     identifier_namespace(b) as b_namespace,
     identifier_value(b) as b_value,
-    'a person has at most ' || namespace_limit(exceeded || ':') || ' ' || exceeded as reason,
+    reason,
     exceeded,
     min(first_seen_at) as first_seen_at,
     max(last_seen_at) as last_seen_at,
     sum(event_count) as event_count,
     array_agg(source order by source) as sources
 from seen
-group by a, b, exceeded
+group by a, b, reason, exceeded

@@ -8,6 +8,7 @@
 --   a_component   text       the smallest identifier of the person that `a` is of
 --   b_component   text       the smallest identifier of the person that `b` is of
 --   last_seen_at  timestamp  when they were last seen together
---   exceeded      text       the namespace whose limit the link would have broken; null for a link that stands
-select a, b, a_component, b_component, last_seen_at, exceeded
-from replay_links((select component as cluster, identifiers, last_seen_at from identity.crowded_sets))
+--   reason        text       why the link does not count; null for a link that stands
+--   exceeded      text       the namespace whose limit it would have broken, if that is the reason
+select a, b, a_component, b_component, last_seen_at, reason, exceeded
+from replay_links((select component as cluster, kind, identifiers, last_seen_at from identity.crowded_sets))

@@ -1,17 +1,20 @@
--- All identifier sets that count now: those of events, and those of the records that are not deleted.
+-- All identifier sets that count now: those of events, those of the records that are not deleted, and the pairs that
+-- corrections make one person.
 --
 -- strategy: view
 -- columns:
+--   kind           text       seen, or always for a correction
 --   identifiers    text       the identifier set
---   source         text       the source that brought it
---   first_seen_at  timestamp  earliest time
---   last_seen_at   timestamp  latest time
+--   source         text       the source that brought it; for a correction, who decided it
+--   first_seen_at  timestamp  earliest time, null for a correction
+--   last_seen_at   timestamp  latest time, null for a correction
 --   first_landed   bigint     place of the first to land in the order of landing
 --   event_count    bigint     number of events and records with it
-select identifiers, source, first_seen_at, last_seen_at, first_landed, event_count
+select 'seen' as kind, identifiers, source, first_seen_at, last_seen_at, first_landed, event_count
 from identity.event_sets
 union all
 select
+    'seen' as kind,
     identifiers,
     source,
     coalesce(updated_at, landed_at) as first_seen_at,
@@ -20,3 +23,14 @@ select
     1 as event_count
 from staging.records
 where not is_deleted and identifiers is not null
+union all
+select
+    'always' as kind,
+    a || chr(31) || b as identifiers,
+    decided_by as source,
+    arrow_cast(null, 'Timestamp(Microsecond, Some("UTC"))') as first_seen_at,
+    arrow_cast(null, 'Timestamp(Microsecond, Some("UTC"))') as last_seen_at,
+    9223372036854775807 as first_landed,  -- what nobody has seen is nobody's anchor before what was
+    0 as event_count
+from identity.corrections
+where verdict = 'always'

@@ -6,7 +6,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::config::nearest::suggestion;
-use crate::error::EngineError;
+use crate::error::{EngineError, Result};
 
 /// A piece of the file: byte offsets, start included, end excluded.
 pub(super) type Span = Range<usize>;
@@ -26,9 +26,13 @@ impl<'i> Problems<'i> {
 
     /// Notes a problem at the start of `span`.
     pub(super) fn add(&mut self, span: &Span, message: impl Into<String>) {
+        self.found.push((self.line_of(span), message.into()));
+    }
+
+    /// The line in which `span` starts, from 1.
+    pub(super) fn line_of(&self, span: &Span) -> usize {
         let before = self.text.as_bytes().iter().take(span.start);
-        let line = 1 + before.filter(|byte| **byte == b'\n').count();
-        self.found.push((line, message.into()));
+        1 + before.filter(|byte| **byte == b'\n').count()
     }
 
     /// One error with a line per problem, in the order of the file; `None` when there is none.
@@ -39,6 +43,25 @@ impl<'i> Problems<'i> {
             found.into_iter().map(|(line, message)| format!("{}:{line}: {message}", self.file)).collect();
         if lines.is_empty() { None } else { Some(EngineError::invalid(lines.join("\n"))) }
     }
+}
+
+/// The whole file as a table.
+///
+/// # Errors
+/// InvalidInput with a line for every place that is no TOML: what a broken line means is a guess, and problems found in
+/// guesses would mislead.
+pub(super) fn parse_root<'i>(text: &'i str, problems: &mut Problems<'_>) -> Result<Spanned<DeTable<'i>>> {
+    let (root, syntax_errors) = DeTable::parse_recoverable(text);
+    for error in &syntax_errors {
+        let span = error.span().unwrap_or_default();
+        let mut message = error.message().replace('\n', "; ");
+        if message == "duplicate key" {
+            let key = text.get(span.clone()).unwrap_or_default();
+            message = format!("duplicate key `{key}`; keep one of them");
+        }
+        problems.add(&span, message);
+    }
+    problems.error().map_or(Ok(root), Err)
 }
 
 /// One table of the file with the name by which messages call it (none for the whole file).

@@ -1,20 +1,24 @@
-//! `replay_links((select cluster, identifiers, last_seen_at from ...))`: a relation in SQL that takes clusters apart in
-//! which one person would have more values of a namespace than a person has.
+//! `replay_links((select cluster, kind, identifiers, last_seen_at from ...))`: a relation in SQL that takes clusters apart
+//! that cannot be one person: in which a person would have more values of a namespace than its limit, or two identifiers
+//! that a correction keeps apart.
 //!
-//! Its rows are identifier sets, each with the cluster that all links connect. Per cluster the links are laid again, one
-//! after the other, from two rules that everybody can follow: what was said last counts first, then what is trusted most.
+//! Its rows are identifier sets, each with the cluster that all links connect: what was `seen` together, what is `always`
+//! one person by a correction, and pairs that are `never` one person. Per cluster the links are laid again, one after the
+//! other, from rules that everybody can follow: what somebody decided counts first, then what was said last, then what is
+//! trusted most.
 //!
-//! 1. The links of the cluster's latest set that links anything (of sets of the same time, the greatest text).
-//! 2. The others by the sum of the ranks of their namespaces, the most trusted first; then by when they were last seen,
+//! 1. The links of corrections.
+//! 2. Those of the cluster's latest set that links anything (of sets of the same time, the greatest text).
+//! 3. The others by the sum of the ranks of their namespaces, the most trusted first; then by when they were last seen,
 //!    the newest first; then by their identifiers. So the order is total, and is a function of the data alone.
 //!
-//! A link that would give a person more values of a namespace than its limit is dropped; values only become more, so
-//! nothing that follows can make it fit. The idea is that of [Adobe's identity graph linking rules][rules]; the effect on
+//! A link that would break a limit or bring together what is kept apart is dropped; persons only grow, so nothing that
+//! follows can make it fit. The idea is that of [Adobe's identity graph linking rules][rules]; the effect on
 //! a shared device is that its cookie belongs to who logged in last.
 //!
 //! The answer has each link of the clusters once: `a` and `b`, the more trusted one first, the persons that they belong
 //! to (`a_component`, `b_component`: the smallest identifier of each), when the link was last seen, and for a dropped link
-//! the namespace whose limit it would have broken (`exceeded`, else null).
+//! the `reason` in words (else null) and the namespace whose limit it would have broken (`exceeded`; null for corrections).
 //!
 //! [rules]: https://experienceleague.adobe.com/en/docs/experience-platform/identity/features/identity-graph-linking-rules/identity-optimization-algorithm
 
@@ -51,9 +55,9 @@ impl Relation for ReplayLinks {
 
     fn schema(&self, input: &Schema) -> Result<SchemaRef> {
         let names: Vec<&str> = input.fields().iter().map(|field| field.name().as_str()).collect();
-        if names != ["cluster", "identifiers", "last_seen_at"] {
+        if names != ["cluster", "kind", "identifiers", "last_seen_at"] {
             return Err(DataFusionError::Plan(format!(
-                "{NAME} takes the columns cluster, identifiers, last_seen_at; the query has {}",
+                "{NAME} takes the columns cluster, kind, identifiers, last_seen_at; the query has {}",
                 names.join(", ")
             )));
         }
@@ -71,6 +75,7 @@ impl Relation for ReplayLinks {
             identifiers: Interner::default(),
             latest: Vec::new(),
             links: Vec::new(),
+            apart: Vec::new(),
             reservation,
         })
     }
@@ -83,7 +88,8 @@ fn schema() -> SchemaRef {
         text("b", false),
         text("a_component", false),
         text("b_component", false),
-        Field::new("last_seen_at", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), false),
+        Field::new("last_seen_at", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true),
+        text("reason", true),
         text("exceeded", true),
     ]))
 }
@@ -94,6 +100,8 @@ struct Link {
     cluster: u32,
     a: u32,
     b: u32,
+    /// False for a link of a correction, which goes before one that was only seen.
+    is_seen: bool,
     last_seen_at: Reverse<Micros>,
 }
 
@@ -105,37 +113,45 @@ struct Replay {
     /// Each cluster's latest set of several identifiers, with its time.
     latest: Vec<(Micros, Box<str>)>,
     links: Vec<Link>,
+    /// Cluster and ends of what is never one person.
+    apart: Vec<(u32, u32, u32)>,
     reservation: MemoryReservation,
 }
 
 impl Operator for Replay {
     fn push(&mut self, batch: &RecordBatch) -> Result<()> {
-        let (clusters, sets) = (text(batch.column(0))?, text(batch.column(1))?);
-        let times = batch.column(2).as_primitive_opt::<TimestampMicrosecondType>();
+        let (clusters, kinds, sets) = (text(batch.column(0))?, text(batch.column(1))?, text(batch.column(2))?);
+        let times = batch.column(3).as_primitive_opt::<TimestampMicrosecondType>();
         let times =
             times.ok_or_else(|| DataFusionError::Plan(format!("{NAME}: last_seen_at is not in microseconds")))?;
         let mut members = Vec::new();
         for row in 0..batch.num_rows() {
-            if [clusters.is_null(row), sets.is_null(row), times.is_null(row)].contains(&true) {
+            if [clusters.is_null(row), kinds.is_null(row), sets.is_null(row)].contains(&true) {
                 return Err(DataFusionError::Execution(format!("{NAME}: a value is null")));
             }
             let cluster = self.clusters.number(clusters.value(row))?;
             if cluster as usize == self.latest.len() {
                 self.latest.push((Micros::MIN, Box::default()));
             }
-            let (set, time) = (sets.value(row), times.value(row));
+            // A correction may name what was never seen.
+            let (set, time) = (sets.value(row), if times.is_null(row) { Micros::MIN } else { times.value(row) });
             members.clear();
             for identifier in set.split(SEPARATOR) {
                 members.push(self.identifiers.number(identifier)?);
             }
-            if members.len() > 1 {
+            let is_seen = kinds.value(row) == "seen";
+            if kinds.value(row) == "never" {
+                self.apart.extend(members.get(..2).map(|pair| (cluster, pair[0], pair[1])));
+                continue;
+            }
+            if is_seen && members.len() > 1 {
                 let latest = &mut self.latest[cluster as usize];
                 if (time, set) > (latest.0, &*latest.1) {
                     *latest = (time, set.into());
                 }
             }
             for (place, &a) in members.iter().enumerate() {
-                let link = |&b: &u32| Link { cluster, a, b, last_seen_at: Reverse(time) };
+                let link = |&b: &u32| Link { cluster, a, b, is_seen, last_seen_at: Reverse(time) };
                 self.links.extend(members[place + 1..].iter().map(link));
             }
         }
@@ -148,7 +164,8 @@ impl Operator for Replay {
     }
 
     fn finish(self: Box<Self>) -> Output {
-        let Self { config, clusters: _, mut identifiers, latest, mut links, reservation } = *self;
+        let Self { config, clusters: _, mut identifiers, latest, mut links, mut apart, reservation } = *self;
+        // Without such a set there is the empty text, which is nobody's.
         let numbers = |set: &str| set.split(SEPARATOR).map(|identifier| identifiers.number(identifier)).collect();
         let latest: Result<Vec<Vec<u32>>> = latest.iter().map(|(_, set)| &**set).map(numbers).collect();
         let latest = match latest {
@@ -156,16 +173,20 @@ impl Operator for Replay {
             Err(error) => return Box::new(std::iter::once(Err(error))),
         };
         links.sort_unstable();
-        links.dedup_by_key(|link| (link.cluster, link.a, link.b)); // the newest of each comes first
+        links.dedup_by_key(|link| (link.cluster, link.a, link.b)); // of a correction before seen, the newest before others
+        apart.sort_unstable();
         let rules = Rules::new(&config, &identifiers);
         let mut laid = Vec::with_capacity(links.len());
         for of_cluster in links.chunk_by(|left, right| left.cluster == right.cluster) {
-            lay(of_cluster, &latest[of_cluster[0].cluster as usize], &rules, &identifiers, &mut laid);
+            let cluster = of_cluster[0].cluster;
+            let first = apart.partition_point(|&(of, ..)| of < cluster);
+            let apart: Vec<_> = apart[first..].iter().take_while(|&&(of, ..)| of == cluster).collect();
+            let apart: Vec<_> = apart.into_iter().map(|&(_, a, b)| (a, b)).collect();
+            lay(of_cluster, &latest[cluster as usize], &apart, &rules, &identifiers, &mut laid);
         }
-        let names: Vec<String> = config.namespaces.iter().map(|namespace| namespace.name.clone()).collect();
         Box::new((0..laid.len()).step_by(OUTPUT_ROWS).map(move |start| {
             let _held = &reservation;
-            batch(&laid[start..laid.len().min(start + OUTPUT_ROWS)], &identifiers, &names)
+            batch(&laid[start..laid.len().min(start + OUTPUT_ROWS)], &identifiers, &config.namespaces)
         }))
     }
 }
@@ -199,18 +220,35 @@ struct Laid {
     a_component: u32,
     b_component: u32,
     last_seen_at: Micros,
-    /// The rank of the namespace whose limit it would have broken.
-    exceeded: Option<usize>,
+    /// Why it does not count.
+    conflict: Option<Conflict>,
 }
 
-/// Lays the links of one cluster, and adds them to `laid`. `latest` are the identifiers of the set that goes first.
-fn lay(links: &[Link], latest: &[u32], rules: &Rules, identifiers: &Interner, laid: &mut Vec<Laid>) {
+/// What a link would have broken.
+#[derive(Debug, Clone, Copy)]
+enum Conflict {
+    /// The limit of the namespace with this rank.
+    Limit(usize),
+    /// A correction that keeps these two apart.
+    Apart(u32, u32),
+}
+
+/// Lays the links of one cluster, and adds them to `laid`. `latest` are the identifiers of the set that goes first,
+/// `apart` the pairs that are never one person.
+fn lay(
+    links: &[Link],
+    latest: &[u32],
+    apart: &[(u32, u32)],
+    rules: &Rules,
+    identifiers: &Interner,
+    laid: &mut Vec<Laid>,
+) {
     let mut order: Vec<_> = links
         .iter()
         .map(|link| {
             let is_of_latest = latest.contains(&link.a) && latest.contains(&link.b);
             let trust = rules.ranks[link.a as usize] + rules.ranks[link.b as usize];
-            ((!is_of_latest, trust, link.last_seen_at), link)
+            ((link.is_seen, !is_of_latest, trust, link.last_seen_at), link)
         })
         .collect();
     order.sort_unstable_by(|(left, of_left), (right, of_right)| {
@@ -218,21 +256,23 @@ fn lay(links: &[Link], latest: &[u32], rules: &Rules, identifiers: &Interner, la
         left.cmp(right).then_with(|| ends(of_left).cmp(&ends(of_right)))
     });
 
-    let mut persons = Persons::new(links, rules, identifiers);
-    let dropped: Vec<Option<usize>> = order.iter().map(|(_, link)| persons.join(link.a, link.b)).collect();
-    laid.extend(order.into_iter().zip(dropped).map(|((_, link), exceeded)| Laid {
+    let mut persons = Persons::new(links, apart, rules, identifiers);
+    let conflicts: Vec<Option<Conflict>> = order.iter().map(|(_, link)| persons.join(link.a, link.b)).collect();
+    laid.extend(order.into_iter().zip(conflicts).map(|((_, link), conflict)| Laid {
         a: link.a,
         b: link.b,
         a_component: persons.name(link.a),
         b_component: persons.name(link.b),
         last_seen_at: link.last_seen_at.0,
-        exceeded,
+        conflict,
     }));
 }
 
 /// A union-find forest over the identifiers of a cluster, each tree a person. Its root is the person's smallest
 /// identifier by text; path halving keeps it flat.
 struct Persons<'r> {
+    /// Pairs of identifiers that are never one person.
+    apart: Vec<(u32, u32)>,
     rules: &'r Rules,
     identifiers: &'r Interner,
     /// The identifiers, in the order of their numbers.
@@ -244,7 +284,7 @@ struct Persons<'r> {
 }
 
 impl<'r> Persons<'r> {
-    fn new(links: &[Link], rules: &'r Rules, identifiers: &'r Interner) -> Self {
+    fn new(links: &[Link], apart: &[(u32, u32)], rules: &'r Rules, identifiers: &'r Interner) -> Self {
         let mut members: Vec<u32> = links.iter().flat_map(|link| [link.a, link.b]).collect();
         members.sort_unstable();
         members.dedup();
@@ -253,7 +293,9 @@ impl<'r> Persons<'r> {
             rules.limit(rank).map(|_| (rank, 1)).into_iter().collect()
         };
         let counts = members.iter().map(count).collect();
-        Self { rules, identifiers, parents: (0..members.len()).collect(), members, counts }
+        let is_member = |identifier: &u32| members.binary_search(identifier).is_ok();
+        let apart = apart.iter().filter(|(a, b)| is_member(a) && is_member(b)).copied().collect();
+        Self { apart, rules, identifiers, parents: (0..members.len()).collect(), members, counts }
     }
 
     fn root(&mut self, identifier: u32) -> usize {
@@ -271,12 +313,19 @@ impl<'r> Persons<'r> {
         self.members[root]
     }
 
-    /// Makes one person of two identifiers, unless that breaks a limit: then the rank of the most trusted namespace
-    /// whose limit it breaks.
-    fn join(&mut self, a: u32, b: u32) -> Option<usize> {
+    /// Makes one person of two identifiers, unless something stands against it: a correction, or the limit of a
+    /// namespace, of which it then gives the most trusted.
+    fn join(&mut self, a: u32, b: u32) -> Option<Conflict> {
         let (a, b) = (self.root(a), self.root(b));
         if a == b {
             return None;
+        }
+        for pair in 0..self.apart.len() {
+            let (left, right) = self.apart[pair];
+            let ends = (self.root(left), self.root(right));
+            if ends == (a, b) || ends == (b, a) {
+                return Some(Conflict::Apart(left, right));
+            }
         }
         let mut counts = self.counts[a].clone();
         for &(rank, count) in &self.counts[b] {
@@ -287,7 +336,7 @@ impl<'r> Persons<'r> {
         }
         let is_broken = |&(rank, count): &(usize, u32)| self.rules.limit(rank).is_some_and(|limit| count > limit);
         if let Some(&(rank, _)) = counts.iter().filter(|count| is_broken(count)).min() {
-            return Some(rank);
+            return Some(Conflict::Limit(rank));
         }
         let text = |place: usize| self.identifiers.text(self.members[place]);
         let (root, other) = if text(a) < text(b) { (a, b) } else { (b, a) };
@@ -297,22 +346,44 @@ impl<'r> Persons<'r> {
     }
 }
 
-fn batch(laid: &[Laid], identifiers: &Interner, namespaces: &[String]) -> Result<RecordBatch> {
+fn batch(laid: &[Laid], identifiers: &Interner, namespaces: &[Namespace]) -> Result<RecordBatch> {
     let texts = |of: fn(&Laid) -> u32| -> ArrayRef {
         let mut texts = StringViewBuilder::with_capacity(laid.len());
         laid.iter().for_each(|link| texts.append_value(identifiers.text(of(link))));
         Arc::new(texts.finish())
     };
-    let times: TimestampMicrosecondArray = laid.iter().map(|link| Some(link.last_seen_at)).collect();
+    let time = |link: &Laid| (link.last_seen_at != Micros::MIN).then_some(link.last_seen_at);
+    let times: TimestampMicrosecondArray = laid.iter().map(time).collect();
+    let mut reasons = StringViewBuilder::with_capacity(laid.len());
     let mut exceeded = StringViewBuilder::with_capacity(laid.len());
-    laid.iter().for_each(|link| exceeded.append_option(link.exceeded.map(|rank| &namespaces[rank])));
+    for link in laid {
+        let namespace = match link.conflict {
+            Some(Conflict::Limit(rank)) => Some(&namespaces[rank]),
+            _ => None,
+        };
+        exceeded.append_option(namespace.map(|namespace| &namespace.name));
+        reasons.append_option(link.conflict.map(|conflict| reason(conflict, identifiers, namespaces)));
+    }
     let columns: Vec<ArrayRef> = vec![
         texts(|link| link.a),
         texts(|link| link.b),
         texts(|link| link.a_component),
         texts(|link| link.b_component),
         Arc::new(times.with_timezone("UTC")),
+        Arc::new(reasons.finish()),
         Arc::new(exceeded.finish()),
     ];
     Ok(RecordBatch::try_new(schema(), columns)?)
+}
+
+fn reason(conflict: Conflict, identifiers: &Interner, namespaces: &[Namespace]) -> String {
+    match conflict {
+        Conflict::Limit(rank) => {
+            let namespace = &namespaces[rank];
+            format!("a person has at most {} {}", namespace.values_max().unwrap_or(u32::MAX), namespace.name)
+        }
+        Conflict::Apart(a, b) => {
+            format!("a correction keeps {} and {} apart", identifiers.text(a), identifiers.text(b))
+        }
+    }
 }

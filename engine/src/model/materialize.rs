@@ -49,13 +49,7 @@ impl Workspace {
         if let (true, Some((version, base_rows))) = (incremental, &previous)
             && !self.has_changed_inputs(model)?
         {
-            let unchanged = TableState {
-                current: version.clone(),
-                new_files: Vec::new(),
-                previous: Some(version.clone()),
-                base_rows: *base_rows,
-            };
-            self.keep(&model.name, unchanged)?;
+            self.keep(&model.name, TableState::unchanged(version, *base_rows))?;
             return Ok(Outcome::default());
         }
         self.register_slices(&model.references()?).map_err(|error| error.context(&model.file))?;
@@ -86,6 +80,14 @@ impl Workspace {
         if let Some(folded) = self.compacted(model, &schema, &files, base_rows).await? {
             files = folded;
             base_rows = files.iter().map(|file| file.rows).sum();
+        }
+        // The same files are the same version: whatever reads it has nothing to do.
+        if let (true, Some((version, base_rows))) = (incremental, &previous)
+            && version.schema == schema
+            && version.files.iter().map(|file| &file.path).eq(files.iter().map(|file| &file.path))
+        {
+            self.keep(&model.name, TableState::unchanged(version, *base_rows))?;
+            return Ok(outcome);
         }
         let number = Table::new(&self.lake, &model.name).commit_exact(&schema, &files).await?;
         let current = Version { name: model.name.clone(), number, schema, partition_columns: Vec::new(), files };

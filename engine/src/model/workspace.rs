@@ -28,6 +28,11 @@ pub(crate) struct TableState {
 }
 
 impl TableState {
+    /// As the last generation has it.
+    pub(crate) fn unchanged(version: &Version, base_rows: u64) -> Self {
+        Self { current: version.clone(), new_files: Vec::new(), previous: Some(version.clone()), base_rows }
+    }
+
     /// True if this refresh changed it.
     pub(crate) fn is_changed(&self) -> bool {
         self.previous.as_ref().is_none_or(|previous| previous.number != self.current.number)
@@ -58,7 +63,7 @@ struct Made {
     tables: BTreeMap<TableName, TableState>,
     /// SQL of the views, each after those that it reads.
     views: Vec<(TableName, String)>,
-    /// Views of which something that they read changed.
+    /// Views of which something that they read changed, and what no model makes and is not as it was.
     changed_views: BTreeSet<TableName>,
     /// What is registered as `new.*`, `previous.*` and `last.*`.
     slices: BTreeSet<(Slice, TableName)>,
@@ -105,6 +110,11 @@ impl Workspace {
         }
         made.views.push((model.name.clone(), sql));
         Ok(())
+    }
+
+    /// Notes that something which no model makes is not as it was in the last generation.
+    pub(crate) fn note_changed(&self, name: TableName) {
+        self.made().changed_views.insert(name);
     }
 
     /// The tables as this refresh leaves them.

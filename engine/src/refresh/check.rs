@@ -10,6 +10,7 @@ use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 
 use crate::error::{EngineError, Result};
+use crate::identity::corrections::Corrections;
 use crate::model::built_in;
 use crate::model::catalog::Catalog;
 use crate::model::definition::{Model, Slice, Strategy, counting_lines, references_in};
@@ -20,6 +21,7 @@ use crate::query::catalog::register;
 use crate::query::session::CATALOG;
 use crate::refresh::history;
 use crate::refresh::report::StepReport;
+use crate::store::TableName;
 use crate::{landing, profile};
 
 /// Plans all models, each as a full and as an incremental refresh would run it.
@@ -29,6 +31,8 @@ use crate::{landing, profile};
 pub(crate) async fn check(project: &Project, catalog: &Catalog) -> Result<()> {
     let session = project.session()?;
     history::register_generation(&session, 1, 0)?;
+    let corrections = Corrections::load(&project.folder, &project.config.identity)?;
+    register(&session, CATALOG, &TableName::new("config", "corrections"), corrections.relation()?)?;
     for name in landing::tables() {
         let table: Arc<dyn TableProvider> = Arc::new(EmptyTable::new(Arc::new(landing::table_schema(&name))));
         for slice in [CATALOG, "new", "previous", "last"] {

@@ -15,6 +15,7 @@ use tracing::Instrument;
 use crate::clock::Micros;
 use crate::config::ProjectConfig;
 use crate::error::{EngineError, ErrorKind, Result};
+use crate::identity::corrections::Corrections;
 use crate::model::built_in;
 use crate::model::catalog::Catalog;
 use crate::model::definition::Model;
@@ -22,6 +23,8 @@ use crate::model::materialize::Outcome;
 use crate::model::workspace::{TableState, Workspace};
 use crate::progress::Progress;
 use crate::project::Project;
+use crate::query::catalog::register;
+use crate::query::session::CATALOG;
 use crate::refresh::check;
 use crate::refresh::history;
 use crate::refresh::ledger::Ledger;
@@ -136,6 +139,7 @@ async fn refresh_holding_lease(
 ) -> Result<RefreshReport> {
     let catalog = Catalog::load(built_in::MODELS, &project.folder)?;
     let definitions = segment::load(&project.folder)?;
+    let corrections = Corrections::load(&project.folder, &project.config.identity)?;
     maintenance::clean(&project.lake).await?;
 
     let last = generation::latest(&project.lake).await?;
@@ -145,6 +149,10 @@ async fn refresh_holding_lease(
     let last_versions = history::last_versions(&project.lake, &catalog, last.as_ref()).await?;
     let workspace = open_workspace(project, &ledger.refresh_id, base, last_versions).await?;
     history::register_generation(&workspace.session, number, ledger.started_at)?;
+    register(&workspace.session, CATALOG, &corrections_name(), corrections.relation()?)?;
+    if base.is_none_or(|base| base.corrections != corrections.digest()) {
+        workspace.note_changed(corrections_name());
+    }
     ledger.is_full = base.is_none();
 
     run_models(&workspace, &catalog, progress, ledger).await?;
@@ -160,7 +168,7 @@ async fn refresh_holding_lease(
     }
     outcome?;
 
-    let next = describe(&workspace, last.as_ref(), ledger, fingerprint, as_of);
+    let next = describe(&workspace, last.as_ref(), ledger, fingerprint, corrections.digest(), as_of);
     lease.confirm().await?;
     if !generation::publish(&project.lake, &next).await? {
         return Err(EngineError::new(
@@ -170,6 +178,11 @@ async fn refresh_holding_lease(
     }
     ledger.generation = Some(next.number);
     Ok(ledger.report(project))
+}
+
+/// `config.corrections`.
+fn corrections_name() -> TableName {
+    TableName::new("config", "corrections")
 }
 
 fn report(name: String, outcome: &Outcome, seconds: f64) -> StepReport {
@@ -275,6 +288,7 @@ fn describe(
     last: Option<&Generation>,
     ledger: &Ledger,
     fingerprint: String,
+    corrections: String,
     as_of: Micros,
 ) -> Generation {
     let published = |state: &TableState| PublishedTable {
@@ -296,5 +310,6 @@ fn describe(
         tables: workspace.tables().iter().map(|(name, state)| (name.to_string(), published(state))).collect(),
         views: workspace.views().into_iter().map(|(name, sql)| (name.to_string(), sql)).collect(),
         fingerprint,
+        corrections,
     }
 }

@@ -34,6 +34,9 @@ pub(crate) struct Generation {
     pub(crate) views: Vec<(String, String)>,
     /// What the tables were computed with: when it differs, everything is computed anew.
     pub(crate) fingerprint: String,
+    /// The digest of the corrections of identity that they were computed with.
+    #[serde(default)]
+    pub(crate) corrections: String,
 }
 
 /// One table of a generation.

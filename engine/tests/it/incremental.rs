@@ -69,6 +69,21 @@ pub(crate) fn delivery() -> impl Strategy<Value = Delivery> {
     prop_oneof![5 => web(), 2 => crm, 1 => till]
 }
 
+/// The text of a `corrections.toml`: some logins and devices apart, some addresses and logins together.
+fn corrections() -> impl Strategy<Value = String> {
+    let pairs = prop::collection::btree_set((prop::bool::ANY, 0..6_u8, 0..8_u8), 0..4);
+    pairs.prop_map(|pairs| {
+        let correction = |(is_always, user, other): (bool, u8, u8)| {
+            let (table, other) = match is_always {
+                true => ("always_link", format!("email:p{other}@example.com")),
+                false => ("never_link", format!("anonymous_id:d{other}")),
+            };
+            format!("[[{table}]]\nidentifiers = ['user_id:u{user}', '{other}']\nby = 'Jo'\nat = 2026-05-01\nreason = 'known'\n")
+        };
+        pairs.into_iter().map(correction).collect()
+    })
+}
+
 pub(crate) fn cases(count: u32) -> Config {
     Config { cases: count, failure_persistence: None, max_shrink_iters: 200, ..Config::default() }
 }
@@ -104,12 +119,13 @@ fn file_count(shop: &Shop, table: &str) -> usize {
 fn test_many_incremental_refreshes_equal_one_full_and_leave_few_files() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     // Calls before every refresh, so that every refresh adds files.
-    let batches = prop::collection::vec((web(), prop::option::of(delivery())), 18);
+    let batches = prop::collection::vec((web(), prop::option::of(delivery()), corrections()), 18);
     for (config, count) in [(CONFIG, 18), (&limited(), 9)] {
         let runs = TestRunner::new(Config { max_shrink_iters: 20, ..cases(1) }).run(&batches, |batches| {
             runtime.block_on(async {
                 let shop = shop_with_segments(config).await;
-                for (calls, other) in batches.iter().take(count) {
+                for (calls, other, corrections) in batches.iter().take(count) {
+                    shop.write("corrections.toml", corrections);
                     for delivery in std::iter::once(calls).chain(other) {
                         shop.land(delivery.source, &delivery.text).await;
                     }

@@ -156,7 +156,7 @@ async fn test_the_id_of_a_profile_that_is_no_more_leads_to_its_successor() {
     let indexed = shop.engine.clone().with_lookups();
     for engine in [&indexed, &shop.engine] {
         let card = card(engine, &key, 0).await.unwrap();
-        assert_eq!(card[0], [living.clone()]);
+        assert_eq!(card[0], std::slice::from_ref(&living));
         assert_eq!(card[2].len(), 4, "{card:?}");
         assert_eq!(super::lookup::card(engine, &ProfileKey::ProfileId("nobody".to_owned()), 0).await, None);
     }

@@ -1,5 +1,6 @@
 //! Runs the `.slt` files of `sql/tests/`: each file is a project of its own. A file lands its data with statements
-//! `land <source> <lines>`, begins anew with limits of namespaces with `limits`, and brings tables up to date with `refresh` or `refresh full`; queries are plain SQL.
+//! `land <source> <lines>`, begins anew with limits of namespaces with `limits`, writes the
+//! project's corrections of identity with `corrections <text>`, and brings tables up to date with `refresh` or `refresh full`; queries are plain SQL.
 
 use std::path::PathBuf;
 
@@ -43,6 +44,10 @@ impl DB for Project {
             let (name, text) =
                 rest.split_once('\n').ok_or_else(|| Failure("segment NAME, then its text".to_owned()))?;
             self.shop.write(&format!("segments/{}.sql", name.trim()), text);
+            return Ok(DBOutput::StatementComplete(0));
+        }
+        if let Some(text) = statement.strip_prefix("corrections") {
+            self.shop.write("corrections.toml", text);
             return Ok(DBOutput::StatementComplete(0));
         }
         let failure = |error: tessera_engine::EngineError| Failure(error.to_string());

@@ -1,0 +1,12 @@
+-- What people know better than the data: pairs of identifiers that are always or never one person.
+--
+-- key: a, b
+-- strategy: full
+-- columns:
+--   verdict     text       always or never one person
+--   a           text       the more trusted identifier, `namespace:value`
+--   b           text       the other
+--   decided_by  text       who decided it
+--   decided_at  timestamp  when
+--   reason      text       why
+select verdict, a, b, decided_by, decided_at, reason from config.corrections
