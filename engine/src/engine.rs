@@ -2,6 +2,7 @@
 //!
 //! * [`lookup`] finds one person.
 
+pub(crate) mod explain;
 pub(crate) mod lookup;
 
 use std::collections::{HashMap, VecDeque};

@@ -3,6 +3,7 @@
 //! * [`normalize`] brings a value into its namespace's normal form, or drops it.
 //! * [`blocklist`] are the values that mean nobody.
 //! * [`functions`] take identifier sets apart in SQL.
+//! * [`chain`] is how two identifiers hang together.
 //! * [`corrections`] are what somebody knows better than the data.
 //! * [`sets`] are what one event or record says.
 //! * [`replay`] takes clusters apart that break the limit of a namespace.
@@ -15,6 +16,7 @@ use crate::project::JudgeIdentifiers;
 use crate::query::relation::Relation;
 
 pub(crate) mod blocklist;
+pub(crate) mod chain;
 pub(crate) mod corrections;
 pub(crate) mod functions;
 pub(crate) mod normalize;

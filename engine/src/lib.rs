@@ -47,6 +47,7 @@ mod store;
 
 pub use clock::{Clock, Micros};
 pub use config::*;
+pub use engine::explain::{ExplainedLink, Explanation};
 pub use engine::{Engine, EngineOptions, QueryResult, SegmentEstimate};
 pub use error::{EngineError, ErrorKind, Result};
 pub use landing::{BatchReport, Input};

@@ -49,12 +49,15 @@ pub(crate) enum Command {
     Sql(SqlArguments),
     /// Show one person, with the links that explain the profile
     #[command(
-        after_help = "Examples:\n  tessera profile email:ada@example.com\n  tessera profile crm_id:0031 --as-of 12"
+        after_help = "Examples:\n  tessera profile email:ada@example.com\n  tessera profile email:ada@example.com --why user_id:17"
     )]
     Profile {
         /// One of the person's identifiers
         #[arg(value_name = "NAMESPACE:VALUE")]
         identifier: String,
+        /// Say only why this identifier is the same person's, or why it is not
+        #[arg(long, value_name = "NAMESPACE:VALUE")]
+        why: Option<String>,
         /// Read this generation instead of the newest
         #[arg(long, value_name = "N")]
         as_of: Option<u64>,

@@ -29,7 +29,12 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         Command::Sql(sql) => {
             output::print(project::open(folder)?.sql(&sql.query, &[], sql.as_of).await?, sql.format).await
         }
-        Command::Profile { identifier, as_of } => profile::run(&project::open(folder)?, &identifier, as_of).await,
+        Command::Profile { identifier, why: Some(other), as_of } => {
+            profile::explain(&project::open(folder)?, &identifier, &other, as_of).await
+        }
+        Command::Profile { identifier, why: None, as_of } => {
+            profile::run(&project::open(folder)?, &identifier, as_of).await
+        }
         Command::Segment { command } => segment::run(&project::open(folder)?, command).await,
         Command::Check => {
             match project::open(folder)?.check().await? {

@@ -1,10 +1,12 @@
 //! `tessera profile`: one person, and why these identifiers are one person.
 
+use std::sync::Arc;
+
 use anyhow::{Result, bail};
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use arrow::util::pretty::pretty_format_batches;
-use tessera_engine::Engine;
+use tessera_engine::{Engine, ExplainedLink, QueryLimits};
 
 use crate::output::say;
 
@@ -81,6 +83,49 @@ pub(crate) async fn run(engine: &Engine, identifier: &str, as_of: Option<u64>) -
         }
     }
     Ok(())
+}
+
+/// Prints why two identifiers are one person, or are not.
+pub(crate) async fn explain(engine: &Engine, identifier: &str, other: &str, as_of: Option<u64>) -> Result<()> {
+    let (a, b) = (engine.normalized(identifier)?, engine.normalized(other)?);
+    let snapshot = match as_of {
+        Some(generation) => engine.snapshot(generation).await?,
+        None => engine.reload().await?,
+    };
+    let explained = engine.explain(&snapshot, (&a.0, &a.1), (&b.0, &b.1), QueryLimits::default()).await?;
+    let [of_a, of_b] = &explained.profile_ids;
+    let verdict = match (of_a == of_b, explained.links.is_empty()) {
+        (true, true) => format!("they are the same identifier, of profile {of_a}"),
+        (true, false) => format!("they are one person, {of_a}, by these links:"),
+        (false, true) => format!("they are two persons, {of_a} and {of_b}: no links connect them"),
+        (false, false) => format!(
+            "they are two persons, {of_a} and {of_b}: these links would connect them, but those with a reason do not count"
+        ),
+    };
+    say(format_args!("{verdict}"))?;
+    if !explained.links.is_empty() {
+        say(format_args!("{}", pretty_format_batches(&[links_table(&explained.links)?])?))?;
+    }
+    Ok(())
+}
+
+fn links_table(links: &[ExplainedLink]) -> Result<RecordBatch> {
+    let text = |value: fn(&ExplainedLink) -> Option<String>| -> ArrayRef {
+        Arc::new(links.iter().map(value).collect::<StringArray>())
+    };
+    let time = |value: fn(&ExplainedLink) -> Option<i64>| -> ArrayRef {
+        Arc::new(links.iter().map(value).collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
+    };
+    let counts: Int64Array = links.iter().map(|link| Some(link.event_count)).collect();
+    Ok(RecordBatch::try_from_iter_with_nullable([
+        ("a", text(|link| Some(link.a.clone())), false),
+        ("b", text(|link| Some(link.b.clone())), false),
+        ("seen", Arc::new(counts) as ArrayRef, false),
+        ("first_seen_at", time(|link| link.first_seen_at), true),
+        ("last_seen_at", time(|link| link.last_seen_at), true),
+        ("sources", text(|link| Some(link.sources.join(", "))), false),
+        ("why it does not count", text(|link| link.dropped_reason.clone()), true),
+    ])?)
 }
 
 /// A wide row reads better as lines.

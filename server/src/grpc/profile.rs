@@ -1,12 +1,12 @@
 //! `ProfileService`.
 
-use tessera_engine::{ErrorKind, ProfileCard, ProfileKey};
+use tessera_engine::{ErrorKind, ExplainedLink, ProfileCard, ProfileKey};
 use tessera_proto::v1;
 use tessera_proto::v1::get_profile_request::Key;
 use tessera_proto::v1::profile_service_server::ProfileService;
 use tonic::{Code, Request, Response, Status};
 
-use super::convert::{Row, generation, rows};
+use super::convert::{Row, generation, rows, timestamp};
 use super::status::{invalid_field, to_status, with_reason};
 use super::{Reader, answered};
 
@@ -26,6 +26,13 @@ impl ProfileService for Profiles {
         request: Request<v1::GetProfileRequest>,
     ) -> Result<Response<v1::GetProfileResponse>, Status> {
         answered("ProfileService/GetProfile", self.get(request.into_inner())).await
+    }
+
+    async fn explain_identity(
+        &self,
+        request: Request<v1::ExplainIdentityRequest>,
+    ) -> Result<Response<v1::ExplainIdentityResponse>, Status> {
+        answered("ProfileService/ExplainIdentity", self.explain(request.into_inner())).await
     }
 }
 
@@ -51,15 +58,50 @@ impl Profiles {
         match key {
             Some(Key::ProfileId(profile_id)) if !profile_id.is_empty() => Ok(ProfileKey::ProfileId(profile_id)),
             Some(Key::Identifier(identifier)) if !identifier.namespace.is_empty() => {
-                let written = format!("{}:{}", identifier.namespace, identifier.value);
-                let (namespace, value) = self.0.engine.normalized(&written).map_err(|error| match error.kind() {
-                    ErrorKind::InvalidInput => invalid_field("identifier", "IDENTIFIER_INVALID", error.to_string()),
-                    _ => to_status(error),
-                })?;
+                let (namespace, value) = self.normalized("identifier", &identifier)?;
                 Ok(ProfileKey::Identifier { namespace, value })
             }
             _ => Err(invalid_field("key", "INPUT_INVALID", "give `profile_id`, or `identifier` with its namespace")),
         }
+    }
+
+    async fn explain(&self, request: v1::ExplainIdentityRequest) -> Result<v1::ExplainIdentityResponse, Status> {
+        let (a, b) = (request.a.unwrap_or_default(), request.b.unwrap_or_default());
+        let (a, b) = (self.normalized("a", &a)?, self.normalized("b", &b)?);
+        let snapshot = self.0.newest().await?;
+        let explained = self.0.engine.explain(&snapshot, (&a.0, &a.1), (&b.0, &b.1), self.0.limits);
+        let explained = explained.await.map_err(|error| match error.kind() {
+            ErrorKind::NotFound => with_reason(Code::NotFound, "PROFILE_NOT_FOUND", error.to_string()),
+            _ => to_status(error),
+        })?;
+        let [a_profile_id, b_profile_id] = explained.profile_ids;
+        let links = explained.links.into_iter().map(link).collect();
+        Ok(v1::ExplainIdentityResponse { generation: generation(&snapshot), a_profile_id, b_profile_id, links })
+    }
+
+    /// An identifier of a request in the form in which it is stored.
+    fn normalized(&self, field: &'static str, identifier: &v1::Identifier) -> Result<(String, String), Status> {
+        let written = format!("{}:{}", identifier.namespace, identifier.value);
+        self.0.engine.normalized(&written).map_err(|error| match error.kind() {
+            ErrorKind::InvalidInput => invalid_field(field, "IDENTIFIER_INVALID", error.to_string()),
+            _ => to_status(error),
+        })
+    }
+}
+
+fn link(link: ExplainedLink) -> v1::IdentityLink {
+    let identifier = |text: &str| {
+        let (namespace, value) = text.split_once(':').unwrap_or((text, ""));
+        Some(v1::Identifier { namespace: namespace.to_owned(), value: value.to_owned() })
+    };
+    v1::IdentityLink {
+        a: identifier(&link.a),
+        b: identifier(&link.b),
+        first_seen_time: link.first_seen_at.map(timestamp),
+        last_seen_time: link.last_seen_at.map(timestamp),
+        event_count: link.event_count,
+        sources: link.sources,
+        dropped_reason: link.dropped_reason,
     }
 }
 

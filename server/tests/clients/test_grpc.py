@@ -89,6 +89,33 @@ def test_a_profile_by_any_of_its_identifiers(shop, client):
     assert [attribute["name"] for attribute in profile["attributes"]] == sorted(attribute["name"] for attribute in profile["attributes"])
 
 
+def test_why_identifiers_are_one_person(shop, client):
+    [known] = shop.sql("select min(namespace || ':' || value) as a, max(namespace || ':' || value) as b from identity.identities group by profile_id having count(*) > 3 order by 1 limit 1")
+    ends = [dict(zip(("namespace", "value"), known[end].split(":", 1))) for end in ("a", "b")]
+    explained = client.call("ProfileService/ExplainIdentity", {"a": ends[0], "b": ends[1]})
+    assert explained["aProfileId"] == explained["bProfileId"] and explained["generation"]["number"] == "1"
+    here = ends[0]
+    for link in explained["links"]:
+        assert here in (link["a"], link["b"]) and "droppedReason" not in link
+        assert link["sources"] and int(link["eventCount"]) >= 0 and link["firstSeenTime"] <= link["lastSeenTime"]
+        here = link["b"] if here == link["a"] else link["a"]
+    assert here == ends[1] and explained["links"]
+
+    # Those whom a dropped link keeps apart.
+    [dropped] = shop.sql("select * from identity.dropped_links order by a_namespace, a_value, b_namespace, b_value limit 1")
+    ends = [{"namespace": dropped[f"{end}_namespace"], "value": dropped[f"{end}_value"]} for end in ("a", "b")]
+    explained = client.call("ProfileService/ExplainIdentity", {"a": ends[0], "b": ends[1]})
+    assert explained["aProfileId"] != explained["bProfileId"]
+    assert [link["droppedReason"] for link in explained["links"]] == [dropped["reason"]]
+
+    with pytest.raises(grpc.RpcError) as refused:
+        client.call("ProfileService/ExplainIdentity", {"a": ends[0], "b": {"namespace": "email", "value": "nobody@nowhere.example"}})
+    assert refused.value.code() == grpc.StatusCode.NOT_FOUND and "nobody@nowhere" not in refused.value.details()
+    with pytest.raises(grpc.RpcError) as refused:
+        client.call("ProfileService/ExplainIdentity", {"a": ends[0], "b": {"namespace": "email", "value": "not an address"}})
+    assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
 def test_segments_and_estimates(shop, client):
     listed = {segment["segment"]: int(segment["size"]) for segment in client.call("SegmentService/ListSegments")["segments"]}
     sizes = shop.sql("select segments.segment, count(memberships.profile_id) as n from segment.segments left join segment.memberships on memberships.segment = segments.segment group by 1")

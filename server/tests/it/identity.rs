@@ -79,3 +79,83 @@ fn test_worked_cases_of_shared_devices() {
         assert_eq!(reasons, vec!["several_persons"; refused], "{}", text(scenario, "name"));
     }
 }
+
+const SHARED: &str = r#"
+version = 1
+[[source]]
+name = "web"
+format = "segment"
+touchpoint = "web"
+[identity]
+namespaces = [{ name = "user_id", unique = true }, { name = "email", normalize = "email" }, { name = "anonymous_id" }]
+"#;
+
+/// Ada and Bob share a laptop; Ada has a phone and an address.
+fn shared_laptop() -> Project {
+    let project = Project::new(SHARED);
+    let call = |number: u8, ids: &str| {
+        format!(r#"{{"type":"page","messageId":"m{number}","timestamp":"2026-05-0{number}T10:00:00Z",{ids}}}"#)
+    };
+    let calls = [
+        call(1, r#""userId":"ada","anonymousId":"laptop""#),
+        call(2, r#""userId":"ada","anonymousId":"phone""#),
+        call(3, r#""anonymousId":"phone","context":{"traits":{"email":"ada@example.com"}}"#),
+        call(4, r#""userId":"bob","anonymousId":"laptop""#),
+        call(5, r#""anonymousId":"tv""#),
+    ];
+    project.write("calls.ndjson", calls.join("\n"));
+    project.ok(&["ingest", "--source", "web", "calls.ndjson"]);
+    project.ok(&["refresh"]);
+    project
+}
+
+#[test]
+fn test_why_two_identifiers_are_one_person_or_are_not() {
+    let project = shared_laptop();
+    let why = |a: &str, b: &str| project.ok(&["profile", a, "--why", b]);
+
+    let one = why("email: ADA@example.com ", "user_id:ada");
+    assert!(one.starts_with("they are one person, "), "{one}");
+    assert!(one.contains("| user_id:ada           | anonymous_id:phone | 1    | 2026-05-02T10:00:00Z |"), "{one}");
+    assert!(one.contains("| email:ada@example.com | anonymous_id:phone | 1    | 2026-05-03T10:00:00Z |"), "{one}");
+    assert!(!one.contains("laptop"), "{one}");
+
+    let two = why("user_id:ada", "user_id:bob");
+    assert!(two.starts_with("they are two persons, ") && two.contains("those with a reason do not count"), "{two}");
+    assert!(two.contains("| user_id:ada | anonymous_id:laptop | 1 "), "{two}");
+    assert!(two.contains("| web     | a person has at most 1 user_id |"), "{two}");
+    assert!(two.contains("| user_id:bob | anonymous_id:laptop | 1 "), "{two}");
+
+    assert!(why("user_id:ada", "anonymous_id:tv").contains("no links connect them"));
+    assert!(why("user_id:ada", "user_id:ada").starts_with("they are the same identifier"));
+    let nobody = project.fails(&["profile", "user_id:ada", "--why", "user_id:eve"]);
+    assert!(nobody.contains("nobody has the identifier of `user_id`") && !nobody.contains("eve"), "{nobody}");
+
+    let person = project.ok(&["profile", "user_id:ada"]);
+    assert!(
+        person.contains("Links that do not count") && person.contains("a person has at most 1 user_id"),
+        "{person}"
+    );
+    assert!(person.contains("What became of its identifiers") && person.contains("| new "), "{person}");
+}
+
+#[test]
+fn test_two_are_made_of_one_and_one_again() {
+    let project = shared_laptop();
+    let correction = "[[never_link]]\nidentifiers = ['email:ada@example.com', 'user_id:ada']\nby = 'Jo'\n\
+                      at = 2026-05-10\nreason = 'her mother'\n";
+    project.write("corrections.toml", correction);
+    assert!(project.ok(&["check"]).starts_with("ok"));
+    project.ok(&["refresh"]);
+    let why = project.ok(&["profile", "email:ada@example.com", "--why", "user_id:ada"]);
+    assert!(why.starts_with("they are two persons"), "{why}");
+    assert!(why.contains("a correction keeps user_id:ada and email:ada@example.com apart"), "{why}");
+
+    std::fs::remove_file(project.path().join("corrections.toml")).unwrap();
+    project.ok(&["refresh"]);
+    let why = project.ok(&["profile", "email:ada@example.com", "--why", "user_id:ada"]);
+    assert!(why.starts_with("they are one person"), "{why}");
+
+    project.write("corrections.toml", correction.replace("by = 'Jo'\n", ""));
+    assert!(project.fails(&["check"]).contains("corrections.toml:1: [[never_link]] has no `by`"));
+}
