@@ -85,6 +85,8 @@ pub struct SegmentEstimate {
 pub struct Engine {
     project: Arc<Project>,
     cpu: Arc<CpuRuntime>,
+    /// How identifiers of look-ups are made those of the data.
+    normalizer: Arc<Normalizer>,
     /// One for each query that may run now.
     slots: Arc<Semaphore>,
     snapshots: Arc<Mutex<Snapshots>>,
@@ -127,6 +129,7 @@ impl Engine {
         let mut relations = identity::relations(&options.config.identity);
         relations.extend(behavior::relations(&options.config.behavior));
         let judge_identifiers = identity::judge(&options.config.identity)?;
+        let normalizer = Arc::new(Normalizer::new(&options.config.identity)?);
         let queries_max = options.config.serve.queries_max;
         let project = Project {
             judge_identifiers,
@@ -142,6 +145,7 @@ impl Engine {
         Ok(Self {
             project: Arc::new(project),
             cpu: Arc::new(CpuRuntime::new(threads)?),
+            normalizer,
             slots: Arc::new(Semaphore::new(queries_max)),
             snapshots: Arc::default(),
             reloading: Arc::default(),
@@ -399,11 +403,26 @@ impl Engine {
         let wrong =
             |what: &str| EngineError::invalid(format!("{what}: write namespace:value, such as email:ada@example.com"));
         let (namespace, value) = identifier.split_once(':').ok_or_else(|| wrong("the identifier has no namespace"))?;
-        let normalizer = Normalizer::new(&self.project.config.identity)?;
-        let value = normalizer
+        let value = self
+            .normalizer
             .normalize(namespace, value)
             .ok_or_else(|| wrong("the value is blocked, or not one of its namespace"))?;
         Ok((namespace.to_owned(), value.into_owned()))
+    }
+
+    /// All rows of a query over a snapshot, with texts for its parameters, for small answers.
+    ///
+    /// # Errors
+    /// As [`Snapshot::prepare`], [`Statement::bind_texts`] and [`Engine::execute`].
+    pub async fn rows(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        query: &str,
+        parameters: &[&str],
+        limits: QueryLimits,
+    ) -> Result<Vec<RecordBatch>> {
+        let statement = self.prepare(snapshot, query).await?.bind_texts(parameters)?;
+        self.execute(&statement, limits).await?.batches.try_collect().await
     }
 
     /// Everything that `sql` gives, for small answers.

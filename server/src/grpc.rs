@@ -18,7 +18,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
-use futures::TryStreamExt;
 use tessera_engine::{Engine, EngineError, QueryLimits, ServeConfig, Snapshot};
 use tonic::{Response, Status};
 use tracing::Instrument;
@@ -66,11 +65,7 @@ impl Reader {
         query: &str,
         parameters: &[&str],
     ) -> Result<Vec<RecordBatch>, Status> {
-        let work = async {
-            let statement = self.engine.prepare(snapshot, query).await?.bind_texts(parameters)?;
-            self.engine.execute(&statement, self.limits).await?.batches.try_collect().await
-        };
-        work.await.map_err(to_status)
+        self.engine.rows(snapshot, query, parameters, self.limits).await.map_err(to_status)
     }
 }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, TimeUnit, TimestampMicrosecondType};
-use futures::TryStreamExt;
 
 use super::Engine;
 use crate::clock::Micros;
@@ -110,7 +109,7 @@ impl Engine {
         (namespace, value): (&str, &str),
         limits: QueryLimits,
     ) -> Result<(String, String)> {
-        let found = self.all(snapshot, PROFILE, &[namespace, value], limits).await?;
+        let found = self.rows(snapshot, PROFILE, &[namespace, value], limits).await?;
         let batch = found.iter().find(|batch| batch.num_rows() > 0).ok_or_else(|| {
             EngineError::not_found(format!(
                 "nobody has the identifier of `{namespace}`; what landed since the last refresh needs a `tessera refresh`"
@@ -127,7 +126,7 @@ impl Engine {
         limits: QueryLimits,
     ) -> Result<Vec<ExplainedLink>> {
         let limits = QueryLimits { rows: Some(limits::EXPLAINED_LINKS_MAX), ..limits };
-        let found = self.all(snapshot, LINKS, &[component], limits).await.map_err(|error| match error.kind() {
+        let found = self.rows(snapshot, LINKS, &[component], limits).await.map_err(|error| match error.kind() {
             ErrorKind::Exhausted => EngineError::new(
                 ErrorKind::Exhausted,
                 format!("more than {} links connect them: look into identity.links", limits::EXPLAINED_LINKS_MAX),
@@ -139,17 +138,6 @@ impl Engine {
             all.extend(links?);
             Ok(all)
         })
-    }
-
-    async fn all(
-        &self,
-        snapshot: &Arc<Snapshot>,
-        query: &str,
-        parameters: &[&str],
-        limits: QueryLimits,
-    ) -> Result<Vec<RecordBatch>> {
-        let statement = self.prepare(snapshot, query).await?.bind_texts(parameters)?;
-        self.execute(&statement, limits).await?.batches.try_collect().await
     }
 }
 

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use futures::TryStreamExt;
 use tokio::time::timeout;
 
 use super::Engine;
@@ -60,8 +58,7 @@ impl Engine {
         if !snapshot.has_table("identity", "aliases") {
             return Ok(None); // a generation of before there were any
         }
-        let statement = self.prepare(snapshot, SUCCESSOR).await?.bind_texts(&[profile_id])?;
-        let found = self.execute(&statement, limits).await?.batches.try_collect::<Vec<RecordBatch>>().await?;
+        let found = self.rows(snapshot, SUCCESSOR, &[profile_id], limits).await?;
         let Some(batch) = found.iter().find(|batch| batch.num_rows() > 0) else { return Ok(None) };
         Ok(Some(text(batch.column(0))?.value(0).to_owned()))
     }
@@ -98,23 +95,18 @@ impl Engine {
         event_limit: usize,
         limits: QueryLimits,
     ) -> Result<Option<ProfileCard>> {
-        let rows = |query: String, parameters: Vec<String>| async move {
-            let parameters: Vec<&str> = parameters.iter().map(String::as_str).collect();
-            let statement = self.prepare(snapshot, &query).await?.bind_texts(&parameters)?;
-            self.execute(&statement, limits).await?.batches.try_collect::<Vec<RecordBatch>>().await
-        };
         let profile_id = match key {
             ProfileKey::ProfileId(profile_id) => profile_id.clone(),
             ProfileKey::Identifier { namespace, value } => {
-                let found = rows(BY_IDENTIFIER.to_owned(), vec![namespace.clone(), value.clone()]).await?;
+                let found = self.rows(snapshot, BY_IDENTIFIER, &[namespace, value], limits).await?;
                 let Some(batch) = found.iter().find(|batch| batch.num_rows() > 0) else { return Ok(None) };
                 text(batch.column(0))?.value(0).to_owned()
             }
         };
-        let of_profile = |query: &str| rows(query.to_owned(), vec![profile_id.clone()]);
-        let events = async {
-            if event_limit == 0 { Ok(Vec::new()) } else { of_profile(&format!("{EVENTS} limit {event_limit}")).await }
-        };
+        let parameters = [profile_id.as_str()];
+        let of_profile = |query| self.rows(snapshot, query, &parameters, limits);
+        let latest = format!("{EVENTS} limit {event_limit}");
+        let events = async { if event_limit == 0 { Ok(Vec::new()) } else { of_profile(&latest).await } };
         let (profile, identifiers, attributes, segments, events) = tokio::try_join!(
             of_profile(PROFILE),
             of_profile(IDENTIFIERS),

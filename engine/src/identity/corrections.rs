@@ -29,7 +29,10 @@ impl Corrections {
         let text = match std::fs::read_to_string(folder.join(FILE)) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(error) => return Err(EngineError::from(error).context(format!("`{FILE}`"))),
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                return Err(EngineError::invalid(format!("`{FILE}` is not UTF-8; save it as UTF-8")));
+            }
+            Err(error) => return Err(EngineError::from(error).context(format!("`{FILE}` cannot be read"))),
         };
         let normalizer = Normalizer::new(config)?;
         let mut corrections = parse_corrections(&text, FILE)?;
@@ -111,16 +114,20 @@ fn normalized(
     let mut found = Vec::with_capacity(2);
     for identifier in written {
         let Some((namespace, value)) = identifier.split_once(':') else {
-            return Err("an identifier is written `namespace:value`".to_owned());
+            return Err(
+                "an identifier has no namespace; write `namespace:value`, such as `email:ada@example.com`".to_owned()
+            );
         };
         let Some(value) = normalizer.normalize(namespace, value) else {
-            return Err(format!("an identifier of `{namespace}` is blocked or has not the form of its namespace"));
+            return Err(format!(
+                "an identifier of `{namespace}` is blocked or has not the form of its namespace; write one as it arrives"
+            ));
         };
         found.push((config.priority_of(namespace), namespace, value));
     }
     found.sort();
     if found[0] == found[1] {
-        return Err("both identifiers are the same".to_owned());
+        return Err("both identifiers are the same; name two".to_owned());
     }
     let text = |(_, namespace, value): &(usize, &str, std::borrow::Cow<'_, str>)| format!("{namespace}:{value}");
     Ok([text(&found[0]), text(&found[1])])

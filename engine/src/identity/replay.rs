@@ -41,6 +41,12 @@ use crate::query::relation::{Operator, Output, Relation};
 
 const NAME: &str = "replay_links";
 const OUTPUT_ROWS: usize = 8192;
+/// What laying takes for each link: its place in the order, its conflict, and itself as it was laid.
+const LAYING_BYTES: usize =
+    size_of::<((bool, bool, usize, Reverse<Micros>), &Link)>() + size_of::<Option<Conflict>>() + size_of::<Laid>();
+/// What laying takes for each identifier: its rank, its place among the members, its parent, and its counts.
+const IDENTIFIER_BYTES: usize =
+    2 * size_of::<usize>() + size_of::<u32>() + size_of::<Vec<(usize, u32)>>() + 4 * size_of::<(usize, u32)>();
 
 /// The relation, with the namespaces' ranks and limits.
 #[derive(Debug)]
@@ -155,11 +161,15 @@ impl Operator for Replay {
                 self.links.extend(members[place + 1..].iter().map(link));
             }
         }
+        // What the sets take, and what laying their links will.
+        let of_identifiers = self.identifiers.len() as usize * IDENTIFIER_BYTES;
+        let of_links = self.links.capacity() * size_of::<Link>() + self.links.len() * LAYING_BYTES;
         self.reservation.try_resize(
             self.clusters.allocated_bytes()
                 + self.identifiers.allocated_bytes()
                 + self.latest.iter().map(|(_, set)| set.len() + 32).sum::<usize>()
-                + self.links.capacity() * size_of::<Link>(),
+                + of_identifiers
+                + of_links,
         )
     }
 

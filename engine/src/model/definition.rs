@@ -192,6 +192,9 @@ impl Model {
         if self.strategy == Strategy::Fold && (self.key.is_empty() || self.folds.is_empty()) {
             return Err(self.error(1, "strategy `fold` needs a `-- key:` and a `-- fold:` line"));
         }
+        if self.strategy == Strategy::History && self.columns.is_empty() {
+            return Err(self.error(1, "strategy `history` needs `-- columns:`"));
+        }
         if let Some(column) = self
             .key
             .iter()

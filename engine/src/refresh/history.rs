@@ -41,8 +41,7 @@ pub(crate) async fn last_versions(
             Some(published) => Table::new(lake, &model.name).open(Some(published.version)).await?,
             None => None,
         };
-        let schema =
-            model.schema().ok_or_else(|| model.error(1, "a history, and what it compares, list `-- columns:`"))?;
+        let schema = model.schema().ok_or_else(|| model.error(1, "what a history compares needs `-- columns:`"))?;
         let nothing = || Version {
             name: model.name.clone(),
             number: 0,
