@@ -127,6 +127,8 @@ pub enum Party {
 pub struct IdentityConfig {
     /// Most trusted first; the names are distinct.
     pub namespaces: Vec<Namespace>,
+    /// An identifier that is linked to more others than this links nobody; `None` means no limit.
+    pub links_max: Option<u32>,
     /// Values that identify nobody, in any namespace, compared without regard to case.
     pub blocked: Vec<String>,
     /// Regular expressions of such values; each was found to compile.

@@ -1,5 +1,5 @@
--- Components that cannot be one person: they have more values of a namespace than its limit, or two identifiers that a
--- correction keeps apart.
+-- Components that may not be one person: they have more values of a namespace than its limit, or two identifiers that a
+-- correction keeps apart, or so many identifiers that one may be linked to too many others.
 --
 -- key: component
 -- strategy: step
@@ -15,6 +15,8 @@ select component
 from (
     select component from limited group by component, namespace having count(*) > min(values_max)
 )
+union
+select component from identity.components group by component having count(*) > links_max() + 1
 union
 select left_end.component
 from identity.corrections  -- few rows: the side that a hash join holds in memory

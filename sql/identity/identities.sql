@@ -12,7 +12,7 @@
 --   profile_id     text       the profile it belongs to
 --   first_seen_at  timestamp  time of the earliest event or record with it
 --   last_seen_at   timestamp  time of the latest event or record with it
---   cluster        text       where links were dropped: the smallest identifier of all that links connect, dropped ones too; else null
+--   cluster        text       where a limit stood against links, or may have: the smallest identifier of all that links connect, dropped ones too; else null
 with laid as (
     select a as identifier, a_component as person from identity.replayed
     union

@@ -9,6 +9,8 @@ use super::{IdentityConfig, Namespace, Normalize};
 
 /// A profile with more values than this of one namespace is not a person.
 const NAMESPACE_LIMIT_MAX: u64 = 1_000_000;
+/// Beyond it there might as well be no such limit.
+const LINKS_MAX_MAX: u64 = 1_000_000_000;
 
 impl Default for IdentityConfig {
     /// What a project without `[identity]` gets: the four namespaces that Segment payloads bring by themselves.
@@ -27,6 +29,7 @@ impl Default for IdentityConfig {
                 namespace("phone", false, Normalize::Phone),
                 namespace("anonymous_id", false, Normalize::None),
             ],
+            links_max: None,
             blocked: Vec::new(),
             blocked_patterns: Vec::new(),
             use_default_blocklist: true,
@@ -57,7 +60,7 @@ impl Namespace {
 
 pub(super) fn read_identity(table: &TableReader<'_, '_>, problems: &mut Problems<'_>) -> IdentityConfig {
     let mut identity = IdentityConfig::default();
-    table.check_keys(&["namespaces", "blocked", "blocked_patterns", "use_default_blocklist"], problems);
+    table.check_keys(&["namespaces", "links_max", "blocked", "blocked_patterns", "use_default_blocklist"], problems);
 
     let hint = "write `namespaces = [{ name = \"email\", normalize = \"email\" }, ...]`";
     if let Some(tables) = table.tables("namespaces", "the namespace", hint, problems) {
@@ -67,6 +70,7 @@ pub(super) fn read_identity(table: &TableReader<'_, '_>, problems: &mut Problems
     if table.value("namespaces").is_some_and(is_empty) {
         problems.add(&table.span_of("namespaces"), format!("`namespaces` in [identity] is empty; {hint}"));
     }
+    identity.links_max = table.integer("links_max", 1..=LINKS_MAX_MAX, problems).and_then(|most| u32::try_from(most).ok());
     if let Some(values) = table.strings("blocked", problems) {
         identity.blocked = values.into_iter().map(|(value, _)| value).collect();
     }

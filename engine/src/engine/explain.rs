@@ -45,12 +45,16 @@ pub struct ExplainedLink {
 }
 
 const PROFILE: &str = "select profile_id, coalesce(cluster, profile_id) as component from identity.identities where namespace = $1 and value = $2";
-/// All links of what is connected, dropped ones included.
+/// The links, dropped ones included, of what is connected: of everything, or of two profiles.
 const LINKS: &str = "
     with members as (
-        select namespace || ':' || value as identifier
+        select namespace || ':' || value as identifier, profile_id
         from identity.identities
         where coalesce(cluster, profile_id) = $1
+    ),
+
+    near as (
+        select identifier from members where $2 = 'everything' or profile_id in ($3, $4)
     ),
 
     pairs as (
@@ -68,6 +72,7 @@ const LINKS: &str = "
             sum(event_count) as event_count,
             array_to_string(array_agg(distinct source order by source), ',') as sources
         from pairs
+        where pair['a'] in (select identifier from near) or pair['b'] in (select identifier from near)
         group by 1, 2
     )
 
@@ -94,10 +99,15 @@ impl Engine {
             tokio::try_join!(self.profile_of(snapshot, a, limits), self.profile_of(snapshot, b, limits))?;
         let mut explanation = Explanation { profile_ids: [of_a.0, of_b.0], links: Vec::new() };
         if of_a.1 == of_b.1 {
-            let links = self.links(snapshot, &of_a.1, limits).await?;
-            let ends: Vec<_> = links.iter().map(|link| (&*link.a, &*link.b, link.dropped_reason.is_none())).collect();
-            let chain = shortest_chain(&ends, &format!("{}:{}", a.0, a.1), &format!("{}:{}", b.0, b.1));
-            explanation.links = chain.unwrap_or_default().into_iter().map(|link| links[link].clone()).collect();
+            let ends = [format!("{}:{}", a.0, a.1), format!("{}:{}", b.0, b.1)];
+            // What a shared device connects can be large; nearly always the two profiles' own links are all it takes.
+            for scope in ["near", "everything"] {
+                let links = self.links(snapshot, &of_a.1, scope, &explanation.profile_ids, limits).await?;
+                if let Some(chain) = chain(&links, &ends) {
+                    explanation.links = chain;
+                    break;
+                }
+            }
         }
         Ok(explanation)
     }
@@ -123,10 +133,13 @@ impl Engine {
         &self,
         snapshot: &Arc<Snapshot>,
         component: &str,
+        scope: &str,
+        profile_ids: &[String; 2],
         limits: QueryLimits,
     ) -> Result<Vec<ExplainedLink>> {
         let limits = QueryLimits { rows: Some(limits::EXPLAINED_LINKS_MAX), ..limits };
-        let found = self.rows(snapshot, LINKS, &[component], limits).await.map_err(|error| match error.kind() {
+        let parameters = [component, scope, &profile_ids[0], &profile_ids[1]];
+        let found = self.rows(snapshot, LINKS, &parameters, limits).await.map_err(|error| match error.kind() {
             ErrorKind::Exhausted => EngineError::new(
                 ErrorKind::Exhausted,
                 format!("more than {} links connect them: look into identity.links", limits::EXPLAINED_LINKS_MAX),
@@ -139,6 +152,12 @@ impl Engine {
             Ok(all)
         })
     }
+}
+
+/// The shortest chain between two identifiers.
+fn chain(links: &[ExplainedLink], [a, b]: &[String; 2]) -> Option<Vec<ExplainedLink>> {
+    let ends: Vec<_> = links.iter().map(|link| (&*link.a, &*link.b, link.dropped_reason.is_none())).collect();
+    Some(shortest_chain(&ends, a, b)?.into_iter().map(|link| links[link].clone()).collect())
 }
 
 fn links_of(batch: &RecordBatch) -> Result<Vec<ExplainedLink>> {

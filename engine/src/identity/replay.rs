@@ -1,6 +1,6 @@
 //! `replay_links((select cluster, kind, identifiers, last_seen_at from ...))`: a relation in SQL that takes clusters apart
 //! that cannot be one person: in which a person would have more values of a namespace than its limit, or two identifiers
-//! that a correction keeps apart.
+//! that a correction keeps apart, or that an identifier connects which is linked to so many others that it is nobody's.
 //!
 //! Its rows are identifier sets, each with the cluster that all links connect: what was `seen` together, what is `always`
 //! one person by a correction, and pairs that are `never` one person. Per cluster the links are laid again, one after the
@@ -12,8 +12,8 @@
 //! 3. The others by the sum of the ranks of their namespaces, the most trusted first; then by when they were last seen,
 //!    the newest first; then by their identifiers. So the order is total, and is a function of the data alone.
 //!
-//! A link that would break a limit or bring together what is kept apart is dropped; persons only grow, so nothing that
-//! follows can make it fit. The idea is that of [Adobe's identity graph linking rules][rules]; the effect on
+//! All links of an identifier that is linked to more than `links_max` others are dropped. So is a link that would break a
+//! limit or bring together what is kept apart; persons only grow, so nothing that follows can make it fit. The idea is that of [Adobe's identity graph linking rules][rules]; the effect on
 //! a shared device is that its cookie belongs to who logged in last.
 //!
 //! The answer has each link of the clusters once: `a` and `b`, the more trusted one first, the persons that they belong
@@ -44,9 +44,9 @@ const OUTPUT_ROWS: usize = 8192;
 /// What laying takes for each link: its place in the order, its conflict, and itself as it was laid.
 const LAYING_BYTES: usize =
     size_of::<((bool, bool, usize, Reverse<Micros>), &Link)>() + size_of::<Option<Conflict>>() + size_of::<Laid>();
-/// What laying takes for each identifier: its rank, its place among the members, its parent, and its counts.
+/// What laying takes for each identifier: its rank, its place among the members, its degree, its parent, and its counts.
 const IDENTIFIER_BYTES: usize =
-    2 * size_of::<usize>() + size_of::<u32>() + size_of::<Vec<(usize, u32)>>() + 4 * size_of::<(usize, u32)>();
+    3 * size_of::<usize>() + size_of::<u32>() + size_of::<Vec<(usize, u32)>>() + 4 * size_of::<(usize, u32)>();
 
 /// The relation, with the namespaces' ranks and limits.
 #[derive(Debug)]
@@ -196,7 +196,7 @@ impl Operator for Replay {
         }
         Box::new((0..laid.len()).step_by(OUTPUT_ROWS).map(move |start| {
             let _held = &reservation;
-            batch(&laid[start..laid.len().min(start + OUTPUT_ROWS)], &identifiers, &config.namespaces)
+            batch(&laid[start..laid.len().min(start + OUTPUT_ROWS)], &identifiers, &config)
         }))
     }
 }
@@ -207,6 +207,8 @@ struct Rules {
     ranks: Vec<usize>,
     /// The most values that a person has of each declared namespace, by rank.
     limits: Vec<Option<u32>>,
+    /// An identifier linked to more others than this links nobody.
+    links_max: Option<u32>,
 }
 
 impl Rules {
@@ -215,6 +217,7 @@ impl Rules {
         Self {
             ranks: (0..identifiers.len()).map(rank).collect(),
             limits: config.namespaces.iter().map(Namespace::values_max).collect(),
+            links_max: config.links_max,
         }
     }
 
@@ -234,9 +237,11 @@ struct Laid {
     conflict: Option<Conflict>,
 }
 
-/// What a link would have broken.
+/// What stands against a link.
 #[derive(Debug, Clone, Copy)]
 enum Conflict {
+    /// This end of it is linked to too many others.
+    Linked(u32),
     /// The limit of the namespace with this rank.
     Limit(usize),
     /// A correction that keeps these two apart.
@@ -287,6 +292,8 @@ struct Persons<'r> {
     identifiers: &'r Interner,
     /// The identifiers, in the order of their numbers.
     members: Vec<u32>,
+    /// How many others each one is linked to.
+    degrees: Vec<u32>,
     /// The place of each one's parent among the members.
     parents: Vec<usize>,
     /// Of each root: how many values the person has of each namespace with a limit, by rank.
@@ -298,6 +305,10 @@ impl<'r> Persons<'r> {
         let mut members: Vec<u32> = links.iter().flat_map(|link| [link.a, link.b]).collect();
         members.sort_unstable();
         members.dedup();
+        let mut degrees = vec![0; members.len()];
+        for end in links.iter().flat_map(|link| [link.a, link.b]) {
+            degrees[members.partition_point(|&member| member < end)] += 1;
+        }
         let count = |&member: &u32| {
             let rank = rules.ranks[member as usize];
             rules.limit(rank).map(|_| (rank, 1)).into_iter().collect()
@@ -305,11 +316,15 @@ impl<'r> Persons<'r> {
         let counts = members.iter().map(count).collect();
         let is_member = |identifier: &u32| members.binary_search(identifier).is_ok();
         let apart = apart.iter().filter(|(a, b)| is_member(a) && is_member(b)).copied().collect();
-        Self { apart, rules, identifiers, parents: (0..members.len()).collect(), members, counts }
+        Self { apart, rules, identifiers, degrees, parents: (0..members.len()).collect(), members, counts }
+    }
+
+    fn place(&self, identifier: u32) -> usize {
+        self.members.partition_point(|&member| member < identifier)
     }
 
     fn root(&mut self, identifier: u32) -> usize {
-        let mut place = self.members.partition_point(|&member| member < identifier);
+        let mut place = self.place(identifier);
         while self.parents[place] != place {
             self.parents[place] = self.parents[self.parents[place]];
             place = self.parents[place];
@@ -323,9 +338,13 @@ impl<'r> Persons<'r> {
         self.members[root]
     }
 
-    /// Makes one person of two identifiers, unless something stands against it: a correction, or the limit of a
-    /// namespace, of which it then gives the most trusted.
+    /// Makes one person of two identifiers, unless something stands against it: one that is linked to too many others, a
+    /// correction, or the limit of a namespace, of which it then gives the most trusted.
     fn join(&mut self, a: u32, b: u32) -> Option<Conflict> {
+        let is_hub = |end: &u32| self.rules.links_max.is_some_and(|most| self.degrees[self.place(*end)] > most);
+        if let Some(hub) = [a, b].into_iter().find(is_hub) {
+            return Some(Conflict::Linked(hub));
+        }
         let (a, b) = (self.root(a), self.root(b));
         if a == b {
             return None;
@@ -356,7 +375,7 @@ impl<'r> Persons<'r> {
     }
 }
 
-fn batch(laid: &[Laid], identifiers: &Interner, namespaces: &[Namespace]) -> Result<RecordBatch> {
+fn batch(laid: &[Laid], identifiers: &Interner, config: &IdentityConfig) -> Result<RecordBatch> {
     let texts = |of: fn(&Laid) -> u32| -> ArrayRef {
         let mut texts = StringViewBuilder::with_capacity(laid.len());
         laid.iter().for_each(|link| texts.append_value(identifiers.text(of(link))));
@@ -368,11 +387,11 @@ fn batch(laid: &[Laid], identifiers: &Interner, namespaces: &[Namespace]) -> Res
     let mut exceeded = StringViewBuilder::with_capacity(laid.len());
     for link in laid {
         let namespace = match link.conflict {
-            Some(Conflict::Limit(rank)) => Some(&namespaces[rank]),
+            Some(Conflict::Limit(rank)) => Some(&config.namespaces[rank]),
             _ => None,
         };
         exceeded.append_option(namespace.map(|namespace| &namespace.name));
-        reasons.append_option(link.conflict.map(|conflict| reason(conflict, identifiers, namespaces)));
+        reasons.append_option(link.conflict.map(|conflict| reason(conflict, identifiers, config)));
     }
     let columns: Vec<ArrayRef> = vec![
         texts(|link| link.a),
@@ -386,10 +405,14 @@ fn batch(laid: &[Laid], identifiers: &Interner, namespaces: &[Namespace]) -> Res
     Ok(RecordBatch::try_new(schema(), columns)?)
 }
 
-fn reason(conflict: Conflict, identifiers: &Interner, namespaces: &[Namespace]) -> String {
+fn reason(conflict: Conflict, identifiers: &Interner, config: &IdentityConfig) -> String {
     match conflict {
+        Conflict::Linked(hub) => {
+            let most = config.links_max.unwrap_or(u32::MAX);
+            format!("this {} is linked to more than {most} others", namespace(identifiers.text(hub)))
+        }
         Conflict::Limit(rank) => {
-            let namespace = &namespaces[rank];
+            let namespace = &config.namespaces[rank];
             format!("a person has at most {} {}", namespace.values_max().unwrap_or(u32::MAX), namespace.name)
         }
         Conflict::Apart(a, b) => {

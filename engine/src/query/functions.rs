@@ -1,10 +1,11 @@
-//! What the functions of the stages are made of: scalar functions of one column.
+//! What the functions of the stages are made of: scalar functions of one column, and constants.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, StringViewArray, StringViewBuilder};
 use arrow::datatypes::DataType;
+use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 
@@ -34,6 +35,13 @@ pub(crate) fn of_column_once(
     body: impl Fn(&ArrayRef) -> Result<ArrayRef> + Send + Sync + 'static,
 ) -> Arc<ScalarUDF> {
     column_function(name, return_type, Volatility::Volatile, body)
+}
+
+/// A function without arguments: a number that a project sets, or null.
+pub(crate) fn constant(name: &'static str, value: Option<i64>) -> Arc<ScalarUDF> {
+    let body = Box::new(move |_: &[ArrayRef]| Ok(ColumnarValue::Scalar(ScalarValue::Int64(value))));
+    let signature = Signature::nullary(Volatility::Immutable);
+    Arc::new(ScalarUDF::from(NamedFunction { name, return_type: DataType::Int64, signature, body }))
 }
 
 /// A function of one text column that gives text.

@@ -1,6 +1,6 @@
 //! The worked examples of `docs/IDENTITY.md`, as they stand there.
 //!
-//! A block `identity` has the namespaces in the order of trust, an empty line, a line for each event (its minute and its
+//! A block `identity` has the namespaces in the order of trust (and `links_max n`, if there is such a limit), an empty line, a line for each event (its minute and its
 //! identifiers), another empty line, and what must come out: `person` with all identifiers of one, `dropped` with a link
 //! and its reason, `refused` with the reason of the quarantine.
 
@@ -56,9 +56,13 @@ async fn test_worked_examples_of_the_document() {
     for example in examples {
         let parts: Vec<&str> = example.split("\n\n").collect();
         let [namespaces, events, expected] = parts.as_slice() else { panic!("not three parts:\n{example}") };
-        let namespaces: Vec<String> = namespaces.trim().split(',').map(namespace).collect();
+        let (namespaces, links_max) = match namespaces.trim().split_once(", links_max ") {
+            Some((namespaces, most)) => (namespaces, format!("links_max = {most}\n")),
+            None => (namespaces.trim(), String::new()),
+        };
+        let namespaces: Vec<String> = namespaces.split(',').map(namespace).collect();
         let shop = Shop::new(&format!(
-            "version = 1\n[[source]]\nname = 'web'\nformat = 'segment'\ntouchpoint = 'web'\n[identity]\nnamespaces = [{}]\n",
+            "version = 1\n[[source]]\nname = 'web'\nformat = 'segment'\ntouchpoint = 'web'\n[identity]\nnamespaces = [{}]\n{links_max}",
             namespaces.join(", ")
         ));
         shop.land("web", &events.lines().map(call).collect::<Vec<_>>().join("\n")).await;

@@ -46,7 +46,7 @@ namespaces = [
 ]
 "#;
 
-/// As `CONFIG`, but a person has only so many contacts, logins and addresses.
+/// As `CONFIG`, but a person has only so many contacts, logins and addresses, and what is linked to six others links nobody.
 pub(crate) fn limited() -> String {
     let limited = CONFIG
         .replace(
@@ -54,6 +54,7 @@ pub(crate) fn limited() -> String {
             r#"{ name = "crm_id", unique = true }, { name = "user_id", unique = true }"#,
         )
         .replace(r#"{ name = "email", "#, r#"{ name = "email", limit = 2, "#);
+    let limited = format!("{limited}links_max = 5\n");
     assert_eq!(limited.matches("unique = true").count() + limited.matches("limit = 2").count(), 3);
     limited
 }
