@@ -122,7 +122,8 @@ impl Engine {
             .memory_limit
             .map_or(options.memory_bytes, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
         let threads = options.config.engine.threads.unwrap_or(options.threads);
-        let runtime = QueryRuntime::new(&lake, memory, threads)?;
+        let runtime = QueryRuntime::new(memory, threads)?;
+        runtime.register(&lake);
         let mut functions = identity::functions::functions(&options.config.identity)?;
         functions.extend(profile::functions());
         functions.extend(behavior::functions());

@@ -10,10 +10,13 @@
 
 use std::sync::Arc;
 
+use datafusion::prelude::SessionContext;
+
 use crate::config::IdentityConfig;
 use crate::error::Result;
 use crate::project::JudgeIdentifiers;
 use crate::query::relation::Relation;
+use crate::query::session::QueryRuntime;
 
 pub(crate) mod blocklist;
 pub(crate) mod chain;
@@ -26,6 +29,15 @@ pub(crate) mod sets;
 /// Relations of identity in SQL: `replay_links((select ...))`.
 pub(crate) fn relations(config: &IdentityConfig) -> Vec<Arc<dyn Relation>> {
     vec![Arc::new(replay::ReplayLinks { config: Arc::new(config.clone()) })]
+}
+
+/// A DataFusion session that knows the functions and relations of identity, and no lake: for whoever resolves links that
+/// are elsewhere. Its operators hold at most `memory_bytes`, on `threads` threads.
+///
+/// # Errors
+/// InvalidInput for identity rules that cannot be used.
+pub fn session(config: &IdentityConfig, memory_bytes: usize, threads: usize) -> Result<SessionContext> {
+    QueryRuntime::new(memory_bytes, threads)?.session(&functions::functions(config)?, &relations(config))
 }
 
 /// Tells which identifiers name no person, for stages that do not know this one.

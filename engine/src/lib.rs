@@ -50,6 +50,7 @@ pub use config::*;
 pub use engine::explain::{ExplainedLink, Explanation};
 pub use engine::{Engine, EngineOptions, QueryResult, SegmentEstimate};
 pub use error::{EngineError, ErrorKind, Result};
+pub use identity::session as identity_session;
 pub use landing::{BatchReport, Input};
 pub use lookup::{ProfileCard, ProfileKey};
 pub use progress::{Event, Progress};

@@ -2,7 +2,7 @@
 //!
 //! * [`session`] makes a DataFusion session with our settings, limits and functions.
 //! * [`connected_components`] is a relation in SQL: `connected_components((select a, b from ...))`.
-//! * [`relation`] is how SQL calls an operator of ours; [`interner`] is what such operators are made of.
+//! * [`relation`] is how SQL calls an operator of ours; [`interner`] and [`forest`] are what such operators are made of.
 //! * [`functions`] are what the stages' scalar functions are made of.
 //! * [`catalog`] registers table versions and views under their names.
 //! * [`placeholders`] numbers the parameters of a query.
@@ -11,6 +11,7 @@
 pub(crate) mod catalog;
 pub(crate) mod connected_components;
 pub(crate) mod cpu_runtime;
+pub(crate) mod forest;
 pub(crate) mod functions;
 pub(crate) mod interner;
 pub(crate) mod limited;

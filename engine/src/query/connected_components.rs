@@ -1,23 +1,33 @@
-//! `connected_components((select a, b from ...))`: a relation `(node, component)` in SQL.
+//! `connected_components((select ...))`: a relation in SQL that says which nodes hang together.
 //!
-//! The input's rows are edges between text nodes; a node alone is an edge to itself. `component` is the smallest node
-//! of the component, so the answer is a pure function of the set of edges. The operator is union-find (Tarjan 1975) with
-//! path halving over interned nodes, in one pass, with its memory reserved from the pool.
+//! The query's rows are edges; a node alone is an edge to itself. A node is a text, or a namespace and a value:
+//!
+//! | the query's columns | the relation's columns |
+//! |---|---|
+//! | `a`, `b` | `node`, `component` |
+//! | `a_namespace`, `a_value`, `b_namespace`, `b_value` | `namespace`, `value`, `component` |
+//!
+//! `component` is the smallest node of the component by text, `namespace:value` for a node of two parts, so the answer is
+//! a pure function of the set of edges. The operator is union-find (Tarjan 1975) with path halving over numbered nodes, in
+//! one pass, with its memory reserved from the pool. Each partition of the edges has a forest of its own; then one absorbs
+//! the others, for a forest has the same components as the edges that it comes from.
 
+use std::any::Any;
+use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, StringViewBuilder};
+use arrow::array::{Array, ArrayRef, StringViewArray, StringViewBuilder};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::MemoryReservation;
 
+use super::forest::{Forest, Node};
 use super::functions::text;
-use super::interner::Interner;
 use super::relation::{Operator, Output, Relation};
 
 const NAME: &str = "connected_components";
-const OUTPUT_ROWS: usize = 8192;
+const OUTPUT_ROWS: u32 = 8192;
 
 /// The relation.
 #[derive(Debug)]
@@ -29,16 +39,19 @@ impl Relation for ConnectedComponents {
     }
 
     fn schema(&self, input: &Schema) -> Result<SchemaRef> {
-        let is_text =
-            |field: &Field| matches!(field.data_type(), DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8);
-        if input.fields().len() != 2 || !input.fields().iter().all(|field| is_text(field)) {
-            let types: Vec<String> = input.fields().iter().map(|field| field.data_type().to_string()).collect();
+        let is_text = |field: &Arc<Field>| match field.data_type() {
+            DataType::Dictionary(_, values) => values.is_string(),
+            other => other.is_string(),
+        };
+        let columns = input.fields();
+        if ![2, 4].contains(&columns.len()) || !columns.iter().all(is_text) {
+            let types: Vec<String> = columns.iter().map(|field| field.data_type().to_string()).collect();
             return Err(DataFusionError::Plan(format!(
-                "{NAME} takes two text columns, the ends of an edge; the query has ({})",
+                "{NAME} takes the ends of an edge, two text columns, or four: namespace and value of each; the query has ({})",
                 types.join(", ")
             )));
         }
-        Ok(output_schema())
+        Ok(output_schema(columns.len() == 4))
     }
 
     fn partition_by(&self) -> &'static [&'static str] {
@@ -46,83 +59,85 @@ impl Relation for ConnectedComponents {
     }
 
     fn operator(&self, reservation: MemoryReservation) -> Box<dyn Operator> {
-        Box::new(Forest { nodes: Interner::default(), parents: Vec::new(), reservation })
+        Box::new(Components { forest: Forest::default(), ends: Default::default(), reservation })
     }
 }
 
-fn output_schema() -> SchemaRef {
-    let text = |name| Field::new(name, DataType::Utf8View, false);
-    Arc::new(Schema::new(vec![text("node"), text("component")]))
+fn output_schema(has_namespaces: bool) -> SchemaRef {
+    let text = |name: &str| Field::new(name, DataType::Utf8View, false);
+    let node = if has_namespaces { vec![text("namespace"), text("value")] } else { vec![text("node")] };
+    Arc::new(Schema::new([node, vec![text("component")]].concat()))
 }
 
-/// A union-find forest over interned text nodes.
-struct Forest {
-    nodes: Interner,
-    /// Each node's parent; a root is its own.
-    parents: Vec<u32>,
+/// The forest of some edges.
+struct Components {
+    forest: Forest,
+    /// The ends of a batch's edges, kept for their memory.
+    ends: [Vec<Node>; 2],
     reservation: MemoryReservation,
 }
 
-impl Operator for Forest {
+impl Operator for Components {
     fn push(&mut self, batch: &RecordBatch) -> Result<()> {
-        let (left, right) = (text(batch.column(0))?, text(batch.column(1))?);
-        for row in 0..batch.num_rows() {
-            if left.is_null(row) || right.is_null(row) {
-                return Err(DataFusionError::Execution(format!("{NAME}: an end of an edge is null")));
-            }
-            let a = self.node(left.value(row))?;
-            let b = self.node(right.value(row))?;
-            self.union(a, b);
+        if batch.columns().iter().any(|column| column.logical_null_count() > 0) {
+            return Err(DataFusionError::Execution(format!("{NAME}: an end of an edge is null")));
         }
-        // Refuses with the pool's error instead of exhausting the machine.
-        self.reservation.try_resize(self.nodes.allocated_bytes() + self.parents.capacity() * size_of::<u32>())
+        let width = batch.num_columns() / 2;
+        for (nodes, end) in self.ends.iter_mut().zip(batch.columns().chunks(width)) {
+            match end {
+                [namespaces, values] => self.forest.nodes(Some(namespaces), &text(values)?, nodes)?,
+                [values, ..] => self.forest.nodes(None, &text(values)?, nodes)?,
+                [] => {}
+            }
+        }
+        for (&a, &b) in self.ends[0].iter().zip(&self.ends[1]) {
+            self.forest.union(a, b);
+        }
+        self.reserve()
+    }
+
+    fn absorb(&mut self, other: Box<dyn Operator>) -> Result<()> {
+        let other: Box<dyn Any> = other;
+        let other: Box<Self> =
+            other.downcast().map_err(|_| DataFusionError::Internal(format!("{NAME} absorbs only its own kind")))?;
+        self.forest.absorb(&other.forest)?;
+        self.reserve()
     }
 
     fn finish(mut self: Box<Self>) -> Output {
-        let count = self.parents.len();
-        let mut smallest: Vec<u32> = (0..count as u32).collect();
-        for node in 0..count as u32 {
-            let root = self.find(node) as usize;
-            if self.nodes.text(node) < self.nodes.text(smallest[root]) {
-                smallest[root] = node;
-            }
-        }
-        Box::new((0..count).step_by(OUTPUT_ROWS).map(move |start| {
-            let (mut nodes, mut components) = (StringViewBuilder::new(), StringViewBuilder::new());
-            for node in start..(start + OUTPUT_ROWS).min(count) {
-                let root = self.find(node as u32) as usize;
-                nodes.append_value(self.nodes.text(node as u32));
-                components.append_value(self.nodes.text(smallest[root]));
-            }
-            let columns: Vec<ArrayRef> = vec![Arc::new(nodes.finish()), Arc::new(components.finish())];
-            Ok(RecordBatch::try_new(output_schema(), columns)?)
-        }))
+        let smallest = self.forest.smallest();
+        let counts: Vec<u32> = self.forest.spaces().map(|(_, count)| count).collect();
+        let batches = (0..).zip(counts).flat_map(|(space, count)| {
+            let ends = move |start: u32| (space, start..count.min(start + OUTPUT_ROWS));
+            (0..count).step_by(OUTPUT_ROWS as usize).map(ends)
+        });
+        Box::new(batches.map(move |(space, numbers)| self.batch(space, numbers, &smallest)))
     }
 }
 
-impl Forest {
-    fn node(&mut self, text: &str) -> Result<u32> {
-        let node = self.nodes.number(text)?;
-        if node as usize == self.parents.len() {
-            self.parents.push(node);
-        }
-        Ok(node)
+impl Components {
+    /// Refuses with the pool's error instead of exhausting the machine.
+    fn reserve(&mut self) -> Result<()> {
+        self.reservation.try_resize(self.forest.allocated_bytes())
     }
 
-    fn find(&mut self, mut node: u32) -> u32 {
-        while self.parents[node as usize] != node {
-            let grandparent = self.parents[self.parents[node as usize] as usize];
-            self.parents[node as usize] = grandparent;
-            node = grandparent;
+    /// Some nodes of a namespace, with their components.
+    fn batch(&mut self, space: u32, numbers: Range<u32>, smallest: &[Vec<Node>]) -> Result<RecordBatch> {
+        let rows = numbers.len();
+        let roots: Vec<Node> = numbers.clone().map(|number| self.forest.root((space, number))).collect();
+        let components: Vec<Node> = roots.into_iter().map(|root| smallest[root.0 as usize][root.1 as usize]).collect();
+        let mut nodes = StringViewBuilder::with_capacity(rows);
+        numbers.for_each(|number| nodes.append_value(self.forest.value((space, number))));
+        let mut texts = StringViewBuilder::with_capacity(rows);
+        let mut whole = String::new();
+        for component in components {
+            self.forest.write(component, &mut whole);
+            texts.append_value(&whole);
         }
-        node
-    }
-
-    /// Hangs the younger root under the older one: numbers only shrink towards the root, so trees stay flat enough.
-    fn union(&mut self, a: u32, b: u32) {
-        let (a, b) = (self.find(a), self.find(b));
-        if a != b {
-            self.parents[a.max(b) as usize] = a.min(b);
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(nodes.finish()), Arc::new(texts.finish())];
+        if let Some((Some(name), _)) = self.forest.spaces().nth(space as usize) {
+            columns.insert(0, Arc::new(StringViewArray::from_iter_values(std::iter::repeat_n(name, rows))));
         }
+        Ok(RecordBatch::try_new(output_schema(columns.len() == 3), columns)?)
     }
 }

@@ -4,6 +4,7 @@
 //! into an execution plan that feeds the operator. An operator sees all rows that it must see together: all of them, or
 //! all with equal values in the columns that its relation names.
 
+use std::any::Any;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use datafusion::catalog::Session;
+use datafusion::common::runtime::SpawnedTask;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::error::{DataFusionError, Result};
@@ -53,9 +55,15 @@ pub(crate) trait Relation: fmt::Debug + Send + Sync {
 }
 
 /// Computes a relation.
-pub(crate) trait Operator: Send {
+pub(crate) trait Operator: Any + Send {
     /// Takes some rows of the query.
     fn push(&mut self, batch: &RecordBatch) -> Result<()>;
+
+    /// Takes all rows that `other`, an operator of the same relation, was given. Only a relation without
+    /// [`Relation::partition_by`] needs it: its operators each take a part of the rows at the same time.
+    fn absorb(&mut self, _: Box<dyn Operator>) -> Result<()> {
+        Err(DataFusionError::Internal("rows that belong together went to several operators".to_owned()))
+    }
 
     /// Gives the answer after the last row.
     fn finish(self: Box<Self>) -> Output;
@@ -231,7 +239,7 @@ impl ExecutionPlan for RelationExec {
     }
 
     fn required_input_distribution(&self) -> Vec<Distribution> {
-        // Without keys one operator reads all partitions itself.
+        // Without keys operators take the partitions as they are, and one absorbs the others.
         vec![if self.keys.is_empty() {
             Distribution::UnspecifiedDistribution
         } else {
@@ -266,14 +274,22 @@ impl ExecutionPlan for RelationExec {
             .into_iter()
             .map(|partition| self.input.execute(partition, Arc::clone(&context)))
             .collect::<Result<Vec<_>>>()?;
-        let reservation = MemoryConsumer::new(self.relation.name()).register(context.memory_pool());
-        let mut operator = self.relation.operator(reservation);
+        let consumer = MemoryConsumer::new(self.relation.name());
+        let operators = inputs.into_iter().map(|rows| {
+            let reservation = consumer.clone_with_new_id().register(context.memory_pool());
+            SpawnedTask::spawn(fed(self.relation.operator(reservation), rows))
+        });
+        let operators: Vec<_> = operators.collect();
         let answer = async move {
-            let mut rows = futures::stream::select_all(inputs);
-            while let Some(batch) = rows.next().await {
-                operator.push(&batch?)?;
+            let mut whole: Option<Box<dyn Operator>> = None;
+            for operator in operators {
+                let operator = operator.join_unwind().await.map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))??;
+                match &mut whole {
+                    Some(whole) => whole.absorb(operator)?,
+                    None => whole = Some(operator),
+                }
             }
-            Ok::<_, DataFusionError>(futures::stream::iter(operator.finish()))
+            Ok::<_, DataFusionError>(futures::stream::iter(whole.into_iter().flat_map(Operator::finish)))
         };
         let stream = futures::stream::once(answer).flat_map(|answer| match answer {
             Ok(batches) => batches.boxed(),
@@ -281,4 +297,12 @@ impl ExecutionPlan for RelationExec {
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream)))
     }
+}
+
+/// The operator after all of `rows`.
+async fn fed(mut operator: Box<dyn Operator>, mut rows: SendableRecordBatchStream) -> Result<Box<dyn Operator>> {
+    while let Some(batch) = rows.next().await {
+        operator.push(&batch?)?;
+    }
+    Ok(operator)
 }

@@ -33,12 +33,16 @@ pub(crate) struct QueryRuntime {
 
 impl QueryRuntime {
     /// `memory_bytes` bounds what operators may hold; beyond it they spill or refuse. `threads` is the parallelism of a query.
-    pub(crate) fn new(lake: &Lake, memory_bytes: usize, threads: usize) -> Result<Self> {
+    pub(crate) fn new(memory_bytes: usize, threads: usize) -> Result<Self> {
         let consumers_named = NonZeroUsize::MIN.saturating_add(4);
         let pool = TrackConsumersPool::new(FairSpillPool::new(memory_bytes), consumers_named);
         let environment = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).build_arc()?;
-        environment.register_object_store(lake.root_url.as_ref(), Arc::clone(&lake.root));
         Ok(Self { environment, threads: threads.max(1) })
+    }
+
+    /// Lets queries read the files of `lake`.
+    pub(crate) fn register(&self, lake: &Lake) {
+        self.environment.register_object_store(lake.root_url.as_ref(), Arc::clone(&lake.root));
     }
 
     /// What a query runs in: with a share of at most `memory_bytes` of the pool, if it may not have all of it.
