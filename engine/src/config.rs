@@ -129,6 +129,8 @@ pub struct IdentityConfig {
     pub namespaces: Vec<Namespace>,
     /// An identifier that is linked to more others than this links nobody; `None` means no limit.
     pub links_max: Option<u32>,
+    /// A refresh that merges a larger share of the profiles into others publishes nothing; `None` means no limit.
+    pub merges_max_share: Option<f64>,
     /// Values that identify nobody, in any namespace, compared without regard to case.
     pub blocked: Vec<String>,
     /// Regular expressions of such values; each was found to compile.

@@ -7,7 +7,7 @@ pub(crate) mod lookup;
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -36,6 +36,7 @@ use crate::query::session::QueryRuntime;
 use crate::refresh::check;
 use crate::refresh::report::RefreshReport;
 use crate::refresh::run::{RefreshOptions, RefreshRun};
+use crate::refresh::simulate::Simulation;
 use crate::snapshot::{Snapshot, Statement};
 use crate::store::Lake;
 use crate::store::generation;
@@ -189,14 +190,14 @@ impl Engine {
         landing::ingest(&self.project, source, inputs, progress).await
     }
 
-    /// Brings every derived table up to date and publishes a generation. `full` computes everything anew.
+    /// Brings every derived table up to date and publishes a generation.
     ///
     /// # Errors
-    /// Conflict while another refresh runs; FailedPrecondition if a check fails. The last generation stays served.
-    pub async fn refresh(&self, full: bool, progress: &Progress) -> Result<RefreshReport> {
-        let options = RefreshOptions { full, unless_started_since: None };
+    /// Conflict while another refresh runs, or has done it already; FailedPrecondition if a check fails or too many
+    /// profiles merge. The last generation stays served.
+    pub async fn refresh(&self, options: RefreshOptions, progress: &Progress) -> Result<RefreshReport> {
         let run = self.begin_refresh(options).await?;
-        let run = run.ok_or_else(|| EngineError::internal("an unconditional refresh was left out"))?;
+        let run = run.ok_or_else(|| EngineError::new(ErrorKind::Conflict, "another refresh has done it already"))?;
         self.run_refresh(run, progress, std::future::pending()).await
     }
 
@@ -222,6 +223,17 @@ impl Engine {
         let progress = progress.clone();
         // What it does on other threads belongs to the caller's trace.
         self.cpu.run(async move { run.run(&progress, stop).await }.in_current_span()).await
+    }
+
+    /// Resolves who is who by this configuration from everything that landed, beside what is published, on the query
+    /// threads. Its tables are in the folder `scratch`, which the caller throws away after the simulation.
+    ///
+    /// # Errors
+    /// FailedPrecondition before the first refresh.
+    pub async fn simulate(&self, scratch: &Path, progress: &Progress) -> Result<Simulation> {
+        let (project, cpu) = (Arc::clone(&self.project), Arc::clone(&self.cpu));
+        let (scratch, progress) = (scratch.to_owned(), progress.clone());
+        self.cpu.run(async move { Simulation::run(&project, cpu, &scratch, &progress).await }).await
     }
 
     /// Runs a query on the newest generation, or on generation `as_of`. `$1`, `$2`, ... stand for `parameters`.

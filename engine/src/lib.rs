@@ -58,4 +58,5 @@ pub use query::limited::QueryLimits;
 pub use refresh::report::{RefreshReport, StepReport};
 pub use refresh::run::{RefreshOptions, RefreshRun};
 pub use refresh::schedule::Timetable;
+pub use refresh::simulate::Simulation;
 pub use snapshot::{Snapshot, Statement, TableInfo};

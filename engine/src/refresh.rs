@@ -3,6 +3,7 @@
 //! * [`run`] takes the lease, runs the models in order, the segments, the checks, and publishes.
 //! * [`history`] is what histories need of the last generation.
 //! * [`check`] plans every model without data.
+//! * [`merges`] stops one that merges too much; [`simulate`] shows what another configuration would do.
 //! * [`report`] is what a run tells of itself.
 //! * [`schedule`] says when a refresh is due.
 //! * [`ledger`] keeps `ops.refreshes` and `ops.checks`: what each run did to each table.
@@ -10,6 +11,8 @@
 pub(crate) mod check;
 mod history;
 pub(crate) mod ledger;
+mod merges;
 pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod schedule;
+pub(crate) mod simulate;

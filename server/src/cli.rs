@@ -41,6 +41,9 @@ pub(crate) enum Command {
         /// Compute everything anew from what landed
         #[arg(long)]
         full: bool,
+        /// Publish even if more profiles merge than `merges_max_share` in [identity] allows
+        #[arg(long)]
+        allow_merges: bool,
     },
     /// Run a query
     #[command(
@@ -62,6 +65,12 @@ pub(crate) enum Command {
         #[arg(long, value_name = "N")]
         as_of: Option<u64>,
     },
+    /// Judge how well it is known who is who
+    #[command(after_help = "Examples:\n  tessera identity report\n  tessera identity simulate --config other.toml")]
+    Identity {
+        #[command(subcommand)]
+        command: IdentityCommand,
+    },
     /// Look at segments
     #[command(after_help = "Examples:\n  tessera segment list\n  tessera segment members loyal --limit 20")]
     Segment {
@@ -76,6 +85,32 @@ pub(crate) enum Command {
     /// Check the configuration, the models, the segments and the tables
     #[command(after_help = "Examples:\n  tessera check\n  tessera check --project my-shop")]
     Check,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum IdentityCommand {
+    /// Coverage by namespace, sizes of profiles, suspicious links, dropped ones, and what the last refresh changed
+    #[command(after_help = "Examples:\n  tessera identity report\n  tessera identity report --limit 50 --as-of 12")]
+    Report {
+        /// How many rows of each list to print
+        #[arg(long, default_value_t = 10)]
+        limit: u64,
+        /// Read this generation instead of the newest
+        #[arg(long, value_name = "N")]
+        as_of: Option<u64>,
+    },
+    /// What another configuration would merge, split and move; publishes nothing
+    #[command(
+        after_help = "Examples:\n  tessera identity simulate --config other.toml\n  tessera identity simulate --limit 50"
+    )]
+    Simulate {
+        /// The other configuration; without it the project's own, on what landed since the last refresh too
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// How many examples of each change to print
+        #[arg(long, default_value_t = 10)]
+        limit: u64,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,7 @@
 //! What each command does.
 
 mod demo;
+mod identity;
 mod ingest;
 mod init;
 mod profile;
@@ -8,7 +9,7 @@ mod refresh;
 mod segment;
 
 use anyhow::Result;
-use tessera_engine::Engine;
+use tessera_engine::{Engine, RefreshOptions};
 
 use crate::cli::{Arguments, Command, ServeArguments};
 use crate::output::say;
@@ -25,7 +26,10 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         Command::Demo(demo) => demo::run(demo).await,
         Command::Init { folder } => init::run(&folder),
         Command::Ingest(ingest) => ingest::run(&project::open(folder)?, &ingest.source, &ingest.files).await,
-        Command::Refresh { full } => refresh::run(&project::open(folder)?, full).await,
+        Command::Refresh { full, allow_merges } => {
+            let options = RefreshOptions { full, allow_merges, unless_started_since: None };
+            refresh::run(&project::open(folder)?, options).await
+        }
         Command::Sql(sql) => {
             output::print(project::open(folder)?.sql(&sql.query, &[], sql.as_of).await?, sql.format).await
         }
@@ -35,6 +39,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         Command::Profile { identifier, why: None, as_of } => {
             profile::run(&project::open(folder)?, &identifier, as_of).await
         }
+        Command::Identity { command } => identity::run(folder, command).await,
         Command::Segment { command } => segment::run(&project::open(folder)?, command).await,
         Command::Check => {
             match project::open(folder)?.check().await? {

@@ -20,8 +20,22 @@ pub(crate) fn open(folder: &Path) -> Result<Engine> {
             folder.display()
         );
     }
-    let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read `{}`", file.display()))?;
-    let config = ProjectConfig::parse(&text, CONFIG_FILE)?;
+    open_with(folder, read(&file)?)
+}
+
+/// Opens the project in `folder` as if its configuration were that of the file `other`; its lake stays the same.
+pub(crate) fn open_as(folder: &Path, other: &Path) -> Result<Engine> {
+    let lake_url = open(folder)?.config().lake_url.clone();
+    open_with(folder, ProjectConfig { lake_url, ..read(other)? })
+}
+
+fn read(file: &Path) -> Result<ProjectConfig> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read `{}`", file.display()))?;
+    let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
+    Ok(ProjectConfig::parse(&text, &name)?)
+}
+
+fn open_with(folder: &Path, config: ProjectConfig) -> Result<Engine> {
     let options = EngineOptions {
         project: folder.to_owned(),
         config,

@@ -52,7 +52,7 @@ async fn follow(engine: &Engine, refreshes: &Refreshes, schedule: &Schedule, tim
 /// Sees to it that a refresh has begun at `due` or later, here or elsewhere. One that fails is not repeated before the
 /// schedule's next instant: it would fail again.
 async fn refresh_once(refreshes: &Refreshes, schedule: &Schedule, due: Micros) {
-    let options = RefreshOptions { full: schedule.full, unless_started_since: Some(due) };
+    let options = RefreshOptions { full: schedule.full, allow_merges: false, unless_started_since: Some(due) };
     loop {
         match refreshes.start(options).await {
             Ok(Some(mut run)) => {

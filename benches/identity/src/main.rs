@@ -30,8 +30,7 @@ fn main() -> Result<()> {
         let (name, value) = parameter.split_once('=').context("a parameter is `name=value`")?;
         sql = sql.replace(&format!("{{{name}}}"), value);
     }
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(arguments.threads).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(arguments.threads).enable_all().build()?;
     let started = Instant::now();
     runtime.block_on(run(&arguments, &sql))?;
     writeln!(std::io::stdout(), "{:.3}", started.elapsed().as_secs_f64())?;
@@ -43,7 +42,12 @@ async fn run(arguments: &Arguments, sql: &str) -> Result<()> {
     for statement in sql.split(';').map(str::trim).filter(|statement| !statement.is_empty()) {
         let started = Instant::now();
         session.sql(statement).await?.collect().await.with_context(|| statement.to_owned())?;
-        writeln!(std::io::stderr(), "{:.3} {}", started.elapsed().as_secs_f64(), statement.lines().next().unwrap_or(""))?;
+        writeln!(
+            std::io::stderr(),
+            "{:.3} {}",
+            started.elapsed().as_secs_f64(),
+            statement.lines().next().unwrap_or("")
+        )?;
     }
     Ok(())
 }

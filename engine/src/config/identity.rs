@@ -30,6 +30,7 @@ impl Default for IdentityConfig {
                 namespace("anonymous_id", false, Normalize::None),
             ],
             links_max: None,
+            merges_max_share: None,
             blocked: Vec::new(),
             blocked_patterns: Vec::new(),
             use_default_blocklist: true,
@@ -60,7 +61,10 @@ impl Namespace {
 
 pub(super) fn read_identity(table: &TableReader<'_, '_>, problems: &mut Problems<'_>) -> IdentityConfig {
     let mut identity = IdentityConfig::default();
-    table.check_keys(&["namespaces", "links_max", "blocked", "blocked_patterns", "use_default_blocklist"], problems);
+    table.check_keys(
+        &["namespaces", "links_max", "merges_max_share", "blocked", "blocked_patterns", "use_default_blocklist"],
+        problems,
+    );
 
     let hint = "write `namespaces = [{ name = \"email\", normalize = \"email\" }, ...]`";
     if let Some(tables) = table.tables("namespaces", "the namespace", hint, problems) {
@@ -70,7 +74,9 @@ pub(super) fn read_identity(table: &TableReader<'_, '_>, problems: &mut Problems
     if table.value("namespaces").is_some_and(is_empty) {
         problems.add(&table.span_of("namespaces"), format!("`namespaces` in [identity] is empty; {hint}"));
     }
-    identity.links_max = table.integer("links_max", 1..=LINKS_MAX_MAX, problems).and_then(|most| u32::try_from(most).ok());
+    identity.links_max =
+        table.integer("links_max", 1..=LINKS_MAX_MAX, problems).and_then(|most| u32::try_from(most).ok());
+    identity.merges_max_share = table.share("merges_max_share", problems);
     if let Some(values) = table.strings("blocked", problems) {
         identity.blocked = values.into_iter().map(|(value, _)| value).collect();
     }

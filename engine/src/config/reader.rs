@@ -173,6 +173,20 @@ impl<'t, 'i> TableReader<'t, 'i> {
         found
     }
 
+    /// A number from 0 to 1.
+    pub(super) fn share(&self, key: &str, problems: &mut Problems<'_>) -> Option<f64> {
+        let value = self.table.get(key)?;
+        let written = value.get_ref();
+        let text = written.as_float().map(|float| float.as_str());
+        let text = text.or_else(|| written.as_integer().map(|integer| integer.as_str()));
+        let found = text.and_then(|text| text.parse().ok()).filter(|share| (0.0..=1.0).contains(share));
+        if found.is_none() {
+            let message = format!("`{key}` in {} must be a number from 0 to 1, such as 0.05", self.called);
+            problems.add(&value.span(), message);
+        }
+        found
+    }
+
     /// A list of strings, none of them blank, with the place of each.
     pub(super) fn strings(&self, key: &str, problems: &mut Problems<'_>) -> Option<Vec<(String, Span)>> {
         let value = self.table.get(key)?;

@@ -44,6 +44,25 @@ impl Catalog {
         &self.models
     }
 
+    /// Only the models that it takes to make `tables`.
+    ///
+    /// # Errors
+    /// InvalidInput for SQL that cannot be read.
+    pub(crate) fn made_for(&self, tables: &[TableName]) -> Result<Self> {
+        let mut wanted: BTreeSet<TableName> = tables.iter().cloned().collect();
+        let mut models = Vec::new();
+        // Each comes after those that it reads.
+        for model in self.models.iter().rev() {
+            if wanted.contains(&model.name) {
+                let reads = model.references()?.into_iter().filter(|reference| !reference.slice.is_earlier());
+                wanted.extend(reads.map(|reference| reference.name));
+                models.push(model.clone());
+            }
+        }
+        models.reverse();
+        Ok(Self { models })
+    }
+
     /// The model that makes `name`.
     pub(crate) fn get(&self, name: &TableName) -> Option<&Model> {
         self.models.iter().find(|model| &model.name == name)

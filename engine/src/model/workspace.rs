@@ -42,8 +42,10 @@ impl TableState {
 
 /// The tables of one refresh, and the session that sees them.
 pub(crate) struct Workspace {
-    /// The lake.
+    /// The lake that the tables are written to.
     pub(crate) lake: Lake,
+    /// The lake with what landed and what is published: the same one, unless nothing will be published.
+    published: Lake,
     /// The session.
     pub(crate) session: SessionContext,
     /// The refresh: names its files.
@@ -73,6 +75,7 @@ impl Workspace {
     /// One in which nothing is made yet.
     pub(crate) fn new(
         lake: &Lake,
+        published: &Lake,
         session: SessionContext,
         run: &str,
         previous: Option<BTreeMap<TableName, (Version, u64)>>,
@@ -80,6 +83,7 @@ impl Workspace {
     ) -> Self {
         Self {
             lake: lake.clone(),
+            published: published.clone(),
             session,
             run: run.to_owned(),
             incremental: previous.is_some(),
@@ -159,7 +163,7 @@ impl Workspace {
                 Slice::Previous => {
                     if let Some((version, _)) = self.previous.get(name) {
                         // What is new looks for what it joins in what was.
-                        let scan = Scan::new(&self.lake, version.clone()).for_few_rows();
+                        let scan = Scan::new(&self.published, version.clone()).for_few_rows();
                         register(&self.session, "previous", name, Arc::new(scan))?;
                     }
                 }
@@ -168,15 +172,16 @@ impl Workspace {
                         .last
                         .get(name)
                         .ok_or_else(|| EngineError::invalid(format!("`last.{name}` is not a table of a model")))?;
-                    register(&self.session, "last", name, self.scan(version.clone()))?;
+                    register(&self.session, "last", name, Arc::new(Scan::new(&self.published, version.clone())))?;
                 }
             }
         }
         Ok(())
     }
 
-    /// A reading of a version.
+    /// A reading of a version that landed or that this refresh made.
     pub(crate) fn scan(&self, version: Version) -> Arc<Scan> {
-        Arc::new(Scan::new(&self.lake, version))
+        let lake = if version.name.schema == "landing" { &self.published } else { &self.lake };
+        Arc::new(Scan::new(lake, version))
     }
 }

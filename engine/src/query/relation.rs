@@ -283,7 +283,8 @@ impl ExecutionPlan for RelationExec {
         let answer = async move {
             let mut whole: Option<Box<dyn Operator>> = None;
             for operator in operators {
-                let operator = operator.join_unwind().await.map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))??;
+                let operator =
+                    operator.join_unwind().await.map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))??;
                 match &mut whole {
                     Some(whole) => whole.absorb(operator)?,
                     None => whole = Some(operator),

@@ -13,7 +13,7 @@ use futures::{FutureExt, StreamExt};
 use tracing::Instrument;
 
 use crate::clock::Micros;
-use crate::config::ProjectConfig;
+use crate::config::{IdentityConfig, ProjectConfig};
 use crate::error::{EngineError, ErrorKind, Result};
 use crate::identity::corrections::Corrections;
 use crate::model::built_in;
@@ -28,11 +28,12 @@ use crate::query::session::CATALOG;
 use crate::refresh::check;
 use crate::refresh::history;
 use crate::refresh::ledger::Ledger;
+use crate::refresh::merges;
 use crate::refresh::report::{RefreshReport, StepReport};
 use crate::store::delta::{Table, Version};
 use crate::store::generation::{self, Generation, PublishedTable};
 use crate::store::lease::Lease;
-use crate::store::{TableName, maintenance};
+use crate::store::{Lake, TableName, maintenance};
 use crate::{ids, landing, limits, profile, segment};
 
 /// What a refresh is to do.
@@ -40,6 +41,8 @@ use crate::{ids, landing, limits, profile, segment};
 pub struct RefreshOptions {
     /// Compute everything anew.
     pub full: bool,
+    /// Publish even if more profiles merge than `merges_max_share` in `[identity]` allows.
+    pub allow_merges: bool,
     /// Do nothing if what is published was computed by a refresh that started at this instant or later, microseconds
     /// since 1970 UTC. So whoever shares a schedule may try, and one does it.
     pub unless_started_since: Option<Micros>,
@@ -103,7 +106,7 @@ impl RefreshRun {
     pub(crate) async fn run(self, progress: &Progress, stop: impl Future<Output = ()>) -> Result<RefreshReport> {
         let Self { project, options, lease, mut ledger } = self;
         let mut result = tokio::select! {
-            result = refresh_holding_lease(&project, options.full, progress, &mut ledger, &lease) => result,
+            result = refresh_holding_lease(&project, options, progress, &mut ledger, &lease) => result,
             () = stop => Err(EngineError::new(
                 ErrorKind::Cancelled,
                 "the refresh was stopped: what was published before is still served",
@@ -132,7 +135,7 @@ impl RefreshRun {
 
 async fn refresh_holding_lease(
     project: &Project,
-    full: bool,
+    options: RefreshOptions,
     progress: &Progress,
     ledger: &mut Ledger,
     lease: &Lease,
@@ -144,10 +147,10 @@ async fn refresh_holding_lease(
 
     let last = generation::latest(&project.lake).await?;
     let fingerprint = fingerprint(&catalog, &project.config);
-    let base = last.as_ref().filter(|generation| !full && generation.fingerprint == fingerprint);
+    let base = last.as_ref().filter(|generation| !options.full && generation.fingerprint == fingerprint);
     let number = last.as_ref().map_or(1, |generation| generation.number + 1);
     let last_versions = history::last_versions(&project.lake, &catalog, last.as_ref()).await?;
-    let workspace = open_workspace(project, &ledger.refresh_id, base, last_versions).await?;
+    let workspace = open_workspace(project, &project.lake, &ledger.refresh_id, base, last_versions).await?;
     history::register_generation(&workspace.session, number, ledger.started_at)?;
     register(&workspace.session, CATALOG, &corrections_name(), corrections.relation()?)?;
     if base.is_none_or(|base| base.corrections != corrections.digest()) {
@@ -156,6 +159,9 @@ async fn refresh_holding_lease(
     ledger.is_full = base.is_none();
 
     run_models(&workspace, &catalog, progress, ledger).await?;
+    if let (Some(last), Some(share), false) = (&last, project.config.identity.merges_max_share, options.allow_merges) {
+        merges::check(&workspace, last, share).await?;
+    }
     let as_of = project.clock.now();
     progress.step("segments");
     for (name, outcome, seconds) in segment::refresh(&workspace, &definitions, last.as_ref(), as_of).await? {
@@ -181,7 +187,7 @@ async fn refresh_holding_lease(
 }
 
 /// `config.corrections`.
-fn corrections_name() -> TableName {
+pub(crate) fn corrections_name() -> TableName {
     TableName::new("config", "corrections")
 }
 
@@ -197,7 +203,9 @@ fn fingerprint(catalog: &Catalog, config: &ProjectConfig) -> String {
         hasher.update(model.sql(true).as_bytes());
         hasher.update(model.sql(false).as_bytes());
     }
-    hasher.update(format!("{:?}{:?}", config.identity, config.behavior).as_bytes());
+    // How many merges are too many changes no table.
+    let identity = IdentityConfig { merges_max_share: None, ..config.identity.clone() };
+    hasher.update(format!("{identity:?}{:?}", config.behavior).as_bytes());
     for source in &config.sources {
         hasher
             .update(format!("{}{}{:?}{}", source.name, source.touchpoint, source.party, source.keep_links).as_bytes());
@@ -205,8 +213,10 @@ fn fingerprint(catalog: &Catalog, config: &ProjectConfig) -> String {
     hasher.finalize().to_hex().to_string()
 }
 
-async fn open_workspace(
+/// A workspace over what landed and what is published, whose tables are written to `lake`.
+pub(crate) async fn open_workspace(
     project: &Project,
+    lake: &Lake,
     refresh_id: &str,
     base: Option<&Generation>,
     last_versions: BTreeMap<TableName, Version>,
@@ -218,7 +228,7 @@ async fn open_workspace(
         previous.insert(name, (version, published.base_rows));
     }
     let workspace =
-        Workspace::new(&project.lake, project.session()?, refresh_id, base.map(|_| previous), last_versions);
+        Workspace::new(lake, &project.lake, project.session()?, refresh_id, base.map(|_| previous), last_versions);
     for name in landing::tables() {
         landing::create_if_absent(&project.lake, &name).await?;
         let current = open(project, &name, None).await?;
@@ -239,7 +249,12 @@ async fn open(project: &Project, name: &TableName, version: Option<u64>) -> Resu
 }
 
 /// Runs all models, each after those that it reads, a few at a time: while one waits for its last file, another computes.
-async fn run_models(workspace: &Workspace, catalog: &Catalog, progress: &Progress, ledger: &mut Ledger) -> Result<()> {
+pub(crate) async fn run_models(
+    workspace: &Workspace,
+    catalog: &Catalog,
+    progress: &Progress,
+    ledger: &mut Ledger,
+) -> Result<()> {
     let mut waiting: Vec<(&Model, BTreeSet<TableName>)> = Vec::new();
     for model in catalog.models() {
         // What the last generation holds is there already.

@@ -149,7 +149,7 @@ async fn test_parameters_are_values_and_statements_only_read() {
 async fn test_who_shares_a_schedule_refreshes_once() {
     let shop = shop().await;
     let due = START_MICROS + 1;
-    let options = RefreshOptions { full: false, unless_started_since: Some(due) };
+    let options = RefreshOptions { unless_started_since: Some(due), ..Default::default() };
     shop.advance_days(1);
     let run = shop.engine.begin_refresh(options).await.unwrap().expect("nobody did it yet");
     // While one refreshes, another has to wait.
@@ -157,7 +157,7 @@ async fn test_who_shares_a_schedule_refreshes_once() {
     shop.engine.run_refresh(run, &Progress::none(), std::future::pending()).await.unwrap();
     assert!(shop.engine.begin_refresh(options).await.unwrap().is_none());
     // An incremental refresh does not stand for a full one.
-    let full = RefreshOptions { full: true, unless_started_since: Some(due) };
+    let full = RefreshOptions { full: true, unless_started_since: Some(due), ..Default::default() };
     assert!(shop.engine.begin_refresh(full).await.unwrap().is_some());
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use tempfile::TempDir;
-use tessera_engine::{BatchReport, Clock, Engine, EngineOptions, Input, Progress, ProjectConfig};
+use tessera_engine::{BatchReport, Clock, Engine, EngineOptions, Input, Progress, ProjectConfig, RefreshOptions};
 
 /// 2026-06-01T00:00:00Z.
 pub(crate) const START_MICROS: i64 = 1_780_272_000_000_000;
@@ -100,7 +100,7 @@ impl Shop {
     }
 
     pub(crate) async fn refresh(&self, full: bool) -> tessera_engine::RefreshReport {
-        self.engine.refresh(full, &Progress::none()).await.unwrap()
+        self.engine.refresh(RefreshOptions { full, ..Default::default() }, &Progress::none()).await.unwrap()
     }
 
     /// The answer's rows as text, sorted.

@@ -53,7 +53,8 @@ impl DB for Project {
         let failure = |error: tessera_engine::EngineError| Failure(error.to_string());
         if statement == "refresh" || statement == "refresh full" {
             let progress = tessera_engine::Progress::none();
-            self.runtime.block_on(self.shop.engine.refresh(statement.ends_with("full"), &progress)).map_err(failure)?;
+            let options = tessera_engine::RefreshOptions { full: statement.ends_with("full"), ..Default::default() };
+            self.runtime.block_on(self.shop.engine.refresh(options, &progress)).map_err(failure)?;
             return Ok(DBOutput::StatementComplete(0));
         }
         let batches = self.runtime.block_on(self.shop.engine.collect(statement, &[], None)).map_err(failure)?;

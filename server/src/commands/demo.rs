@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 use arrow::util::pretty::pretty_format_batches;
 use indicatif::HumanCount;
-use tessera_engine::{Engine, ServeConfig};
+use tessera_engine::{Engine, RefreshOptions, ServeConfig};
 use tessera_generator::Shop;
 
 use super::{ingest, refresh};
@@ -73,7 +73,7 @@ pub(crate) async fn run(arguments: DemoArguments) -> Result<()> {
         let landed = land(&engine, file.source, &file.path).await?;
         say(format_args!("  {landed}"))?;
     }
-    let report = refresh::refresh(&engine, false).await?;
+    let report = refresh::refresh(&engine, RefreshOptions::default()).await?;
     say(format_args!(
         "\nRefreshed {} tables in {:.1} s: generation {}.",
         report.steps.len(),

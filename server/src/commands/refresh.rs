@@ -2,14 +2,14 @@
 
 use anyhow::Result;
 use indicatif::{HumanBytes, HumanCount};
-use tessera_engine::{Engine, RefreshReport};
+use tessera_engine::{Engine, RefreshOptions, RefreshReport};
 
 use crate::output::say;
 use crate::progress;
 
 /// Refreshes and prints what was done.
-pub(crate) async fn run(engine: &Engine, full: bool) -> Result<()> {
-    let report = refresh(engine, full).await?;
+pub(crate) async fn run(engine: &Engine, options: RefreshOptions) -> Result<()> {
+    let report = refresh(engine, options).await?;
     for step in report.steps.iter().filter(|step| step.ran) {
         say(format_args!(
             "{:<32} {:>12} rows {:>10} {:>8.2} s",
@@ -25,9 +25,9 @@ pub(crate) async fn run(engine: &Engine, full: bool) -> Result<()> {
 }
 
 /// Refreshes with progress.
-pub(crate) async fn refresh(engine: &Engine, full: bool) -> Result<RefreshReport> {
+pub(crate) async fn refresh(engine: &Engine, options: RefreshOptions) -> Result<RefreshReport> {
     let (progress, bar) = progress::refresh();
-    let report = engine.refresh(full, &progress).await;
+    let report = engine.refresh(options, &progress).await;
     bar.finish_and_clear();
     Ok(report?)
 }

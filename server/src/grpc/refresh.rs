@@ -68,7 +68,7 @@ impl RefreshService for RefreshRuns {
 
 impl RefreshRuns {
     async fn run(&self, full: bool) -> Result<v1::RunRefreshResponse, Status> {
-        let started = self.refreshes.start(RefreshOptions { full, unless_started_since: None }).await;
+        let started = self.refreshes.start(RefreshOptions { full, ..RefreshOptions::default() }).await;
         let run = started.map_err(|error| match error.kind() {
             ErrorKind::Conflict => with_reason(Code::Aborted, "REFRESH_RUNNING", error.to_string()),
             _ => to_status(error),

@@ -159,3 +159,94 @@ fn test_two_are_made_of_one_and_one_again() {
     project.write("corrections.toml", correction.replace("by = 'Jo'\n", ""));
     assert!(project.fails(&["check"]).contains("corrections.toml:1: [[never_link]] has no `by`"));
 }
+
+#[test]
+fn test_a_report_tells_how_well_it_is_known_who_is_who() {
+    let project = Project::new(&SHARED.replace(", unique = true", ""));
+    assert!(project.fails(&["identity", "report"]).contains("run `tessera refresh` first"));
+    let call = |number: u8, ids: &str| {
+        format!(r#"{{"type":"page","messageId":"m{number}","timestamp":"2026-05-0{number}T10:00:00Z",{ids}}}"#)
+    };
+    let calls = [
+        call(1, r#""userId":"ada","anonymousId":"laptop""#),
+        call(2, r#""userId":"bob","anonymousId":"laptop""#),
+        call(3, r#""userId":"cem","anonymousId":"phone""#),
+        call(4, r#""anonymousId":"tv""#),
+    ];
+    project.write("calls.ndjson", calls.join("\n"));
+    project.ok(&["ingest", "--source", "web", "calls.ndjson"]);
+    project.ok(&["refresh"]);
+    let report = project.ok(&["identity", "report"]);
+    for line in [
+        "| anonymous_id | 3                | 1          | 3             | 1.0           |",
+        "| user_id   | 3                | 0          | 2             | 0.6667        |",
+        "| 1           | 1        |",
+        "| anonymous_id | laptop | 2            | 2           | 2026-05-02T10:00:00Z |",
+        "| anonymous_id | laptop | 2            | user_id          | 2           |",
+        "| new    | 3        | 3           |",
+    ] {
+        let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words(&report).contains(&words(line)), "{line}\n{report}");
+    }
+    assert!(report.contains("Dropped links by reason\nnone"), "{report}");
+}
+
+#[test]
+fn test_another_configuration_is_tried_without_publishing() {
+    let project = shared_laptop();
+    project.write("other.toml", SHARED.replace(", unique = true", "").replace("\"lake\"", "\"elsewhere\""));
+    let files = || {
+        let mut files = Vec::new();
+        let mut folders = vec![project.path().join("lake")];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                if entry.is_dir() { folders.push(entry) } else { files.push(entry) }
+            }
+        }
+        files.sort();
+        files
+    };
+    let before = files();
+    let simulated = project.ok(&["identity", "simulate", "--config", "other.toml"]);
+    let words = simulated.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("| published | 3 | 6 |") && words.contains("| simulated | 2 | 6 |"), "{simulated}");
+    assert!(words.contains("What would change") && words.contains("| merge | 1 |"), "{simulated}");
+    assert!(
+        words.contains("| user_id:bob - anonymous_id:laptop |")
+            || words.contains("| user_id:ada - anonymous_id:laptop |"),
+        "{simulated}"
+    );
+    assert!(simulated.ends_with("Nothing was published.\n"), "{simulated}");
+    assert_eq!(files(), before, "the lake is as it was");
+    assert!(project.ok(&["sql", "select count(distinct profile_id) from identity.identities"]).contains("| 3 "));
+
+    // The project's own configuration: what landed since the last refresh.
+    let same = project.ok(&["identity", "simulate"]);
+    assert!(same.contains("What would change\nnone"), "{same}");
+    assert!(project.fails(&["identity", "simulate", "--config", "none.toml"]).contains("cannot read `none.toml`"));
+}
+
+#[test]
+fn test_a_refresh_that_merges_too_much_publishes_nothing() {
+    let project = shared_laptop();
+    project.write("tessera.toml", format!("{SHARED}merges_max_share = 0.1\n"));
+    project.write(
+        "joins.ndjson",
+        r#"{"type":"page","messageId":"m6","timestamp":"2026-05-06T10:00:00Z","userId":"bob","anonymousId":"tv"}"#,
+    );
+    project.ok(&["ingest", "--source", "web", "joins.ndjson"]);
+    let refused = project.fails(&["refresh"]);
+    assert!(
+        refused.contains("1 of 3 profiles would be merged into others (33.3 %), more than `merges_max_share = 0.1`"),
+        "{refused}"
+    );
+    let profiles = || project.ok(&["sql", "select count(*) as profiles from profile.profiles"]);
+    assert!(profiles().contains("| 3 "), "{}", profiles());
+    let report = project.ok(&["identity", "simulate"]);
+    assert!(report.contains("user_id:bob - anonymous_id:tv"), "{report}");
+    assert!(project.ok(&["refresh", "--allow-merges"]).contains("generation 2 published (incremental"));
+    assert!(profiles().contains("| 2 "), "{}", profiles());
+
+    project.write("tessera.toml", format!("{SHARED}merges_max_share = 5\n"));
+    assert!(project.fails(&["check"]).contains("must be a number from 0 to 1, such as 0.05"));
+}

@@ -1,0 +1,126 @@
+//! `tessera identity`: how well it is known who is who, and what another configuration would make of it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use arrow::array::RecordBatch;
+use arrow::util::pretty::pretty_format_batches;
+
+use crate::cli::IdentityCommand;
+use crate::output::say;
+use crate::{progress, project};
+
+/// What a report shows: a title and a query; `{limit}` is how many rows a list has.
+const REPORT: [(&str, &str); 7] = [
+    (
+        "Coverage by namespace",
+        "select namespace, identifier_count, lone_count, profile_count, round(profile_share, 4) as profile_share
+         from identity.coverage order by profile_count desc, namespace",
+    ),
+    (
+        "Sizes of profiles",
+        "select
+             case when identifier_count < 5 then cast(identifier_count as text) when identifier_count < 10 then '5 - 9'
+                 when identifier_count < 20 then '10 - 19' when identifier_count < 100 then '20 - 99' else '100 or more'
+             end as identifiers,
+             sum(profile_count) as profiles
+         from identity.profile_sizes group by 1 order by min(identifier_count)",
+    ),
+    (
+        "The largest profiles",
+        "select profile_id, count(*) as identifier_count, count(distinct namespace) as namespaces,
+             min(first_seen_at) as first_seen_at, max(last_seen_at) as last_seen_at
+         from identity.identities group by profile_id order by identifier_count desc, profile_id limit {limit}",
+    ),
+    (
+        "The most-linked identifiers",
+        "select namespace, value, linked_count, event_count, last_seen_at from identity.link_counts
+         order by linked_count desc, namespace, value limit {limit}",
+    ),
+    (
+        "Suspicious joins: one identifier joins several of a more trusted namespace",
+        "select namespace, value, joined_count, joined_namespace, event_count, last_seen_at, profile_id
+         from identity.suspicious_joins order by joined_count desc, event_count, namespace, value limit {limit}",
+    ),
+    (
+        "Dropped links by reason",
+        "select reason, count(*) as links, sum(event_count) as event_count, max(last_seen_at) as last_seen_at
+         from identity.dropped_links group by reason order by links desc, reason limit {limit}",
+    ),
+    (
+        "What the last refresh changed",
+        "select change, count(distinct coalesce(from_profile_id, to_profile_id)) as profiles, count(*) as identifiers
+         from identity.changes where generation = {generation} group by change order by change",
+    ),
+];
+
+const SIZES: &str =
+    "select 'published' as configuration, count(distinct profile_id) as profiles, count(*) as identifiers
+    from last.identity.identities
+    union all
+    select 'simulated' as configuration, count(distinct profile_id) as profiles, count(*) as identifiers
+    from identity.identities
+    order by configuration";
+const CHANGES: &str =
+    "select change, count(distinct coalesce(from_profile_id, to_profile_id)) as profiles, count(*) as identifiers
+    from identity.changes group by change order by change";
+const EXAMPLES: &str =
+    "select namespace || ':' || value as identifier, from_profile_id, to_profile_id, link_a || ' - ' || link_b as link
+    from identity.changes where change = '{change}' order by from_profile_id, to_profile_id, identifier limit {limit}";
+const DROPPED: &str = "select reason, count(*) as links from identity.dropped_links group by reason order by links desc, reason limit {limit}";
+
+/// Runs one of the identity commands.
+pub(crate) async fn run(folder: &Path, command: IdentityCommand) -> Result<()> {
+    match command {
+        IdentityCommand::Report { limit, as_of } => report(folder, limit, as_of).await,
+        IdentityCommand::Simulate { config, limit } => simulate(folder, config, limit).await,
+    }
+}
+
+async fn report(folder: &Path, limit: u64, as_of: Option<u64>) -> Result<()> {
+    let engine = project::open(folder)?;
+    let snapshot = match as_of {
+        Some(generation) => engine.snapshot(generation).await?,
+        None => engine.reload().await?,
+    };
+    let generation = snapshot.number().context("nothing is published to report on: run `tessera refresh` first")?;
+    say(format_args!("Generation {generation}"))?;
+    for (title, query) in REPORT {
+        let query = query.replace("{limit}", &limit.to_string()).replace("{generation}", &generation.to_string());
+        section(title, &engine.rows(&snapshot, &query, &[], Default::default()).await?)?;
+    }
+    Ok(())
+}
+
+async fn simulate(folder: &Path, config: Option<PathBuf>, limit: u64) -> Result<()> {
+    let engine = match &config {
+        Some(config) => project::open_as(folder, config)?,
+        None => project::open(folder)?,
+    };
+    let scratch = tempfile::tempdir().context("cannot make a temporary folder for the simulation")?;
+    let (progress, bar) = progress::refresh();
+    let simulated = engine.simulate(scratch.path(), &progress).await;
+    bar.finish_and_clear();
+    let simulated = simulated?;
+    section("Profiles", &simulated.collect(SIZES).await?)?;
+    section("What would change", &simulated.collect(CHANGES).await?)?;
+    for (change, title) in [("merge", "Merges"), ("split", "Splits"), ("move", "Moves"), ("gone", "Gone")] {
+        let query = EXAMPLES.replace("{change}", change).replace("{limit}", &limit.to_string());
+        let examples = simulated.collect(&query).await?;
+        if examples.iter().any(|batch| batch.num_rows() > 0) {
+            section(&format!("{title}, the first {limit}"), &examples)?;
+        }
+    }
+    section("Dropped links by reason", &simulated.collect(&DROPPED.replace("{limit}", &limit.to_string())).await?)?;
+    say("\nNothing was published.")?;
+    Ok(())
+}
+
+fn section(title: &str, batches: &[RecordBatch]) -> Result<()> {
+    if batches.iter().all(|batch| batch.num_rows() == 0) {
+        say(format_args!("\n{title}\nnone"))?;
+    } else {
+        say(format_args!("\n{title}\n{}", pretty_format_batches(batches)?))?;
+    }
+    Ok(())
+}
