@@ -4,11 +4,13 @@
 //! * [`definition`] reads a file.
 //! * [`catalog`] holds all models, ours and the project's, in the order in which they can run.
 //! * [`workspace`] holds the tables of one refresh, [`materialize`] runs one model in it, [`replace`] replaces rows.
+//! * [`frugal`] runs a query again that did not fit the memory.
 //! * [`types`] are the column types of the headers.
 
 pub(crate) mod built_in;
 pub(crate) mod catalog;
 pub(crate) mod definition;
+mod frugal;
 pub(crate) mod materialize;
 mod replace;
 pub(crate) mod types;

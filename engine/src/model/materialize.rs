@@ -11,7 +11,7 @@ use datafusion::physical_plan::execute_stream_partitioned;
 use super::definition::{Model, Strategy, everything};
 use super::types;
 use super::workspace::{TableState, Workspace};
-use crate::error::{EngineError, Result};
+use crate::error::{EngineError, ErrorKind, Result};
 use crate::limits;
 use crate::query::catalog::register;
 use crate::query::session::CATALOG;
@@ -107,7 +107,16 @@ impl Workspace {
         }
         let frame = self.session.sql(sql).await.map_err(|error| located(model, error))?;
         let frame = contracted(model, frame)?;
-        self.write(&model.name, &model.unique, frame, "new").await.map_err(|error| error.context(&model.file))
+        let written = self.write(&model.name, &model.unique, frame.clone(), "new").await;
+        let written = match written {
+            Err(error) if error.kind() == ErrorKind::Exhausted => {
+                tracing::info!(table = %model.name, %error, "trying again with less memory");
+                let frame = self.frugal(model, frame).await.map_err(|error| error.context(&model.file))?;
+                self.write(&model.name, &model.unique, frame, "frugal").await
+            }
+            other => other,
+        };
+        written.map_err(|error| error.context(&model.file))
     }
 
     /// Writes a table that no model makes: the rows of `frame` after those of the `kept` files.

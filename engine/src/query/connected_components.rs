@@ -26,7 +26,8 @@ use super::forest::{Forest, Node};
 use super::functions::text;
 use super::relation::{Operator, Output, Relation};
 
-const NAME: &str = "connected_components";
+/// Its name in SQL.
+pub(crate) const NAME: &str = "connected_components";
 const OUTPUT_ROWS: u32 = 8192;
 
 /// The relation.

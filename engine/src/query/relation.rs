@@ -14,7 +14,7 @@ use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::common::runtime::SpawnedTask;
-use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
@@ -98,6 +98,32 @@ impl RelationPlanner for Planner {
         let plan = LogicalPlan::Extension(Extension { node: Arc::new(node) });
         Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias.clone()))))
     }
+}
+
+/// The query that the first relation called `name` in a plan is computed from.
+pub(crate) fn input_of(plan: &LogicalPlan, name: &str) -> Option<LogicalPlan> {
+    if let Some(node) = node_of(plan, name) {
+        return Some(node.input.clone());
+    }
+    plan.inputs().into_iter().find_map(|input| input_of(input, name))
+}
+
+/// The plan with `answer`, which has its columns, in the place of the first relation called `name`.
+///
+/// # Errors
+/// A plan error if the columns are others.
+pub(crate) fn replaced(plan: LogicalPlan, name: &str, answer: LogicalPlan) -> Result<LogicalPlan> {
+    let mut answer = Some(answer);
+    let replace = |plan: LogicalPlan| match node_of(&plan, name).and_then(|_| answer.take()) {
+        Some(answer) => Ok(Transformed::new(answer, true, TreeNodeRecursion::Jump)),
+        None => Ok(Transformed::no(plan)),
+    };
+    plan.transform_down(replace)?.data.recompute_schema()
+}
+
+fn node_of<'p>(plan: &'p LogicalPlan, name: &str) -> Option<&'p RelationNode> {
+    let LogicalPlan::Extension(extension) = plan else { return None };
+    extension.node.as_any().downcast_ref::<RelationNode>().filter(|node| node.relation.name() == name)
 }
 
 /// A relation in a logical plan.

@@ -1,0 +1,189 @@
+//! Running a query again that did not fit the memory for queries: with joins that spill, and with connected components
+//! found in rounds of SQL, which hold nothing outside tables.
+//!
+//! The rounds are Borůvka's (1926), with pointer jumping: every live node points at its smallest neighbour, which makes
+//! trees; the pointers are followed to the roots; each tree becomes one node, named by its smallest; edges within a tree
+//! go. At least two nodes are in each tree, so there are at most log2(n) rounds. The answer is that of the operator, row by
+//! row.
+//!
+//! ```text
+//!  pairs ──► edges ──► parents ─► rooted ─► jumped ─► ... ──► names ──┬─► labels
+//!              ▲                                                      │
+//!              └────────────────────── edges between trees ◄──────────┘
+//! ```
+
+use std::sync::Arc;
+
+use datafusion::catalog::MemoryCatalogProviderList;
+use datafusion::dataframe::DataFrame;
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::col;
+use datafusion::prelude::SessionContext;
+
+use super::definition::Model;
+use super::workspace::Workspace;
+use crate::error::{EngineError, Result};
+use crate::query::connected_components;
+use crate::query::relation;
+use crate::store::delta::{DataFile, Version};
+
+/// Both directions of the edges, each node with its smallest neighbour.
+const PARENTS: &str = "
+    select node, min(neighbour) as parent
+    from (select a as node, b as neighbour from edges union all select b as node, a as neighbour from edges)
+    group by node";
+/// Of two nodes that point at each other the smaller one is the root. There are no longer circles.
+const ROOTED: &str = "
+    select
+        parents.node,
+        case when back.parent = parents.node and parents.node < parents.parent then parents.node else parents.parent end as parent
+    from parents
+    join parents back on back.node = parents.parent";
+/// Each node points where its parent does.
+const JUMPED: &str = "
+    select parents.node, up.parent, parents.parent <> up.parent as is_moved
+    from parents
+    join parents up on up.node = parents.parent";
+/// The name of each node's tree.
+const NAMES: &str = "
+    select parents.node, trees.name
+    from parents
+    join (select parent, min(node) as name from parents group by parent) trees on trees.parent = parents.parent";
+const LABELS: &str = "
+    select labels.node, coalesce(names.name, labels.component) as component
+    from labels
+    left join names on names.node = labels.component";
+const EDGES: &str = "
+    select distinct least(l.name, r.name) as a, greatest(l.name, r.name) as b
+    from edges
+    join names l on l.node = edges.a
+    join names r on r.node = edges.b
+    where l.name <> r.name";
+
+impl Workspace {
+    /// A plan that gives the rows of `frame` with less memory.
+    ///
+    /// # Errors
+    /// What the queries and the store report.
+    pub(crate) async fn frugal(&self, model: &Model, frame: DataFrame) -> Result<DataFrame> {
+        let mut plan = frame.logical_plan().clone();
+        let mut number = 0;
+        while let Some(edges) = relation::input_of(&plan, connected_components::NAME) {
+            number += 1;
+            let mut rounds = Rounds::new(self, model, number);
+            let labels = rounds.run(edges).await?;
+            plan = relation::replaced(plan, connected_components::NAME, labels)?;
+        }
+        let (state, plan) = (spilling(&self.session).state(), plan);
+        Ok(DataFrame::new(state, plan))
+    }
+}
+
+/// A session of its own, whose joins spill.
+fn spilling(session: &SessionContext) -> SessionContext {
+    let mut config = session.copied_config();
+    config.options_mut().optimizer.prefer_hash_join = false;
+    let state = SessionStateBuilder::new_from_existing(session.state())
+        .with_config(config)
+        .with_catalog_list(Arc::new(MemoryCatalogProviderList::new()))
+        .build();
+    SessionContext::new_with_state(state)
+}
+
+/// The rounds of one graph. Their steps are files of the model's table that no version of it names, so whatever they leave
+/// goes before the next refresh.
+struct Rounds<'w> {
+    workspace: &'w Workspace,
+    model: &'w Model,
+    session: SessionContext,
+    /// Which graph of the query it is.
+    graph: usize,
+    steps: usize,
+}
+
+impl<'w> Rounds<'w> {
+    fn new(workspace: &'w Workspace, model: &'w Model, graph: usize) -> Self {
+        Self { workspace, model, session: spilling(&workspace.session), graph, steps: 0 }
+    }
+
+    /// The component of each node: a plan with the columns of the relation.
+    async fn run(&mut self, edges: LogicalPlan) -> Result<LogicalPlan> {
+        let has_namespaces = edges.schema().fields().len() == 4;
+        self.take(edges).await?;
+        self.step(
+            "labels",
+            "select node, node as component from (select a as node from pairs union select b as node from pairs)",
+        )
+        .await?;
+        let live = "select distinct least(a, b) as a, greatest(a, b) as b from pairs where a <> b";
+        let mut live = self.step("edges", live).await?;
+        while live > 0 {
+            self.step("parents", PARENTS).await?;
+            self.step("parents", ROOTED).await?;
+            loop {
+                self.step("parents", JUMPED).await?;
+                if self.count("select count(*) from parents where is_moved").await? == 0 {
+                    break;
+                }
+            }
+            self.step("names", NAMES).await?;
+            self.step("labels", LABELS).await?;
+            live = self.step("edges", EDGES).await?;
+            tracing::debug!(table = %self.model.name, live, "a round of connected components");
+        }
+        let answer = if has_namespaces {
+            "select split_part(node, ':', 1) as namespace, substr(node, strpos(node, ':') + 1) as value, component from labels"
+        } else {
+            "select node, component from labels"
+        };
+        Ok(self.session.sql(answer).await?.into_unoptimized_plan())
+    }
+
+    /// Stores the edges, each end as one text.
+    async fn take(&mut self, edges: LogicalPlan) -> Result<()> {
+        let names: Vec<_> = edges.schema().columns();
+        let parts = ["a_namespace", "a_value", "b_namespace", "b_value"];
+        let parts = if names.len() == 4 { &parts[..] } else { &["a", "b"] };
+        let columns = names.into_iter().zip(parts).map(|(column, part)| col(column).alias(*part));
+        let frame = DataFrame::new(self.session.state(), edges).select(columns.collect::<Vec<_>>())?;
+        self.session.register_table("given", frame.into_view())?;
+        let pairs = match parts.len() {
+            4 => "select a_namespace || ':' || a_value as a, b_namespace || ':' || b_value as b from given",
+            _ => "select a, b from given",
+        };
+        self.step("pairs", pairs).await?;
+        if self.count("select count(*) from pairs where a is null or b is null").await? > 0 {
+            return Err(EngineError::invalid(format!("{}: an end of an edge is null", self.model.file)));
+        }
+        Ok(())
+    }
+
+    /// Stores the rows of `sql` as the table `name` of this session; returns how many there are.
+    async fn step(&mut self, name: &str, sql: &str) -> Result<u64> {
+        self.steps += 1;
+        let part = format!("graph{}-step{}", self.graph, self.steps);
+        let frame = self.session.sql(sql).await?;
+        let (schema, files) = self.workspace.write(&self.model.name, &[], frame, &part).await?;
+        let rows = files.iter().map(|file: &DataFile| file.rows).sum();
+        let version =
+            Version { name: self.model.name.clone(), number: 0, schema, partition_columns: Vec::new(), files };
+        self.session.deregister_table(name)?;
+        self.session.register_table(name, self.workspace.scan(version))?;
+        Ok(rows)
+    }
+
+    async fn count(&self, sql: &str) -> Result<u64> {
+        let counted = self.session.sql(sql).await?.collect().await?;
+        let counts = counted.iter().map(|batch| {
+            arrow::array::AsArray::as_primitive::<arrow::datatypes::Int64Type>(batch.column(0))
+                .iter()
+                .flatten()
+                .sum::<i64>()
+        });
+        Ok(u64::try_from(counts.sum::<i64>()).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests;
