@@ -1,0 +1,6 @@
+create external table links stored as parquet location '{links}';
+
+copy (
+    select namespace, value, component as person
+    from connected_components((select a_namespace, a_value, b_namespace, b_value from links))
+) to '{out}' stored as parquet options ('format.compression' 'zstd(1)');
