@@ -3,9 +3,10 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "tessera/v1/generation.proto",
     "tessera/v1/profile_service.proto",
+    "tessera/v1/identity_service.proto",
     "tessera/v1/segment_service.proto",
     "tessera/v1/behavior_service.proto",
     "tessera/v1/refresh_service.proto",

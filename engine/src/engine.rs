@@ -2,6 +2,7 @@
 //!
 //! * [`lookup`] finds one person.
 
+mod corrections;
 pub(crate) mod explain;
 pub(crate) mod lookup;
 

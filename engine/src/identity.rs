@@ -4,7 +4,7 @@
 //! * [`blocklist`] are the values that mean nobody.
 //! * [`functions`] take identifier sets apart in SQL.
 //! * [`chain`] is how two identifiers hang together.
-//! * [`corrections`] are what somebody knows better than the data.
+//! * [`corrections`] are what somebody knows better than the data; [`correction_log`] keeps those made while serving.
 //! * [`sets`] are what one event or record says.
 //! * [`replay`] takes clusters apart that break the limit of a namespace.
 
@@ -20,6 +20,7 @@ use crate::query::session::QueryRuntime;
 
 pub(crate) mod blocklist;
 pub(crate) mod chain;
+pub(crate) mod correction_log;
 pub(crate) mod corrections;
 pub(crate) mod functions;
 pub(crate) mod normalize;

@@ -20,6 +20,11 @@ pub(crate) fn refresh_id() -> String {
     uuid::Uuid::now_v7().simple().to_string()
 }
 
+/// The id of a correction: sorts by time.
+pub(crate) fn correction_id() -> String {
+    uuid::Uuid::now_v7().simple().to_string()
+}
+
 /// 128 bits of BLAKE3; `kind` keeps ids of different kinds apart.
 fn named(kind: &str, text: &str) -> String {
     let hash = blake3::Hasher::new_derive_key(kind).update(text.as_bytes()).finalize();

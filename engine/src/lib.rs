@@ -46,6 +46,7 @@ mod snapshot;
 mod store;
 
 pub use clock::{Clock, Micros};
+pub use config::corrections::{Correction, Verdict};
 pub use config::*;
 pub use engine::explain::{ExplainedLink, Explanation};
 pub use engine::{Engine, EngineOptions, QueryResult, SegmentEstimate};

@@ -14,6 +14,7 @@ use datafusion::prelude::{SQLOptions, SessionContext};
 
 use crate::clock::Micros;
 use crate::error::{EngineError, Result};
+use crate::identity::correction_log;
 use crate::lookup::ProfileLookup;
 use crate::project::Project;
 use crate::query::catalog::{register, register_view};
@@ -50,6 +51,9 @@ impl Snapshot {
         for name in ledger::tables() {
             register(&session, CATALOG, &name, Arc::new(LogScan::new(&project.lake, &name, ledger::schema())))?;
         }
+        let corrections = correction_log::table();
+        let log = LogScan::new(&project.lake, &corrections, correction_log::schema());
+        register(&session, CATALOG, &corrections, Arc::new(log))?;
         let mut lookup = None;
         if let Some(generation) = &generation {
             let versions = open_versions(project, generation).await?;

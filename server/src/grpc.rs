@@ -1,12 +1,13 @@
 //! The services of `tessera.v1`, and what they share.
 //!
-//! * [`profile`], [`segment`], [`behavior`], [`refresh`]: one service a file.
+//! * [`profile`], [`identity`], [`segment`], [`behavior`], [`refresh`]: one service a file.
 //! * [`convert`] is where rows become messages.
 //! * [`status`] is where errors become statuses.
 //! * [`page_token`] pins a listing to its generation.
 
 pub(crate) mod behavior;
 pub(crate) mod convert;
+pub(crate) mod identity;
 pub(crate) mod page_token;
 pub(crate) mod profile;
 pub(crate) mod refresh;

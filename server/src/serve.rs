@@ -9,6 +9,7 @@ use arrow_flight::flight_service_server::FlightServiceServer;
 use futures::TryStreamExt;
 use tessera_engine::Engine;
 use tessera_proto::v1::behavior_service_server::BehaviorServiceServer;
+use tessera_proto::v1::identity_service_server::IdentityServiceServer;
 use tessera_proto::v1::profile_service_server::ProfileServiceServer;
 use tessera_proto::v1::refresh_service_server::RefreshServiceServer;
 use tessera_proto::v1::segment_service_server::SegmentServiceServer;
@@ -27,6 +28,7 @@ use crate::flight_sql::front::Front;
 use crate::flight_sql::service::FlightSql;
 use crate::grpc::Reader;
 use crate::grpc::behavior::Behavior;
+use crate::grpc::identity::Identity;
 use crate::grpc::profile::Profiles;
 use crate::grpc::refresh::RefreshRuns;
 use crate::grpc::segment::Segments;
@@ -119,6 +121,7 @@ fn services(reader: &Reader, refreshes: &Refreshes, abort: &CancellationToken) -
         .add_service(reflection().build_v1().context("reflection")?)
         .add_service(reflection().build_v1alpha().context("reflection")?) // what grpcurl and Python's client still ask
         .add_service(ProfileServiceServer::new(Profiles(reader.clone())))
+        .add_service(IdentityServiceServer::new(Identity(reader.engine.clone())))
         .add_service(SegmentServiceServer::new(Segments(reader.clone())))
         .add_service(BehaviorServiceServer::new(Behavior(reader.clone())))
         .add_service(RefreshServiceServer::new(refresh_runs))

@@ -8,7 +8,7 @@ use crate::error::Result;
 
 /// What a correction says of two identifiers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// They are never one person.
     Never,
     /// They are always one person.
@@ -17,19 +17,19 @@ pub(crate) enum Verdict {
 
 /// What somebody knows better than the data.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Correction {
-    /// Its line in the file.
-    pub(crate) line: usize,
+pub struct Correction {
+    /// Its line in `corrections.toml`; none for one that was made while serving.
+    pub line: Option<usize>,
     /// What it says.
-    pub(crate) verdict: Verdict,
-    /// Of which identifiers, `namespace:value`, as they were written.
-    pub(crate) identifiers: [String; 2],
+    pub verdict: Verdict,
+    /// Of which identifiers, `namespace:value`.
+    pub identifiers: [String; 2],
     /// Who says so.
-    pub(crate) decided_by: String,
+    pub decided_by: String,
     /// When they decided, microseconds since 1970 UTC.
-    pub(crate) decided_at: Micros,
+    pub decided_at: Micros,
     /// Why.
-    pub(crate) reason: String,
+    pub reason: String,
 }
 
 /// Parses the text of a `corrections.toml`. `file` is what messages call it.
@@ -58,7 +58,7 @@ fn read_correction(verdict: Verdict, table: &TableReader<'_, '_>, problems: &mut
     let decided_at = read_day(table, problems);
     let identifiers = read_identifiers(table, problems);
     Some(Correction {
-        line: problems.line_of(table.span()),
+        line: Some(problems.line_of(table.span())),
         verdict,
         identifiers: identifiers?,
         decided_by: decided_by?,
@@ -112,8 +112,8 @@ mod tests {
         let corrections = parse_corrections(text, "corrections.toml").unwrap();
         assert_eq!(corrections.len(), 2);
         assert_eq!(corrections[0].identifiers, ["user_id:a", "email:b@example.com"]);
-        assert_eq!((corrections[0].line, corrections[0].verdict), (1, Verdict::Never));
-        assert_eq!((corrections[1].line, corrections[1].verdict), (6, Verdict::Always));
+        assert_eq!((corrections[0].line, corrections[0].verdict), (Some(1), Verdict::Never));
+        assert_eq!((corrections[1].line, corrections[1].verdict), (Some(6), Verdict::Always));
         assert_eq!(corrections[1].decided_at - corrections[0].decided_at, 9 * 3_600_000_000);
     }
 

@@ -82,7 +82,25 @@ const LINKS: &str = "
         on dropped.a_namespace || ':' || dropped.a_value = links.a and dropped.b_namespace || ':' || dropped.b_value = links.b
     order by links.a, links.b";
 
+const COMPONENT: &str = "select coalesce(cluster, profile_id) from identity.identities where profile_id = $1 limit 1";
+
 impl Engine {
+    /// The links among the identifiers of a profile, and those that would connect it to others but do not count.
+    ///
+    /// # Errors
+    /// Exhausted for more links than can be shown; as [`Engine::execute`].
+    pub async fn identity_graph(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        profile_id: &str,
+        limits: QueryLimits,
+    ) -> Result<Vec<ExplainedLink>> {
+        let found = self.rows(snapshot, COMPONENT, &[profile_id], limits).await?;
+        let Some(batch) = found.iter().find(|batch| batch.num_rows() > 0) else { return Ok(Vec::new()) };
+        let component = text(batch.column(0))?.value(0).to_owned();
+        self.links(snapshot, [&component, "near", profile_id, profile_id], limits::GRAPH_LINKS_MAX, limits).await
+    }
+
     /// Explains why the identifiers `a` and `b`, each a namespace and a normalised value, are one person, or are not.
     ///
     /// # Errors
@@ -102,7 +120,9 @@ impl Engine {
             let ends = [format!("{}:{}", a.0, a.1), format!("{}:{}", b.0, b.1)];
             // What a shared device connects can be large; nearly always the two profiles' own links are all it takes.
             for scope in ["near", "everything"] {
-                let links = self.links(snapshot, &of_a.1, scope, &explanation.profile_ids, limits).await?;
+                let [of_first, of_second] = &explanation.profile_ids;
+                let of = [&*of_a.1, scope, of_first, of_second];
+                let links = self.links(snapshot, of, limits::EXPLAINED_LINKS_MAX, limits).await?;
                 if let Some(chain) = chain(&links, &ends) {
                     explanation.links = chain;
                     break;
@@ -132,17 +152,15 @@ impl Engine {
     async fn links(
         &self,
         snapshot: &Arc<Snapshot>,
-        component: &str,
-        scope: &str,
-        profile_ids: &[String; 2],
+        parameters: [&str; 4],
+        links_max: u64,
         limits: QueryLimits,
     ) -> Result<Vec<ExplainedLink>> {
-        let limits = QueryLimits { rows: Some(limits::EXPLAINED_LINKS_MAX), ..limits };
-        let parameters = [component, scope, &profile_ids[0], &profile_ids[1]];
+        let limits = QueryLimits { rows: Some(links_max), ..limits };
         let found = self.rows(snapshot, LINKS, &parameters, limits).await.map_err(|error| match error.kind() {
             ErrorKind::Exhausted => EngineError::new(
                 ErrorKind::Exhausted,
-                format!("more than {} links connect them: look into identity.links", limits::EXPLAINED_LINKS_MAX),
+                format!("there are more than {links_max} links: look into identity.links"),
             )
             .with_source(error),
             _ => error,

@@ -1,5 +1,6 @@
-//! Corrections of identity, by the rules of the project: the file `corrections.toml` as the relation
-//! `config.corrections(verdict, a, b, decided_by, decided_at, reason)` of SQL, `a` the more trusted identifier.
+//! Corrections of identity, by the rules of the project: the file `corrections.toml`, and what was decided while serving,
+//! as the relation `config.corrections(verdict, a, b, decided_by, decided_at, reason)` of SQL, `a` the more trusted
+//! identifier. Of two identifiers the file has the last word: it is the one that is reviewed.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,10 +10,12 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 
+use super::correction_log;
 use super::normalize::Normalizer;
 use crate::config::IdentityConfig;
-use crate::config::corrections::{Correction, Verdict, parse_corrections};
+use crate::config::corrections::{Correction, parse_corrections};
 use crate::error::{EngineError, Result};
+use crate::project::Project;
 
 const FILE: &str = "corrections.toml";
 
@@ -21,11 +24,45 @@ const FILE: &str = "corrections.toml";
 pub(crate) struct Corrections(Vec<Correction>);
 
 impl Corrections {
-    /// Reads the file of the project in `folder`; without one there are none.
+    /// Reads the project's file, which need not be there, and the log of the lake.
     ///
     /// # Errors
-    /// InvalidInput with file and line for an identifier that cannot be used, or two corrections of the same two.
-    pub(crate) fn load(folder: &Path, config: &IdentityConfig) -> Result<Self> {
+    /// InvalidInput with file and line for an identifier that cannot be used, or two corrections of the same two; what the
+    /// store reports.
+    pub(crate) async fn load(project: &Project) -> Result<Self> {
+        let config = &project.config.identity;
+        let mut all = Self::of_file(&project.folder, config)?.0;
+        let normalizer = Normalizer::new(config)?;
+        let mut unusable = 0;
+        for correction in correction_log::in_force(project).await? {
+            // Rules may have changed since.
+            match normalized(&correction.identifiers, &normalizer, config) {
+                Ok(identifiers) if all.iter().any(|known| known.identifiers == identifiers) => {}
+                Ok(identifiers) => all.push(Correction { identifiers, ..correction }),
+                Err(_) => unusable += 1,
+            }
+        }
+        if unusable > 0 {
+            tracing::warn!(unusable, "corrections of ops.corrections name identifiers that the configuration drops");
+        }
+        all.sort_by(|left, right| left.identifiers.cmp(&right.identifiers));
+        Ok(Self(all))
+    }
+
+    /// The corrections themselves.
+    pub(crate) fn into_vec(self) -> Vec<Correction> {
+        self.0
+    }
+
+    /// Two identifiers in the form of their namespaces, the more trusted first.
+    ///
+    /// # Errors
+    /// InvalidInput for an identifier that cannot be used.
+    pub(crate) fn normalized(written: &[String; 2], config: &IdentityConfig) -> Result<[String; 2]> {
+        normalized(written, &Normalizer::new(config)?, config).map_err(EngineError::invalid)
+    }
+
+    fn of_file(folder: &Path, config: &IdentityConfig) -> Result<Self> {
         let text = match std::fs::read_to_string(folder.join(FILE)) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
@@ -45,15 +82,18 @@ impl Corrections {
         }
         corrections.sort_by(|left, right| (&left.identifiers, left.line).cmp(&(&right.identifiers, right.line)));
         for twice in corrections.windows(2).filter(|pair| pair[0].identifiers == pair[1].identifiers) {
-            let message = format!("line {} says something of these two identifiers, too; keep one", twice[0].line);
+            let line = twice[0].line.unwrap_or_default();
+            let message = format!("line {line} says something of these two identifiers, too; keep one");
             problems.push((twice[1].line, message));
         }
         if problems.is_empty() {
             return Ok(Self(corrections));
         }
         problems.sort();
-        let lines: Vec<String> =
-            problems.into_iter().map(|(line, message)| format!("{FILE}:{line}: {message}")).collect();
+        let lines: Vec<String> = problems
+            .into_iter()
+            .map(|(line, message)| format!("{FILE}:{}: {message}", line.unwrap_or_default()))
+            .collect();
         Err(EngineError::invalid(lines.join("\n")))
     }
 
@@ -62,7 +102,7 @@ impl Corrections {
         let mut hasher = blake3::Hasher::new();
         for correction in &self.0 {
             // Where it stands in the file says nothing.
-            hasher.update(format!("{:?}", Correction { line: 0, ..correction.clone() }).as_bytes());
+            hasher.update(format!("{:?}", Correction { line: None, ..correction.clone() }).as_bytes());
         }
         hasher.finalize().to_hex().to_string()
     }
@@ -77,10 +117,7 @@ impl Corrections {
         };
         let days: TimestampMicrosecondArray = self.0.iter().map(|correction| Some(correction.decided_at)).collect();
         let columns = vec![
-            text(|correction| match correction.verdict {
-                Verdict::Never => "never",
-                Verdict::Always => "always",
-            }),
+            text(|correction| correction_log::word(correction.verdict)),
             text(|correction| &correction.identifiers[0]),
             text(|correction| &correction.identifiers[1]),
             text(|correction| &correction.decided_by),

@@ -31,7 +31,7 @@ use crate::{landing, profile};
 pub(crate) async fn check(project: &Project, catalog: &Catalog) -> Result<()> {
     let session = project.session()?;
     history::register_generation(&session, 1, 0)?;
-    let corrections = Corrections::load(&project.folder, &project.config.identity)?;
+    let corrections = Corrections::load(project).await?;
     register(&session, CATALOG, &TableName::new("config", "corrections"), corrections.relation()?)?;
     for name in landing::tables() {
         let table: Arc<dyn TableProvider> = Arc::new(EmptyTable::new(Arc::new(landing::table_schema(&name))));

@@ -142,7 +142,7 @@ async fn refresh_holding_lease(
 ) -> Result<RefreshReport> {
     let catalog = Catalog::load(built_in::MODELS, &project.folder)?;
     let definitions = segment::load(&project.folder)?;
-    let corrections = Corrections::load(&project.folder, &project.config.identity)?;
+    let corrections = Corrections::load(project).await?;
     maintenance::clean(&project.lake).await?;
 
     let last = generation::latest(&project.lake).await?;

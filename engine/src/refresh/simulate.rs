@@ -65,7 +65,7 @@ impl Simulation {
         let mut ledger = Ledger::new(&ids::refresh_id(), project.clock.now());
         let workspace = open_workspace(project, &lake, &ledger.refresh_id, None, compared).await?;
         history::register_generation(&workspace.session, last.number + 1, ledger.started_at)?;
-        let corrections = Corrections::load(&project.folder, &project.config.identity)?;
+        let corrections = Corrections::load(project).await?;
         register(&workspace.session, CATALOG, &corrections_name(), corrections.relation()?)?;
         run_models(&workspace, &catalog, progress, &mut ledger).await?;
         let published = Reference { name: TableName::new("identity", "identities"), slice: Slice::Last };

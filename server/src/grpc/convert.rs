@@ -21,6 +21,12 @@ pub(crate) fn timestamp(micros: i64) -> Timestamp {
     Timestamp { seconds: micros.div_euclid(MICROS_PER_SECOND), nanos: i32::try_from(nanos).unwrap_or_default() }
 }
 
+/// An identifier, `namespace:value`.
+pub(crate) fn identifier(text: &str) -> v1::Identifier {
+    let (namespace, value) = text.split_once(':').unwrap_or((text, ""));
+    v1::Identifier { namespace: namespace.to_owned(), value: value.to_owned() }
+}
+
 /// The generation that an answer was read from.
 pub(crate) fn generation(snapshot: &Snapshot) -> Option<v1::Generation> {
     Some(v1::Generation { number: snapshot.number()?, publish_time: snapshot.published_at().map(timestamp) })

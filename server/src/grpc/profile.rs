@@ -1,12 +1,14 @@
 //! `ProfileService`.
 
-use tessera_engine::{ErrorKind, ExplainedLink, ProfileCard, ProfileKey};
+use std::sync::Arc;
+
+use tessera_engine::{ErrorKind, ExplainedLink, ProfileCard, ProfileKey, Snapshot};
 use tessera_proto::v1;
-use tessera_proto::v1::get_profile_request::Key;
 use tessera_proto::v1::profile_service_server::ProfileService;
+use tessera_proto::v1::{get_identity_graph_request, get_profile_request};
 use tonic::{Code, Request, Response, Status};
 
-use super::convert::{Row, generation, rows, timestamp};
+use super::convert::{Row, generation, identifier, rows, timestamp};
 use super::status::{invalid_field, to_status, with_reason};
 use super::{Reader, answered};
 
@@ -34,6 +36,13 @@ impl ProfileService for Profiles {
     ) -> Result<Response<v1::ExplainIdentityResponse>, Status> {
         answered("ProfileService/ExplainIdentity", self.explain(request.into_inner())).await
     }
+
+    async fn get_identity_graph(
+        &self,
+        request: Request<v1::GetIdentityGraphRequest>,
+    ) -> Result<Response<v1::GetIdentityGraphResponse>, Status> {
+        answered("ProfileService/GetIdentityGraph", self.graph(request.into_inner())).await
+    }
 }
 
 impl Profiles {
@@ -41,23 +50,49 @@ impl Profiles {
         let events = usize::try_from(request.event_limit).ok().filter(|&limit| limit <= EVENTS_MAX);
         let events = events
             .ok_or_else(|| invalid_field("event_limit", "INPUT_INVALID", format!("must be from 0 to {EVENTS_MAX}")))?;
-        let key = self.key(request.key)?;
+        let key = match request.key {
+            Some(get_profile_request::Key::ProfileId(profile_id)) => self.key(Some(profile_id), None)?,
+            Some(get_profile_request::Key::Identifier(identifier)) => self.key(None, Some(identifier))?,
+            None => self.key(None, None)?,
+        };
         let snapshot = self.0.newest().await?;
-        let found = self.0.engine.profile(&snapshot, &key, events, self.0.limits).await.map_err(to_status)?;
-        let card = found.ok_or_else(|| {
+        let card = self.card(&snapshot, &key, events).await?;
+        Ok(v1::GetProfileResponse { generation: generation(&snapshot), profile: Some(profile(card)?) })
+    }
+
+    async fn graph(&self, request: v1::GetIdentityGraphRequest) -> Result<v1::GetIdentityGraphResponse, Status> {
+        let key = match request.key {
+            Some(get_identity_graph_request::Key::ProfileId(profile_id)) => self.key(Some(profile_id), None)?,
+            Some(get_identity_graph_request::Key::Identifier(identifier)) => self.key(None, Some(identifier))?,
+            None => self.key(None, None)?,
+        };
+        let snapshot = self.0.newest().await?;
+        let card = self.card(&snapshot, &key, 0).await?;
+        let links =
+            self.0.engine.identity_graph(&snapshot, &card.profile_id, self.0.limits).await.map_err(to_status)?;
+        Ok(v1::GetIdentityGraphResponse {
+            generation: generation(&snapshot),
+            profile_id: card.profile_id,
+            identifiers: rows(&card.identifiers).map(identifier_of_profile).collect::<Result<_, _>>()?,
+            links: links.into_iter().map(link).collect(),
+        })
+    }
+
+    async fn card(&self, snapshot: &Arc<Snapshot>, key: &ProfileKey, events: usize) -> Result<ProfileCard, Status> {
+        let found = self.0.engine.profile(snapshot, key, events, self.0.limits).await.map_err(to_status)?;
+        found.ok_or_else(|| {
             with_reason(
                 Code::NotFound,
                 "PROFILE_NOT_FOUND",
                 "nobody in the newest generation has that id or identifier; what landed since needs a refresh",
             )
-        })?;
-        Ok(v1::GetProfileResponse { generation: generation(&snapshot), profile: Some(profile(card)?) })
+        })
     }
 
-    fn key(&self, key: Option<Key>) -> Result<ProfileKey, Status> {
-        match key {
-            Some(Key::ProfileId(profile_id)) if !profile_id.is_empty() => Ok(ProfileKey::ProfileId(profile_id)),
-            Some(Key::Identifier(identifier)) if !identifier.namespace.is_empty() => {
+    fn key(&self, profile_id: Option<String>, identifier: Option<v1::Identifier>) -> Result<ProfileKey, Status> {
+        match (profile_id, identifier) {
+            (Some(profile_id), _) if !profile_id.is_empty() => Ok(ProfileKey::ProfileId(profile_id)),
+            (_, Some(identifier)) if !identifier.namespace.is_empty() => {
                 let (namespace, value) = self.normalized("identifier", &identifier)?;
                 Ok(ProfileKey::Identifier { namespace, value })
             }
@@ -90,13 +125,9 @@ impl Profiles {
 }
 
 fn link(link: ExplainedLink) -> v1::IdentityLink {
-    let identifier = |text: &str| {
-        let (namespace, value) = text.split_once(':').unwrap_or((text, ""));
-        Some(v1::Identifier { namespace: namespace.to_owned(), value: value.to_owned() })
-    };
     v1::IdentityLink {
-        a: identifier(&link.a),
-        b: identifier(&link.b),
+        a: Some(identifier(&link.a)),
+        b: Some(identifier(&link.b)),
         first_seen_time: link.first_seen_at.map(timestamp),
         last_seen_time: link.last_seen_at.map(timestamp),
         event_count: link.event_count,
@@ -120,13 +151,13 @@ fn profile(card: ProfileCard) -> Result<v1::Profile, Status> {
     })
 }
 
-fn identifier(row: Row<'_>) -> Result<v1::Identifier, Status> {
+fn identifier_of(row: Row<'_>) -> Result<v1::Identifier, Status> {
     Ok(v1::Identifier { namespace: row.text("namespace")?, value: row.text("value")? })
 }
 
 fn identifier_of_profile(row: Row<'_>) -> Result<v1::ProfileIdentifier, Status> {
     Ok(v1::ProfileIdentifier {
-        identifier: Some(identifier(row)?),
+        identifier: Some(identifier_of(row)?),
         first_seen_time: row.time("first_seen_at")?,
         last_seen_time: row.time("last_seen_at")?,
     })
@@ -155,7 +186,7 @@ fn event(row: Row<'_>) -> Result<v1::ProfileEvent, Status> {
         event_type: row.text("event_type")?,
         event_name: row.text("event_name")?,
         occur_time: row.time("occurred_at")?,
-        identifier: Some(identifier(row)?),
+        identifier: Some(identifier_of(row)?),
         page_path: row.optional_text("page_path")?,
         revenue: row.optional_text("revenue")?,
         currency: row.optional_text("currency")?,

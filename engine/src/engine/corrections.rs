@@ -1,0 +1,72 @@
+//! Corrections of identity while serving: which are in force, one more, one less. The next refresh applies them.
+
+use super::Engine;
+use crate::config::corrections::{Correction, Verdict};
+use crate::error::{EngineError, ErrorKind, Result};
+use crate::identity::correction_log;
+use crate::identity::corrections::Corrections;
+
+impl Engine {
+    /// The corrections that the next refresh will apply, those of the project's file and those of the lake, by their
+    /// identifiers.
+    ///
+    /// # Errors
+    /// InvalidInput with file and line for a file that cannot be used; what the store reports.
+    pub async fn corrections(&self) -> Result<Vec<Correction>> {
+        let project = std::sync::Arc::clone(&self.project);
+        self.cpu.run(async move { Ok(Corrections::load(&project).await?.into_vec()) }).await
+    }
+
+    /// Says of two identifiers, `namespace:value` as they arrive, that they are always or never one person.
+    ///
+    /// # Errors
+    /// InvalidInput for identifiers that cannot be used, or if nobody or no reason is named; AlreadyExists if a correction
+    /// says something of these two.
+    pub async fn add_correction(
+        &self,
+        verdict: Verdict,
+        identifiers: [&str; 2],
+        decided_by: &str,
+        reason: &str,
+    ) -> Result<Correction> {
+        let identifiers = self.two(identifiers, decided_by, reason)?;
+        if self.corrections().await?.iter().any(|known| known.identifiers == identifiers) {
+            return Err(EngineError::new(
+                ErrorKind::AlreadyExists,
+                "a correction says something of these two identifiers: remove it first",
+            ));
+        }
+        self.project.lake.verify_conditional_put().await?;
+        let decided_at = self.clock().now();
+        correction_log::append(&self.project, Some(verdict), &identifiers, (decided_by, reason), decided_at).await?;
+        let (decided_by, reason) = (decided_by.to_owned(), reason.to_owned());
+        Ok(Correction { line: None, verdict, identifiers, decided_by, decided_at, reason })
+    }
+
+    /// Takes a correction back that was made while serving.
+    ///
+    /// # Errors
+    /// As [`Engine::add_correction`]; NotFound if there is none of these two; FailedPrecondition if it is in the file.
+    pub async fn remove_correction(&self, identifiers: [&str; 2], removed_by: &str, reason: &str) -> Result<()> {
+        let identifiers = self.two(identifiers, removed_by, reason)?;
+        let known = self.corrections().await?.into_iter().find(|known| known.identifiers == identifiers);
+        match known {
+            None => Err(EngineError::not_found("no correction says anything of these two identifiers")),
+            Some(Correction { line: Some(line), .. }) => Err(EngineError::failed_precondition(format!(
+                "the correction of these two identifiers is in the project: remove it there, corrections.toml:{line}"
+            ))),
+            Some(_) => {
+                let now = self.clock().now();
+                correction_log::append(&self.project, None, &identifiers, (removed_by, reason), now).await
+            }
+        }
+    }
+
+    /// The two identifiers as they are stored, the more trusted first.
+    fn two(&self, identifiers: [&str; 2], by: &str, reason: &str) -> Result<[String; 2]> {
+        if by.trim().is_empty() || reason.trim().is_empty() {
+            return Err(EngineError::invalid("say who decides it, and why"));
+        }
+        Corrections::normalized(&identifiers.map(str::to_owned), &self.config().identity)
+    }
+}

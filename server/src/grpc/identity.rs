@@ -1,0 +1,90 @@
+//! `IdentityService`.
+
+use tessera_engine::{Correction, Engine, Verdict};
+use tessera_proto::v1;
+use tessera_proto::v1::identity_service_server::IdentityService;
+use tonic::{Request, Response, Status};
+
+use super::answered;
+use super::convert::{identifier, timestamp};
+use super::status::{invalid_field, to_status};
+
+/// The service.
+#[derive(Debug)]
+pub(crate) struct Identity(pub(crate) Engine);
+
+#[tonic::async_trait]
+impl IdentityService for Identity {
+    async fn list_corrections(
+        &self,
+        _: Request<v1::ListCorrectionsRequest>,
+    ) -> Result<Response<v1::ListCorrectionsResponse>, Status> {
+        answered("IdentityService/ListCorrections", self.list()).await
+    }
+
+    async fn add_correction(
+        &self,
+        request: Request<v1::AddCorrectionRequest>,
+    ) -> Result<Response<v1::AddCorrectionResponse>, Status> {
+        answered("IdentityService/AddCorrection", self.add(request.into_inner())).await
+    }
+
+    async fn remove_correction(
+        &self,
+        request: Request<v1::RemoveCorrectionRequest>,
+    ) -> Result<Response<v1::RemoveCorrectionResponse>, Status> {
+        answered("IdentityService/RemoveCorrection", self.remove(request.into_inner())).await
+    }
+}
+
+impl Identity {
+    async fn list(&self) -> Result<v1::ListCorrectionsResponse, Status> {
+        let corrections = self.0.corrections().await.map_err(to_status)?;
+        Ok(v1::ListCorrectionsResponse { corrections: corrections.into_iter().map(correction).collect() })
+    }
+
+    async fn add(&self, request: v1::AddCorrectionRequest) -> Result<v1::AddCorrectionResponse, Status> {
+        let verdict = match request.verdict() {
+            v1::Verdict::Never => Verdict::Never,
+            v1::Verdict::Always => Verdict::Always,
+            v1::Verdict::Unspecified => {
+                return Err(invalid_field(
+                    "verdict",
+                    "INPUT_INVALID",
+                    "say whether they are never or always one person",
+                ));
+            }
+        };
+        let (a, b) = (written(request.a), written(request.b));
+        let added = self.0.add_correction(verdict, [&a, &b], &request.decided_by, &request.reason);
+        Ok(v1::AddCorrectionResponse { correction: Some(correction(added.await.map_err(to_status)?)) })
+    }
+
+    async fn remove(&self, request: v1::RemoveCorrectionRequest) -> Result<v1::RemoveCorrectionResponse, Status> {
+        let (a, b) = (written(request.a), written(request.b));
+        self.0.remove_correction([&a, &b], &request.removed_by, &request.reason).await.map_err(to_status)?;
+        Ok(v1::RemoveCorrectionResponse {})
+    }
+}
+
+fn written(identifier: Option<v1::Identifier>) -> String {
+    let identifier = identifier.unwrap_or_default();
+    format!("{}:{}", identifier.namespace, identifier.value)
+}
+
+fn correction(correction: Correction) -> v1::Correction {
+    let verdict = match correction.verdict {
+        Verdict::Never => v1::Verdict::Never,
+        Verdict::Always => v1::Verdict::Always,
+    };
+    let [a, b] = &correction.identifiers;
+    v1::Correction {
+        verdict: verdict.into(),
+        a: Some(identifier(a)),
+        b: Some(identifier(b)),
+        decided_by: correction.decided_by,
+        decide_time: Some(timestamp(correction.decided_at)),
+        reason: correction.reason,
+        is_of_project: correction.line.is_some(),
+    }
+}

@@ -1,0 +1,132 @@
+"""Corrections and the identity graph, by a client that knows the services by reflection only."""
+
+import json
+
+import grpc
+import pytest
+
+from conftest import WEB_AND_TILL, Project
+from serving import serving, wait_for
+from test_grpc import Client
+
+FILE = """
+[[never_link]]
+identifiers = ["user_id:cem", "email:cem@example.com"]
+by = "Jo"
+at = 2026-11-25
+reason = "not his address"
+"""
+
+
+def call(number, ids):
+    return json.dumps({"type": "track", "event": "Seen", "messageId": f"m{number}", "timestamp": f"2026-05-0{number}T10:00:00Z"} | ids)
+
+
+def identifier(text):
+    namespace, _, value = text.partition(":")
+    return {"namespace": namespace, "value": value}
+
+
+def pair(a, b):
+    return {"a": identifier(a), "b": identifier(b)}
+
+
+@pytest.fixture
+def couple(binary, tmp_path):
+    """Ada and Bob share a tablet, and were made one person by it."""
+    project = Project(binary, tmp_path / "couple", WEB_AND_TILL)
+    calls = [
+        call(1, {"userId": "ada", "anonymousId": "tablet"}),
+        call(2, {"userId": "bob", "anonymousId": "tablet"}),
+        call(3, {"userId": "ada", "anonymousId": "phone"}),
+        call(4, {"userId": "cem", "anonymousId": "tv"}),
+    ]
+    project.ingest("web", project.write("calls.ndjson", "\n".join(calls)))
+    project.refresh()
+    return project
+
+
+def people(client):
+    ids = {name: client.call("ProfileService/GetProfile", {"identifier": identifier(f"user_id:{name}")})["profile"]["profileId"] for name in ("ada", "bob")}
+    return ids["ada"], ids["bob"]
+
+
+def refresh(client):
+    started = client.call("RefreshService/RunRefresh")["refresh"]
+    last = list(client.call("RefreshService/WatchRefresh", {"refreshId": started["refreshId"]}))[-1]["refresh"]
+    assert last["state"] == "REFRESH_STATE_PUBLISHED", last
+    return int(last["generation"])
+
+
+def test_two_are_made_of_one_and_one_again(couple):
+    with serving(couple) as server:
+        server.wait_until_ready()
+        client = Client(server.address)
+        ada, bob = people(client)
+        assert ada == bob
+        apart = pair("user_id:bob", "user_id:ada") | {"decidedBy": "Jo, customer service", "reason": "a couple with one tablet"}
+        added = client.call("IdentityService/AddCorrection", apart | {"verdict": "VERDICT_NEVER"})["correction"]
+        assert (added["a"], added["b"], added["isOfProject"]) == (identifier("user_id:ada"), identifier("user_id:bob"), False)
+        assert people(client) == (ada, bob), "it takes a refresh"
+        refused = client.refused("IdentityService/AddCorrection", apart | {"verdict": "VERDICT_ALWAYS"})
+        assert refused[:2] == (grpc.StatusCode.ALREADY_EXISTS, "ALREADY_EXISTS")
+
+        generation = refresh(client)
+        wait_for(lambda: int(client.call("ProfileService/GetProfile", {"identifier": identifier("user_id:ada")})["generation"]["number"]) >= generation, "the refresh is served")
+        ada, bob = people(client)
+        assert ada != bob
+        explained = client.call("ProfileService/ExplainIdentity", pair("user_id:ada", "user_id:bob"))
+        assert "a correction keeps user_id:ada and user_id:bob apart" in [link.get("droppedReason") for link in explained["links"]]
+        [kept] = client.call("IdentityService/ListCorrections")["corrections"]
+        assert kept == added
+
+        client.call("IdentityService/RemoveCorrection", pair("user_id:ada", "user_id:bob") | {"removedBy": "Jo", "reason": "a mistake"})
+        assert client.call("IdentityService/ListCorrections")["corrections"] == []
+        generation = refresh(client)
+        wait_for(lambda: int(client.call("ProfileService/GetProfile", {"identifier": identifier("user_id:ada")})["generation"]["number"]) >= generation, "the refresh is served")
+        ada, bob = people(client)
+        assert ada == bob
+    logged = couple.sql("select verdict, a, b, changed_by, reason from ops.corrections order by correction_id")
+    assert [(row["verdict"], row["changed_by"], row["reason"]) for row in logged] == [
+        ("never", "Jo, customer service", "a couple with one tablet"), (None, "Jo", "a mistake")]
+    changes = couple.sql("select change, count(*) as n from identity.changes where generation > 1 group by 1 order by 1")
+    assert {row["change"] for row in changes} == {"split", "merge"}
+
+
+def test_the_file_has_the_last_word(couple):
+    couple.write("corrections.toml", FILE)
+    with serving(couple) as server:
+        server.wait_until_ready()
+        client = Client(server.address)
+        [listed] = client.call("IdentityService/ListCorrections")["corrections"]
+        assert listed["isOfProject"] and listed["verdict"] == "VERDICT_NEVER" and listed["decideTime"].startswith("2026-11-25")
+        of_file = pair("user_id:cem", "email:CEM@example.com ")
+        said = {"decidedBy": "Jo", "reason": "x"}
+        assert client.refused("IdentityService/AddCorrection", of_file | said | {"verdict": "VERDICT_ALWAYS"})[0] == grpc.StatusCode.ALREADY_EXISTS
+        refused = client.refused("IdentityService/RemoveCorrection", of_file | {"removedBy": "Jo", "reason": "x"})
+        assert refused[0] == grpc.StatusCode.FAILED_PRECONDITION
+        for request, fields in [
+            (of_file | said, ["verdict"]),
+            (pair("user_id:a", "email:not an address") | said | {"verdict": "VERDICT_NEVER"}, []),
+            (pair("user_id:a", "user_id:a") | said | {"verdict": "VERDICT_NEVER"}, []),
+            (pair("user_id:a", "user_id:b") | {"verdict": "VERDICT_NEVER", "decidedBy": "Jo"}, []),
+        ]:
+            code, reason, wrong = client.refused("IdentityService/AddCorrection", request)
+            assert (code, reason, wrong) == (grpc.StatusCode.INVALID_ARGUMENT, "INPUT_INVALID", fields), request
+        absent = client.refused("IdentityService/RemoveCorrection", pair("user_id:x", "user_id:y") | {"removedBy": "Jo", "reason": "x"})
+        assert absent[:2] == (grpc.StatusCode.NOT_FOUND, "NOT_FOUND")
+
+
+def test_the_graph_of_a_profile(couple):
+    with serving(couple) as server:
+        server.wait_until_ready()
+        client = Client(server.address)
+        graph = client.call("ProfileService/GetIdentityGraph", {"identifier": identifier("anonymous_id:tablet")})
+        nodes = {f"{known['identifier']['namespace']}:{known['identifier']['value']}" for known in graph["identifiers"]}
+        assert nodes == {"user_id:ada", "user_id:bob", "anonymous_id:tablet", "anonymous_id:phone"}
+        links = {(f"{link['a']['namespace']}:{link['a']['value']}", f"{link['b']['namespace']}:{link['b']['value']}") for link in graph["links"]}
+        assert links == {("user_id:ada", "anonymous_id:tablet"), ("user_id:bob", "anonymous_id:tablet"), ("user_id:ada", "anonymous_id:phone")}
+        assert all(link["sources"] == ["web"] and "droppedReason" not in link for link in graph["links"])
+        assert client.call("ProfileService/GetIdentityGraph", {"profileId": graph["profileId"]}) == graph
+        assert client.refused("ProfileService/GetIdentityGraph", {"profileId": "nobody"})[:2] == (grpc.StatusCode.NOT_FOUND, "PROFILE_NOT_FOUND")
+        assert client.refused("ProfileService/GetIdentityGraph")[0] == grpc.StatusCode.INVALID_ARGUMENT
