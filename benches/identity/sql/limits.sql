@@ -56,4 +56,4 @@ copy (
     select components.namespace, components.value, coalesce(laid.person, components.component) as person
     from laid
     right join components on components.namespace = laid.namespace and components.value = laid.value
-) to '{out}' stored as parquet options ('format.compression' 'zstd(1)');
+) to '{out}' stored as parquet options ('format.compression' 'zstd(1)', 'format.max_row_group_size' '131072', 'format.dictionary_enabled::value' 'false', 'format.dictionary_enabled::person' 'false');

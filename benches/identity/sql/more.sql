@@ -33,4 +33,4 @@ copy (
     select people.namespace, people.value, merged.component as person
     from merged
     join people on people.person = merged.node
-) to '{out}' stored as parquet options ('format.compression' 'zstd(1)');
+) to '{out}' stored as parquet options ('format.compression' 'zstd(1)', 'format.max_row_group_size' '131072', 'format.dictionary_enabled::value' 'false', 'format.dictionary_enabled::person' 'false');

@@ -28,6 +28,13 @@ use crate::query::connected_components;
 use crate::query::relation;
 use crate::store::delta::{DataFile, Version};
 
+/// The fewest with which DataFusion sorts to join.
+const PARTITIONS: usize = 2;
+/// Rows of a batch.
+const BATCH_ROWS: usize = 1024;
+/// What a sort keeps for merging before it begins.
+const SORT_RESERVATION_BYTES: usize = 1 << 20;
+
 /// Both directions of the edges, each node with its smallest neighbour.
 const PARENTS: &str = "
     select node, min(neighbour) as parent
@@ -80,10 +87,13 @@ impl Workspace {
     }
 }
 
-/// A session of its own, whose joins spill.
+/// A session of its own, whose joins spill. Sorts that run at the same time divide the memory, and each holds a batch of
+/// every run that it merges: so few run at once, with small batches.
 fn spilling(session: &SessionContext) -> SessionContext {
-    let mut config = session.copied_config();
-    config.options_mut().optimizer.prefer_hash_join = false;
+    let mut config = session.copied_config().with_target_partitions(PARTITIONS).with_batch_size(BATCH_ROWS);
+    let options = config.options_mut();
+    options.optimizer.prefer_hash_join = false;
+    options.execution.sort_spill_reservation_bytes = SORT_RESERVATION_BYTES;
     let state = SessionStateBuilder::new_from_existing(session.state())
         .with_config(config)
         .with_catalog_list(Arc::new(MemoryCatalogProviderList::new()))

@@ -152,9 +152,11 @@ impl Workspace {
         part: &str,
         map: Option<BatchMap>,
     ) -> Result<(SchemaRef, Vec<DataFile>)> {
+        // The context of the frame: what runs again has another one.
+        let context = Arc::new(frame.task_ctx());
         let plan = frame.create_physical_plan().await?;
         let schema = Arc::new(file_schema(&nullable(&plan.schema())));
-        let streams = execute_stream_partitioned(Arc::clone(&plan), self.session.task_ctx())?;
+        let streams = execute_stream_partitioned(Arc::clone(&plan), context)?;
         let run = format!("{}-{part}", self.run);
         let files = write_streams(&self.lake, name, &run, &schema, unique, streams, map).await?;
         if tracing::enabled!(tracing::Level::TRACE) {

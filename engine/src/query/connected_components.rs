@@ -129,6 +129,7 @@ impl Components {
         let components: Vec<Node> = roots.into_iter().map(|root| smallest[root.0 as usize][root.1 as usize]).collect();
         let mut nodes = StringViewBuilder::with_capacity(rows);
         numbers.for_each(|number| nodes.append_value(self.forest.value((space, number))));
+        self.forest.fetch(&components);
         let mut texts = StringViewBuilder::with_capacity(rows);
         let mut whole = String::new();
         for component in components {

@@ -1,5 +1,7 @@
 //! A union-find forest (Tarjan 1975) over nodes of a graph. A node is a text, or a value in a namespace.
 
+use std::hint::black_box;
+
 use arrow::array::{Array, ArrayRef, AsArray, StringViewArray};
 use datafusion::error::Result;
 
@@ -36,15 +38,21 @@ impl Forest {
         nodes: &mut Vec<Node>,
     ) -> Result<()> {
         nodes.clear();
-        nodes.resize(values.len(), (0, 0));
         let mut numbers = Vec::with_capacity(values.len());
-        let Some(namespaces) = namespaces else {
-            let space = self.space(None);
-            self.numbers(space, values.len(), |row| values.value(row), &mut numbers)?;
-            nodes.iter_mut().zip(numbers).for_each(|(node, number)| *node = (space, number));
-            return Ok(());
+        let named = namespaces.map(rows_by_name).transpose()?;
+        let only_name = match named.as_deref() {
+            None => Some(None),
+            Some([(name, _)]) => Some(Some(name.as_str())),
+            Some(_) => None,
         };
-        for (name, rows) in rows_by_name(namespaces)? {
+        if let Some(name) = only_name {
+            let space = self.space(name);
+            self.numbers(space, values.len(), |row| values.value(row), &mut numbers)?;
+            nodes.extend(numbers.into_iter().map(|number| (space, number)));
+            return Ok(());
+        }
+        nodes.resize(values.len(), (0, 0));
+        for (name, rows) in named.into_iter().flatten() {
             let space = self.space(Some(&name));
             numbers.clear();
             self.numbers(space, rows.len(), |place| values.value(rows[place] as usize), &mut numbers)?;
@@ -103,6 +111,12 @@ impl Forest {
     /// The node's value, without its namespace.
     pub(crate) fn value(&self, (space, number): Node) -> &str {
         self.spaces[space as usize].values.text(number)
+    }
+
+    /// Has the values of some nodes fetched, for whoever reads them one by one after that.
+    pub(crate) fn fetch(&self, nodes: &[Node]) {
+        let fetch = |sum: u8, node: &Node| sum ^ self.value(*node).bytes().next().unwrap_or_default();
+        black_box(nodes.iter().fold(0, fetch));
     }
 
     /// The node as one text, put into `whole`.
@@ -201,5 +215,6 @@ fn rows_by_name(names: &ArrayRef) -> Result<Vec<(String, Vec<u32>)>> {
             }
         }
     }
+    found.retain(|(_, rows)| !rows.is_empty());
     Ok(found)
 }

@@ -300,13 +300,14 @@ impl ExecutionPlan for RelationExec {
             .into_iter()
             .map(|partition| self.input.execute(partition, Arc::clone(&context)))
             .collect::<Result<Vec<_>>>()?;
-        let consumer = MemoryConsumer::new(self.relation.name());
-        let operators = inputs.into_iter().map(|rows| {
-            let reservation = consumer.clone_with_new_id().register(context.memory_pool());
-            SpawnedTask::spawn(fed(self.relation.operator(reservation), rows))
-        });
-        let operators: Vec<_> = operators.collect();
+        let relation = Arc::clone(&self.relation);
         let answer = async move {
+            let consumer = MemoryConsumer::new(relation.name());
+            let operators = inputs.into_iter().map(|rows| {
+                let reservation = consumer.clone_with_new_id().register(context.memory_pool());
+                SpawnedTask::spawn(fed(relation.operator(reservation), rows))
+            });
+            let operators: Vec<_> = operators.collect(); // all of them begin before one is waited for
             let mut whole: Option<Box<dyn Operator>> = None;
             for operator in operators {
                 let operator =
