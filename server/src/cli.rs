@@ -41,7 +41,7 @@ pub(crate) enum Command {
         /// Compute everything anew from what landed
         #[arg(long)]
         full: bool,
-        /// Publish even if more profiles merge than `merges_max_share` in [identity] allows
+        /// Publish even if more profiles merge than merges_max_share allows
         #[arg(long)]
         allow_merges: bool,
     },

@@ -14,6 +14,8 @@
 
 use std::sync::Arc;
 
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
 use datafusion::catalog::MemoryCatalogProviderList;
 use datafusion::dataframe::DataFrame;
 use datafusion::execution::session_state::SessionStateBuilder;
@@ -26,7 +28,7 @@ use super::workspace::Workspace;
 use crate::error::{EngineError, Result};
 use crate::query::connected_components;
 use crate::query::relation;
-use crate::store::delta::{DataFile, Version};
+use crate::store::delta::Version;
 
 /// The fewest with which DataFusion sorts to join.
 const PARTITIONS: usize = 2;
@@ -82,8 +84,7 @@ impl Workspace {
             let labels = rounds.run(edges).await?;
             plan = relation::replaced(plan, connected_components::NAME, labels)?;
         }
-        let (state, plan) = (spilling(&self.session).state(), plan);
-        Ok(DataFrame::new(state, plan))
+        Ok(DataFrame::new(spilling(&self.session).state(), plan))
     }
 }
 
@@ -175,7 +176,7 @@ impl<'w> Rounds<'w> {
         let part = format!("graph{}-step{}", self.graph, self.steps);
         let frame = self.session.sql(sql).await?;
         let (schema, files) = self.workspace.write(&self.model.name, &[], frame, &part).await?;
-        let rows = files.iter().map(|file: &DataFile| file.rows).sum();
+        let rows = files.iter().map(|file| file.rows).sum();
         let version =
             Version { name: self.model.name.clone(), number: 0, schema, partition_columns: Vec::new(), files };
         self.session.deregister_table(name)?;
@@ -185,13 +186,8 @@ impl<'w> Rounds<'w> {
 
     async fn count(&self, sql: &str) -> Result<u64> {
         let counted = self.session.sql(sql).await?.collect().await?;
-        let counts = counted.iter().map(|batch| {
-            arrow::array::AsArray::as_primitive::<arrow::datatypes::Int64Type>(batch.column(0))
-                .iter()
-                .flatten()
-                .sum::<i64>()
-        });
-        Ok(u64::try_from(counts.sum::<i64>()).unwrap_or_default())
+        let counts = counted.iter().filter_map(|batch| batch.column(0).as_primitive_opt::<Int64Type>());
+        Ok(counts.flat_map(|counts| counts.iter().flatten()).map(i64::unsigned_abs).sum())
     }
 }
 

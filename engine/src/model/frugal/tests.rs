@@ -1,3 +1,5 @@
+//! The rounds of SQL beside the operator.
+
 use std::collections::{BTreeMap, HashMap};
 
 use arrow::array::{RecordBatch, StringArray};
