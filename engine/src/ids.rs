@@ -17,11 +17,16 @@ pub(crate) fn session_id(first_event: &str) -> String {
 
 /// The id of a refresh: sorts by time.
 pub(crate) fn refresh_id() -> String {
-    uuid::Uuid::now_v7().simple().to_string()
+    by_time()
 }
 
 /// The id of a correction: sorts by time.
 pub(crate) fn correction_id() -> String {
+    by_time()
+}
+
+/// A random id whose first part is the time.
+fn by_time() -> String {
     uuid::Uuid::now_v7().simple().to_string()
 }
 

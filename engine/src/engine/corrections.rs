@@ -29,7 +29,7 @@ impl Engine {
         decided_by: &str,
         reason: &str,
     ) -> Result<Correction> {
-        let identifiers = self.two(identifiers, decided_by, reason)?;
+        let identifiers = self.stored_pair(identifiers, decided_by, reason)?;
         if self.corrections().await?.iter().any(|known| known.identifiers == identifiers) {
             return Err(EngineError::new(
                 ErrorKind::AlreadyExists,
@@ -48,7 +48,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::add_correction`]; NotFound if there is none of these two; FailedPrecondition if it is in the file.
     pub async fn remove_correction(&self, identifiers: [&str; 2], removed_by: &str, reason: &str) -> Result<()> {
-        let identifiers = self.two(identifiers, removed_by, reason)?;
+        let identifiers = self.stored_pair(identifiers, removed_by, reason)?;
         let known = self.corrections().await?.into_iter().find(|known| known.identifiers == identifiers);
         match known {
             None => Err(EngineError::not_found("no correction says anything of these two identifiers")),
@@ -63,7 +63,7 @@ impl Engine {
     }
 
     /// The two identifiers as they are stored, the more trusted first.
-    fn two(&self, identifiers: [&str; 2], by: &str, reason: &str) -> Result<[String; 2]> {
+    fn stored_pair(&self, identifiers: [&str; 2], by: &str, reason: &str) -> Result<[String; 2]> {
         if by.trim().is_empty() || reason.trim().is_empty() {
             return Err(EngineError::invalid("say who decides it, and why"));
         }
