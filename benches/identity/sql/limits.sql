@@ -30,21 +30,20 @@ create table crowded_links as
     left semi join crowd on links.a_value = crowd.value and links.a_namespace = crowd.namespace
     group by 1, 2, 3, 4;
 
-create table laid as
-    with replayed as (
-        select a, b, a_component, b_component
-        from replay_links((
-            select
-                crowd.component as cluster,
-                'seen' as kind,
-                b_namespace || ':' || b_value || chr(31) || a_namespace || ':' || a_value as identifiers,
-                arrow_cast(seen_at * 1000000, 'Timestamp(Microsecond, Some("UTC"))') as last_seen_at
-            from crowded_links
-            join crowd on crowd.namespace = crowded_links.a_namespace and crowd.value = crowded_links.a_value
-        ))
-    ),
+create table replayed as
+    select a, b, a_component, b_component
+    from replay_links((
+        select
+            crowd.component as cluster,
+            'seen' as kind,
+            b_namespace || ':' || b_value || chr(31) || a_namespace || ':' || a_value as identifiers,
+            arrow_cast(seen_at * 1000000, 'Timestamp(Microsecond, Some("UTC"))') as last_seen_at
+        from crowded_links
+        join crowd on crowd.namespace = crowded_links.a_namespace and crowd.value = crowded_links.a_value
+    ));
 
-    ends as (
+create table laid as
+    with ends as (
         select a as identifier, a_component as person from replayed
         union
         select b as identifier, b_component as person from replayed
@@ -53,7 +52,9 @@ create table laid as
     select identifier_namespace(identifier) as namespace, identifier_value(identifier) as value, person from ends;
 
 copy (
-    select components.namespace, components.value, coalesce(laid.person, components.component) as person
-    from laid
-    right join components on components.namespace = laid.namespace and components.value = laid.value
+    select components.namespace, components.value, components.component as person
+    from components
+    left anti join crowded on crowded.component = components.component
+    union all
+    select namespace, value, person from laid
 ) to '{out}' stored as parquet options ('format.compression' 'zstd(1)', 'format.max_row_group_size' '131072', 'format.dictionary_enabled::value' 'false', 'format.dictionary_enabled::person' 'false');
