@@ -120,11 +120,16 @@ fn test_many_incremental_refreshes_equal_one_full_and_leave_few_files() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     // Calls before every refresh, so that every refresh adds files.
     let batches = prop::collection::vec((web(), prop::option::of(delivery()), corrections()), 18);
-    for (config, count) in [(CONFIG, 18), (&limited(), 9)] {
+    let limited = limited();
+    // The second half of the refreshes goes by the second configuration.
+    for (configs, count) in [([CONFIG, CONFIG], 18), ([CONFIG, &limited], 9)] {
         let runs = TestRunner::new(Config { max_shrink_iters: 20, ..cases(1) }).run(&batches, |batches| {
             runtime.block_on(async {
-                let shop = shop_with_segments(config).await;
-                for (calls, other, corrections) in batches.iter().take(count) {
+                let mut shop = shop_with_segments(configs[0]).await;
+                for (number, (calls, other, corrections)) in batches.iter().take(count).enumerate() {
+                    if number == count / 2 {
+                        shop.configure(configs[1]);
+                    }
                     shop.write("corrections.toml", corrections);
                     for delivery in std::iter::once(calls).chain(other) {
                         shop.land(delivery.source, &delivery.text).await;

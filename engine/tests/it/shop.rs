@@ -66,21 +66,30 @@ pub(crate) struct Shop {
     clock: Arc<AtomicI64>,
 }
 
+fn open(folder: &TempDir, config: &str, clock: &Arc<AtomicI64>) -> Engine {
+    let told = Arc::clone(clock);
+    Engine::open(EngineOptions {
+        project: folder.path().to_owned(),
+        config: ProjectConfig::parse(config, "tessera.toml").unwrap(),
+        storage_options: HashMap::new(),
+        memory_bytes: 512 << 20,
+        threads: 2,
+        clock: Clock::from_fn(move || told.load(Ordering::SeqCst)),
+    })
+    .unwrap()
+}
+
 impl Shop {
     pub(crate) fn new(config: &str) -> Self {
         let folder = TempDir::new().unwrap();
         let clock = Arc::new(AtomicI64::new(START_MICROS));
-        let told = Arc::clone(&clock);
-        let engine = Engine::open(EngineOptions {
-            project: folder.path().to_owned(),
-            config: ProjectConfig::parse(config, "tessera.toml").unwrap(),
-            storage_options: HashMap::new(),
-            memory_bytes: 512 << 20,
-            threads: 2,
-            clock: Clock::from_fn(move || told.load(Ordering::SeqCst)),
-        })
-        .unwrap();
+        let engine = open(&folder, config, &clock);
         Self { folder, engine, clock }
+    }
+
+    /// Goes on with another configuration.
+    pub(crate) fn configure(&mut self, config: &str) {
+        self.engine = open(&self.folder, config, &self.clock);
     }
 
     pub(crate) fn advance_days(&self, days: i64) {
