@@ -3,6 +3,7 @@
 //!
 //! The engine never looks for the file: the caller passes its text.
 
+mod attribute;
 pub(crate) mod corrections;
 mod identity;
 pub(crate) mod nearest;
@@ -27,6 +28,9 @@ pub struct ProjectConfig {
     pub sources: Vec<Source>,
     /// How identifiers are trusted, normalised and blocked.
     pub identity: IdentityConfig,
+    /// Which value of an attribute stands, and in what form, in the order of the file; the names are distinct. An
+    /// attribute that is not here has [`Attribute::new`].
+    pub attributes: Vec<Attribute>,
     /// How behaviour is cut into sessions.
     pub behavior: BehaviorConfig,
     /// What the engine may use of the machine.
@@ -169,6 +173,66 @@ pub enum Normalize {
     Digits,
 }
 
+/// Which of the values that sources tell of an attribute stands, and in what form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attribute {
+    /// The attribute, in snake case as `profile.attributes` has it.
+    pub name: String,
+    /// Which value stands.
+    pub rule: SurvivorRule,
+    /// [`SurvivorRule::SourceOrder`]: the sources that stand before all others, the first of them before the next.
+    pub sources: Vec<String>,
+    /// Whether values of third parties stand beside those of the first. Else only where no first party says anything.
+    pub trust_third_party: bool,
+    /// How its values are made comparable.
+    pub form: AttributeForm,
+}
+
+/// Which of the values that sources tell of an attribute stands. Where a rule leaves a choice, the latest does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SurvivorRule {
+    /// The one that was told last.
+    Latest,
+    /// The one that was told first.
+    First,
+    /// That of the first source, in an order of sources, that tells one.
+    SourceOrder,
+    /// The one that was told most often, by all sources together.
+    MostFrequent,
+    /// The one with the most characters.
+    Longest,
+    /// All of them: the attribute is a list.
+    All,
+}
+
+/// How values of an attribute are made comparable. What has no such form stays as it was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AttributeForm {
+    /// As they are told.
+    Text,
+    /// Countries: two capital letters of ISO 3166-1.
+    Country,
+    /// Languages: two letters of ISO 639-1, or three of ISO 639-3 where there are no two.
+    Language,
+    /// Currencies: three capital letters of ISO 4217.
+    Currency,
+    /// Days: `YYYY-MM-DD`. `03/04/2026` needs to be told which number is the day.
+    Date(Option<DateOrder>),
+    /// `true` or `false`.
+    Boolean,
+    /// Names of people: capital letters where forms were filled in without, or with nothing else.
+    Name,
+}
+
+/// Which number of `03/04/2026` is the day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DateOrder {
+    /// The first.
+    DayFirst,
+    /// The second.
+    MonthFirst,
+}
+
 /// How behaviour is cut into sessions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BehaviorConfig {
@@ -283,7 +347,8 @@ impl ProjectConfig {
 }
 
 fn read_project(root: &TableReader<'_, '_>, problems: &mut Problems<'_>) -> ProjectConfig {
-    let known = ["version", "lake", "source", "identity", "behavior", "engine", "landing", "serve", "schedule"];
+    let known =
+        ["version", "lake", "source", "identity", "attribute", "behavior", "engine", "landing", "serve", "schedule"];
     root.check_keys(&known, problems);
     settings::check_version(root, problems);
 
@@ -293,9 +358,11 @@ fn read_project(root: &TableReader<'_, '_>, problems: &mut Problems<'_>) -> Proj
     };
     let hint = "write each source under its own `[[source]]`, with double brackets";
     let source_tables = root.tables("source", "[[source]]", hint, problems).unwrap_or_default();
+    let sources = source::read_sources(source_tables, &identity, problems);
     ProjectConfig {
         lake_url: settings::read_lake_url(root, problems),
-        sources: source::read_sources(source_tables, &identity, problems),
+        attributes: attribute::read_attributes(root, &sources, problems),
+        sources,
         identity,
         behavior: settings::read_behavior(root, problems),
         engine: settings::read_engine(root, problems),

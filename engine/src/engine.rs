@@ -127,7 +127,7 @@ impl Engine {
         let runtime = QueryRuntime::new(memory, threads)?;
         runtime.register(&lake);
         let mut functions = identity::functions::functions(&options.config.identity)?;
-        functions.extend(profile::functions());
+        functions.extend(profile::functions(&options.config.attributes));
         functions.extend(behavior::functions());
         let mut relations = identity::relations(&options.config.identity);
         relations.extend(behavior::relations(&options.config.behavior));

@@ -275,3 +275,38 @@ fn names_the_nearest_source() {
     let error = parse(EXAMPLE).source("shop_order").expect_err("unknown");
     assert_eq!(error.to_string(), "no source is called `shop_order`; did you mean `shop_orders`?");
 }
+
+#[test]
+fn reads_attributes() {
+    let config = parse(
+        "version = 1\n[[source]]\nname = 'a'\nformat = 'segment'\n[[attribute]]\nname = 'country'\nrule = 'source_order'\n\
+         sources = ['a']\ntrust_third_party = true\nnormalize = 'country'\n[[attribute]]\nname = 'born_on'\nnormalize = 'date'\n\
+         date_order = 'day_first'\n[[attribute]]\nname = 'plan'",
+    );
+    let [country, born_on, plan] = config.attributes.as_slice() else { panic!("{:?}", config.attributes) };
+    assert_eq!((country.rule, country.form), (SurvivorRule::SourceOrder, AttributeForm::Country));
+    assert_eq!((country.sources.as_slice(), country.trust_third_party), (["a".to_owned()].as_slice(), true));
+    assert_eq!(born_on.form, AttributeForm::Date(Some(DateOrder::DayFirst)));
+    assert_eq!(*plan, Attribute::new("plan"));
+}
+
+#[test]
+fn refuses_wrong_attributes() {
+    let cases = [
+        ("[attribute]\nname = 'a'", 2, "with double brackets"),
+        ("[[attribute]]\nrule = 'first'", 2, "[[attribute]] has no `name`"),
+        ("[[attribute]]\nname = 'firstName'", 3, "is not in snake case"),
+        ("[[attribute]]\nname = 'a'\n[[attribute]]\nname = 'a'", 5, "attribute `a` is declared twice"),
+        ("[[attribute]]\nname = 'a'\nrule = 'latests'", 4, "did you mean `latest`?"),
+        ("[[attribute]]\nname = 'a'\nnormalise = 'date'", 4, "did you mean `normalize`?"),
+        ("[[attribute]]\nname = 'a'\nrule = 'source_order'", 4, "need each other"),
+        ("[[attribute]]\nname = 'a'\nsources = []", 4, "need each other"),
+        ("[[attribute]]\nname = 'a'\nrule = 'source_order'\nsources = ['crm']", 5, "names `crm`, which is no source"),
+        ("[[attribute]]\nname = 'a'\ndate_order = 'day_first'", 4, "needs `normalize = \"date\"`"),
+        ("[[attribute]]\nname = 'a'\ntrust_third_party = 1", 4, "must be `true` or `false`"),
+    ];
+    for (text, line, words) in cases {
+        let message = refusal(text);
+        assert!(message.starts_with(&format!("tessera.toml:{line}: ")) && message.contains(words), "{text}: {message}");
+    }
+}

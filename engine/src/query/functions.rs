@@ -25,7 +25,25 @@ pub(crate) fn of_column(
     return_type: DataType,
     body: impl Fn(&ArrayRef) -> Result<ArrayRef> + Send + Sync + 'static,
 ) -> Arc<ScalarUDF> {
-    column_function(name, return_type, Volatility::Immutable, body)
+    of_columns(name, return_type, move |[column]| body(column))
+}
+
+/// A function of several columns.
+pub(crate) fn of_columns<const N: usize>(
+    name: &'static str,
+    return_type: DataType,
+    body: impl Fn(&[ArrayRef; N]) -> Result<ArrayRef> + Send + Sync + 'static,
+) -> Arc<ScalarUDF> {
+    columns_function(name, return_type, Volatility::Immutable, body)
+}
+
+/// As [`of_columns`], for what is worth computing once: the optimizer does not repeat it in a filter below.
+pub(crate) fn of_columns_once<const N: usize>(
+    name: &'static str,
+    return_type: DataType,
+    body: impl Fn(&[ArrayRef; N]) -> Result<ArrayRef> + Send + Sync + 'static,
+) -> Arc<ScalarUDF> {
+    columns_function(name, return_type, Volatility::Volatile, body)
 }
 
 /// A function of one column that is worth computing once: the optimizer does not repeat it in a filter below.
@@ -34,7 +52,7 @@ pub(crate) fn of_column_once(
     return_type: DataType,
     body: impl Fn(&ArrayRef) -> Result<ArrayRef> + Send + Sync + 'static,
 ) -> Arc<ScalarUDF> {
-    column_function(name, return_type, Volatility::Volatile, body)
+    of_columns_once(name, return_type, move |[column]| body(column))
 }
 
 /// A function without arguments: a number that a project sets, or null.
@@ -60,17 +78,17 @@ pub(crate) fn text(column: &ArrayRef) -> Result<StringViewArray> {
     Ok(arrow::compute::cast(column, &DataType::Utf8View)?.as_string_view().clone())
 }
 
-fn column_function(
+fn columns_function<const N: usize>(
     name: &'static str,
     return_type: DataType,
     volatility: Volatility,
-    body: impl Fn(&ArrayRef) -> Result<ArrayRef> + Send + Sync + 'static,
+    body: impl Fn(&[ArrayRef; N]) -> Result<ArrayRef> + Send + Sync + 'static,
 ) -> Arc<ScalarUDF> {
-    let body = move |columns: &[ArrayRef]| match columns {
-        [column] => Ok(ColumnarValue::Array(body(column)?)),
-        _ => Err(DataFusionError::Plan(format!("{name} takes one argument"))),
+    let body = move |columns: &[ArrayRef]| match columns.try_into() {
+        Ok(columns) => Ok(ColumnarValue::Array(body(columns)?)),
+        Err(_) => Err(DataFusionError::Plan(format!("{name} takes {N} argument(s)"))),
     };
-    let signature = Signature::any(1, volatility);
+    let signature = Signature::any(N, volatility);
     Arc::new(ScalarUDF::from(NamedFunction { name, return_type, signature, body: Box::new(body) }))
 }
 

@@ -52,7 +52,7 @@ pub(crate) async fn check(project: &Project, catalog: &Catalog) -> Result<()> {
         check_references(catalog, model)?;
         let mut planned = None;
         for incremental in [true, false] {
-            let sql = profile::with_attributes(&model.sql(incremental), model, &[]);
+            let sql = profile::with_attributes(&model.sql(incremental), &[]);
             let frame = session.sql(&sql).await.map_err(|error| located(model, EngineError::from(error)))?;
             planned = Some(contracted(model, frame)?);
         }

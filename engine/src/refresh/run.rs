@@ -205,7 +205,7 @@ fn fingerprint(catalog: &Catalog, config: &ProjectConfig) -> String {
     }
     // How many merges are too many changes no table.
     let identity = IdentityConfig { merges_max_share: None, ..config.identity.clone() };
-    hasher.update(format!("{identity:?}{:?}", config.behavior).as_bytes());
+    hasher.update(format!("{identity:?}{:?}{:?}", config.attributes, config.behavior).as_bytes());
     for source in &config.sources {
         hasher
             .update(format!("{}{}{:?}{}", source.name, source.touchpoint, source.party, source.keep_links).as_bytes());
@@ -289,9 +289,9 @@ pub(crate) async fn run_models(
 async fn run_model<'m>(workspace: &Workspace, model: &'m Model) -> Result<(&'m Model, Outcome, f64)> {
     let started = Instant::now();
     let outcome = if profile::is_wide(model) {
-        let names = profile::attribute_names(workspace, model).await?;
-        let all = profile::columns_differ(workspace, model, &names);
-        workspace.materialize(model, |sql| profile::with_attributes(&sql, model, &names), all).await?
+        let attributes = profile::attribute_columns(workspace, model).await?;
+        let all = profile::columns_differ(workspace, model, &attributes);
+        workspace.materialize(model, |sql| profile::with_attributes(&sql, &attributes), all).await?
     } else {
         workspace.materialize(model, |sql| sql, false).await?
     };

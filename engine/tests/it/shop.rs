@@ -46,7 +46,8 @@ namespaces = [
 ]
 "#;
 
-/// As `CONFIG`, but a person has only so many contacts, logins and addresses, and what is linked to six others links nobody.
+/// As `CONFIG`, but a person has only so many contacts, logins and addresses, what is linked to six others links nobody, and
+/// attributes have rules.
 pub(crate) fn limited() -> String {
     let limited = CONFIG
         .replace(
@@ -54,7 +55,10 @@ pub(crate) fn limited() -> String {
             r#"{ name = "crm_id", unique = true }, { name = "user_id", unique = true }"#,
         )
         .replace(r#"{ name = "email", "#, r#"{ name = "email", limit = 2, "#);
-    let limited = format!("{limited}links_max = 5\n");
+    let rules = [("plan", "most_frequent"), ("age", "all"), ("first_name", "first"), ("country", "longest")];
+    let rules: String =
+        rules.iter().map(|(name, rule)| format!("[[attribute]]\nname = '{name}'\nrule = '{rule}'\n")).collect();
+    let limited = format!("{limited}links_max = 5\n{rules}");
     assert_eq!(limited.matches("unique = true").count() + limited.matches("limit = 2").count(), 3);
     limited
 }

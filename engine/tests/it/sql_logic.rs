@@ -1,6 +1,7 @@
 //! Runs the `.slt` files of `sql/tests/`: each file is a project of its own. A file lands its data with statements
-//! `land <source> <lines>`, begins anew with limits of namespaces with `limits`, writes the
-//! project's corrections of identity with `corrections <text>`, and brings tables up to date with `refresh` or `refresh full`; queries are plain SQL.
+//! `land <source> <lines>`, begins anew with limits of namespaces with `limits`, goes on with more in its configuration
+//! with `configure <text>`, writes the project's corrections of identity with `corrections <text>`, and brings tables up
+//! to date with `refresh` or `refresh full`; queries are plain SQL.
 
 use std::path::PathBuf;
 
@@ -33,6 +34,10 @@ impl DB for Project {
         let statement = statement.trim();
         if statement == "limits" {
             self.shop = Shop::new(&limited());
+            return Ok(DBOutput::StatementComplete(0));
+        }
+        if let Some(text) = statement.strip_prefix("configure") {
+            self.shop.configure(&format!("{CONFIG}{text}"));
             return Ok(DBOutput::StatementComplete(0));
         }
         if let Some(rest) = statement.strip_prefix("land ") {

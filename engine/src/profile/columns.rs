@@ -1,0 +1,120 @@
+//! Attributes as columns. `profile.attributes` has rows for each attribute; `profile.profiles` has a column for each, and
+//! which there are is known from the data alone. Two marks in the model say where they go.
+
+use std::collections::HashSet;
+
+use crate::error::Result;
+use crate::limits;
+use crate::model::definition::Model;
+use crate::model::workspace::Workspace;
+use crate::query::functions::text;
+
+const VALUES_MARK: &str = "-- {attributes}";
+const NAMES_MARK: &str = "-- {attribute_names}";
+
+/// An attribute that has a column.
+pub(crate) struct AttributeColumn {
+    /// The attribute.
+    attribute: String,
+    /// The column's name.
+    name: String,
+    /// The value of a profile's column, in SQL over the rows of its attributes that are current.
+    value: String,
+}
+
+/// True if `model` has a column for each attribute.
+pub(crate) fn is_wide(model: &Model) -> bool {
+    model.sql(true).contains(VALUES_MARK)
+}
+
+/// The attributes that get a column: all, or the most frequent if there are very many; sorted.
+pub(crate) async fn attribute_columns(workspace: &Workspace, model: &Model) -> Result<Vec<AttributeColumn>> {
+    let sql = format!(
+        "select name, attribute_type(name) as type
+         from (
+             select name from profile.attributes where is_current
+             group by name order by count(*) desc, name limit {}
+         )",
+        limits::ATTRIBUTE_COLUMNS_MAX
+    );
+    let mut columns = Vec::new();
+    for batch in workspace.session.sql(&sql).await?.collect().await? {
+        let (names, types) = (text(batch.column(0))?, text(batch.column(1))?);
+        let of_batch = names.iter().flatten().zip(types.iter().flatten());
+        columns.extend(of_batch.map(|(name, column_type)| AttributeColumn::new(model, name, column_type)));
+    }
+    columns.sort_by(|left, right| left.attribute.cmp(&right.attribute));
+    let mut taken: HashSet<String> = model.columns.iter().map(|column| column.name.clone()).collect();
+    columns.retain(|column| taken.insert(column.name.clone()));
+    Ok(columns)
+}
+
+/// True if the last generation's table has other columns, so that all its rows must be written anew.
+pub(crate) fn columns_differ(workspace: &Workspace, model: &Model, attributes: &[AttributeColumn]) -> bool {
+    let Some((version, _)) = workspace.previous.get(&model.name) else { return false };
+    let columns = version.schema.fields().iter().map(|field| field.name().as_str());
+    let wanted = model.columns.iter().map(|column| column.name.as_str());
+    !wanted.chain(attributes.iter().map(|column| column.name.as_str())).eq(columns)
+}
+
+/// The model's query with a column for each attribute.
+pub(crate) fn with_attributes(sql: &str, attributes: &[AttributeColumn]) -> String {
+    let (mut values, mut selected) = (String::new(), String::new());
+    for AttributeColumn { name, value, .. } in attributes {
+        values.push_str(&format!(", {value} as \"{name}\""));
+        selected.push_str(&format!(", attributes.\"{name}\""));
+    }
+    sql.replace(VALUES_MARK, &values).replace(NAMES_MARK, &selected)
+}
+
+impl AttributeColumn {
+    fn new(model: &Model, attribute: &str, column_type: &str) -> Self {
+        let is_taken = model.columns.iter().any(|column| column.name == attribute);
+        let name = if is_taken { format!("{attribute}_attribute") } else { attribute.to_owned() };
+        // Names are in snake case: no quote can be in them.
+        let of_attribute = format!("filter (where name = '{attribute}')");
+        let value = match column_type {
+            "texts" => format!("array_agg(distinct attribute order by attribute) {of_attribute}"),
+            "text" => format!("first_value(attribute) {of_attribute}"),
+            // What has not that form is shown by `profile.attributes` only.
+            other => format!("try_cast(first_value(attribute) {of_attribute} as {other})"),
+        };
+        Self { attribute: attribute.to_owned(), name, value }
+    }
+}
+
+/// `firstName`, `First Name` and `first-name` are one attribute: `first_name`.
+pub(super) fn snake_case(name: &str) -> String {
+    let mut snake = String::with_capacity(name.len() + 4);
+    let mut before = ' ';
+    for letter in name.trim().chars() {
+        if letter.is_alphanumeric() {
+            let starts_word = letter.is_uppercase() && (before.is_lowercase() || before.is_numeric());
+            if starts_word && !snake.ends_with('_') {
+                snake.push('_');
+            }
+            snake.extend(letter.to_lowercase());
+        } else if !snake.is_empty() && !snake.ends_with('_') {
+            snake.push('_');
+        }
+        before = letter;
+    }
+    snake.truncate(snake.trim_end_matches('_').len());
+    if snake.is_empty() { "unnamed".to_owned() } else { snake }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::snake_case;
+
+    #[test]
+    fn test_snake_case_joins_spellings() {
+        for name in ["firstName", "First Name", "first-name", "first_name", " FirstName "] {
+            assert_eq!(snake_case(name), "first_name");
+        }
+        assert_eq!(snake_case("MailingCountry"), "mailing_country");
+        assert_eq!(snake_case("ID"), "id");
+        assert_eq!(snake_case("o'clock\""), "o_clock");
+        assert_eq!(snake_case("!!"), "unnamed");
+    }
+}

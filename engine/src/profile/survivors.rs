@@ -1,0 +1,99 @@
+//! Which of the values that sources tell of an attribute stands.
+//!
+//! | function | gives |
+//! |---|---|
+//! | `attribute_rule(name)` | the rule of the attribute: `latest`, `first`, `source_order`, `most_frequent`, `longest`, `all` |
+//! | `attribute_rank(name, source, party)` | how much the source is trusted with it, 0 the most: only values of the least rank can stand |
+//! | `attribute_type(name)` | the type of its column: `text`, `texts`, `date`, `boolean` |
+//! | `normalize_attribute(name, text)` | the value in the form of the attribute; null for a value that says nothing |
+//! | `snake_case(text)` | the name of an attribute |
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, Int32Array, StringViewArray, StringViewBuilder};
+use arrow::datatypes::DataType;
+use datafusion::error::Result;
+
+use super::columns::snake_case;
+use super::normalize::normalized;
+use crate::config::{Attribute, AttributeForm, SurvivorRule};
+use crate::query::functions::{of_columns, of_columns_once, of_text, text};
+use crate::query::session::Functions;
+
+/// What is said of attributes, by name.
+struct Survivors(HashMap<String, Attribute>);
+
+/// The functions of the module's table, with the rules of `attributes`.
+pub(crate) fn functions(attributes: &[Attribute]) -> Functions {
+    let known = attributes.iter().map(|attribute| (attribute.name.clone(), attribute.clone()));
+    let survivors = Arc::new(Survivors(known.collect()));
+    let (for_rules, for_types, for_ranks) = (Arc::clone(&survivors), Arc::clone(&survivors), Arc::clone(&survivors));
+    vec![
+        of_text("snake_case", snake_case),
+        of_text("attribute_rule", move |name| for_rules.rule(name).to_owned()),
+        of_text("attribute_type", move |name| for_types.column_type(name).to_owned()),
+        of_columns("attribute_rank", DataType::Int32, move |[names, sources, parties]| {
+            let (names, sources, parties) = (text(names)?, text(sources)?, text(parties)?);
+            let ranks = names.iter().zip(&sources).zip(&parties);
+            let ranks = ranks.map(|((name, source), party)| Some(for_ranks.rank(name?, source?, party?)));
+            Ok(Arc::new(ranks.collect::<Int32Array>()) as ArrayRef)
+        }),
+        of_columns_once("normalize_attribute", DataType::Utf8View, move |[names, values]| {
+            survivors.normalize(&text(names)?, text(values)?)
+        }),
+    ]
+}
+
+impl Survivors {
+    fn rule(&self, name: &str) -> &'static str {
+        match self.0.get(name).map_or(SurvivorRule::Latest, |attribute| attribute.rule) {
+            SurvivorRule::Latest => "latest",
+            SurvivorRule::First => "first",
+            SurvivorRule::SourceOrder => "source_order",
+            SurvivorRule::MostFrequent => "most_frequent",
+            SurvivorRule::Longest => "longest",
+            SurvivorRule::All => "all",
+        }
+    }
+
+    fn column_type(&self, name: &str) -> &'static str {
+        match self.0.get(name).map(|attribute| (attribute.rule, attribute.form)) {
+            Some((SurvivorRule::All, _)) => "texts",
+            Some((_, AttributeForm::Date(_))) => "date",
+            Some((_, AttributeForm::Boolean)) => "boolean",
+            _ => "text",
+        }
+    }
+
+    /// A source that the order names stands before the others; of these, third parties come last unless they are trusted.
+    fn rank(&self, name: &str, source: &str, party: &str) -> i32 {
+        let Some(attribute) = self.0.get(name) else { return i32::from(party == "third") };
+        let place = attribute.sources.iter().position(|known| known == source);
+        let place = place
+            .unwrap_or_else(|| attribute.sources.len() + usize::from(party == "third" && !attribute.trust_third_party));
+        // A project has not that many sources.
+        i32::try_from(place).unwrap_or(i32::MAX)
+    }
+
+    fn normalize(&self, names: &StringViewArray, values: StringViewArray) -> Result<ArrayRef> {
+        if self.0.values().all(|attribute| attribute.form == AttributeForm::Text) {
+            return Ok(Arc::new(values));
+        }
+        let mut forms = StringViewBuilder::with_capacity(values.len());
+        // Few different values are told by many people.
+        let mut known: HashMap<(AttributeForm, &str), Option<String>> = HashMap::new();
+        for (name, value) in names.iter().zip(&values) {
+            let form = name.and_then(|name| self.0.get(name)).map_or(AttributeForm::Text, |attribute| attribute.form);
+            match (value, form) {
+                (value, AttributeForm::Text) => forms.append_option(value),
+                (None, _) => forms.append_null(),
+                (Some(value), form) => {
+                    let of_value = known.entry((form, value)).or_insert_with(|| normalized(form, value));
+                    forms.append_option(of_value.as_deref());
+                }
+            }
+        }
+        Ok(Arc::new(forms.finish()))
+    }
+}
