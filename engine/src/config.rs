@@ -7,6 +7,7 @@ mod attribute;
 pub(crate) mod corrections;
 mod identity;
 pub(crate) mod nearest;
+pub(crate) mod preset;
 mod reader;
 pub(crate) mod serve;
 mod settings;
@@ -62,6 +63,9 @@ pub struct Source {
     pub updated_at: Option<String>,
     /// Records: the column that says that the record was deleted.
     pub deleted: Option<String>,
+    /// Records: the column with the key of the record that this one was merged into. Such a record says nothing any more,
+    /// but its identifiers stay linked, whether or not it is deleted.
+    pub merged_into: Option<String>,
     /// Records: whether the links of a record's earlier rows stay when a newer row replaces them.
     pub keep_links: bool,
     /// Events: the name of every event or the column that holds it. Always there but for `segment`.
@@ -84,6 +88,14 @@ pub struct Source {
     pub message_id: Option<String>,
     /// Events: the column with the path of the page.
     pub page_path: Option<String>,
+    /// Events in CSV: rows that follow each other with the same value of this column are one event. A cell that is blank
+    /// in the first of them is read from the next.
+    pub group_by: Option<String>,
+    /// With `group_by`: (name, column) of what each of the rows says of one product. They become the event's property
+    /// `products`, a list of objects.
+    pub products: Vec<(String, String)>,
+    /// Columns above that are a preset's: names separated by `|`, compared loosely, which a file need not have.
+    pub loose_columns: Vec<String>,
 }
 
 /// How a source's files are read.
@@ -171,6 +183,8 @@ pub enum Normalize {
     Lowercase,
     /// Only the ASCII digits of the value.
     Digits,
+    /// Ids of Salesforce: those of 15 letters in the form of 18.
+    SalesforceId,
 }
 
 /// Which of the values that sources tell of an attribute stands, and in what form.

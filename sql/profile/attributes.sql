@@ -94,8 +94,8 @@ ranked as (
             when 'most_frequent' then -told.told_count
             when 'longest' then -cast(character_length(kept.attribute) as bigint)
         end as place
-    from kept
-    left join told
+    from told  -- few rows: the side that a hash join holds in memory
+    right join kept
         on told.profile_id = kept.profile_id
         and told.name = kept.name
         and told.rank = attribute_rank(kept.name, kept.source, kept.party)
@@ -111,11 +111,22 @@ select
     first_told_at,
     updated_at,
     told_count,
-    case
-        when attribute_rule(name) = 'all' then rank = min(rank) over (partition by profile_id, name)
-        else 1 = row_number() over (
-            partition by profile_id, name
-            order by rank, place, updated_at desc, landed_order desc, source, attribute
-        )
-    end as is_current
+    1 = row_number() over (
+        partition by profile_id, name
+        order by rank, place, updated_at desc, landed_order desc, source, attribute
+    ) as is_current
 from ranked
+where attribute_rule(name) <> 'all'
+union all  -- apart: a window over all rows, for the few that need it, takes as long as all the rest
+select
+    profile_id,
+    name,
+    attribute,
+    source,
+    party,
+    first_told_at,
+    updated_at,
+    told_count,
+    rank = min(rank) over (partition by profile_id, name) as is_current
+from ranked
+where attribute_rule(name) = 'all'

@@ -122,6 +122,7 @@ fn read_namespace(name: String, table: &TableReader<'_, '_>, problems: &mut Prob
         ("phone", Normalize::Phone),
         ("lowercase", Normalize::Lowercase),
         ("digits", Normalize::Digits),
+        ("salesforce_id", Normalize::SalesforceId),
     ];
     let normalize = table.choice("normalize", &choices, problems).unwrap_or(Normalize::None);
     let region = read_region(&name, normalize, table, problems);

@@ -4,17 +4,19 @@ use std::collections::HashSet;
 
 use super::identity::check_namespace_name;
 use super::nearest::nearest;
+use super::preset::read_preset;
 use super::reader::{Problems, Span, TableReader, string_of};
 use super::{EventName, IdentityConfig, Party, Source, SourceFormat, SourceKind};
 
 /// Keys of every source.
-const COMMON_KEYS: [&str; 5] = ["name", "format", "kind", "touchpoint", "party"];
+const COMMON_KEYS: [&str; 6] = ["name", "preset", "format", "kind", "touchpoint", "party"];
 /// Keys of records and of events in files whose columns must be mapped.
 const MAPPING_KEYS: [&str; 2] = ["identifiers", "time_zone"];
 /// Keys that only make sense where a row replaces an earlier one.
-const RECORD_KEYS: [&str; 5] = ["key", "updated_at", "deleted", "keep_links", "attributes"];
+const RECORD_KEYS: [&str; 6] = ["key", "updated_at", "deleted", "merged_into", "keep_links", "attributes"];
 /// Keys that only make sense where a row is an event.
-const EVENT_KEYS: [&str; 7] = ["event", "occurred_at", "revenue", "currency", "properties", "message_id", "page_path"];
+const EVENT_KEYS: [&str; 9] =
+    ["event", "occurred_at", "revenue", "currency", "properties", "message_id", "page_path", "group_by", "products"];
 
 const FORMATS: [(&str, SourceFormat); 4] = [
     ("segment", SourceFormat::Segment),
@@ -55,11 +57,13 @@ fn read_source(
     let all_keys = [&COMMON_KEYS[..], &MAPPING_KEYS, &RECORD_KEYS, &EVENT_KEYS].concat();
     table.check_keys(&all_keys, problems);
 
+    let preset = read_preset(table, identity, problems);
     let parties = [("first", Party::First), ("third", Party::Third)];
     let party = table.choice("party", &parties, problems).unwrap_or(Party::First);
-    let touchpoint = table.string("touchpoint", problems).unwrap_or_else(|| "other".to_owned());
+    let of_preset = preset.as_ref().map(|preset| preset.touchpoint.clone());
+    let touchpoint = table.string("touchpoint", problems).or(of_preset).unwrap_or_else(|| "other".to_owned());
     check_word("touchpoint", &touchpoint, &table.span_of("touchpoint"), problems);
-    if !table.has("format") {
+    if !table.has("format") && !table.has("preset") {
         let message = format!(
             "{} has no `format`; write `format = \"segment\"`, `\"csv\"`, `\"ndjson\"` or `\"parquet\"`",
             table.called()
@@ -68,18 +72,21 @@ fn read_source(
     }
     let kinds = [("events", SourceKind::Events), ("records", SourceKind::Records)];
     let written_kind = table.choice("kind", &kinds, problems);
-    let format = table.choice("format", &FORMATS, problems)?;
+    let format = match table.choice("format", &FORMATS, problems) {
+        None if table.has("format") => return None,
+        format => format.or(preset.as_ref().map(|preset| preset.format))?,
+    };
     if table.has("kind") && written_kind.is_none() {
         return None;
     }
     let default_kind = if format == SourceFormat::Segment { SourceKind::Events } else { SourceKind::Records };
-    let kind = written_kind.unwrap_or(default_kind);
+    let kind = written_kind.or(preset.as_ref().map(|preset| preset.kind)).unwrap_or(default_kind);
 
     check_keys_fit(format, kind, table, problems);
-    if format != SourceFormat::Segment {
+    if format != SourceFormat::Segment && preset.is_none() {
         check_required(kind, table, problems);
     }
-    Some(Source {
+    let source = Source {
         name,
         format,
         kind,
@@ -88,18 +95,77 @@ fn read_source(
         key: table.string("key", problems),
         updated_at: table.string("updated_at", problems),
         deleted: table.string("deleted", problems),
+        merged_into: table.string("merged_into", problems),
         keep_links: table.boolean("keep_links", problems).unwrap_or(false),
         event: read_event(table, problems),
         occurred_at: table.string("occurred_at", problems),
         identifiers: read_identifiers(table, identity, problems),
-        attributes: read_attributes(table, problems),
+        attributes: read_pairs("attributes", table, problems),
         revenue: table.string("revenue", problems),
         currency: table.string("currency", problems),
         properties: read_properties(table, problems),
         time_zone: read_time_zone(table, problems),
         message_id: table.string("message_id", problems),
         page_path: table.string("page_path", problems),
+        group_by: table.string("group_by", problems),
+        products: read_pairs("products", table, problems),
+        loose_columns: Vec::new(),
+    };
+    Some(match preset {
+        Some(preset) => source.over(preset),
+        None => source,
     })
+}
+
+impl Source {
+    /// This source, with what it does not say taken from a preset.
+    fn over(self, preset: Source) -> Self {
+        let own_or = |own: Vec<(String, String)>, theirs: Vec<_>| if own.is_empty() { theirs } else { own };
+        let loose_columns = preset.columns().map(str::to_owned).collect();
+        Self {
+            key: self.key.or(preset.key),
+            updated_at: self.updated_at.or(preset.updated_at),
+            deleted: self.deleted.or(preset.deleted),
+            merged_into: self.merged_into.or(preset.merged_into),
+            event: self.event.or(preset.event),
+            occurred_at: self.occurred_at.or(preset.occurred_at),
+            identifiers: own_or(self.identifiers, preset.identifiers),
+            attributes: own_or(self.attributes, preset.attributes),
+            revenue: self.revenue.or(preset.revenue),
+            currency: self.currency.or(preset.currency),
+            properties: self.properties.or(preset.properties),
+            time_zone: self.time_zone.or(preset.time_zone),
+            message_id: self.message_id.or(preset.message_id),
+            page_path: self.page_path.or(preset.page_path),
+            group_by: self.group_by.or(preset.group_by),
+            products: own_or(self.products, preset.products),
+            loose_columns,
+            ..self
+        }
+    }
+
+    /// All columns that the mapping names.
+    fn columns(&self) -> impl Iterator<Item = &str> {
+        let event = match &self.event {
+            Some(EventName::Column(column)) => Some(column),
+            _ => None,
+        };
+        let single = [
+            self.key.as_ref(),
+            self.updated_at.as_ref(),
+            self.deleted.as_ref(),
+            self.merged_into.as_ref(),
+            event,
+            self.occurred_at.as_ref(),
+            self.revenue.as_ref(),
+            self.currency.as_ref(),
+            self.message_id.as_ref(),
+            self.page_path.as_ref(),
+            self.group_by.as_ref(),
+        ];
+        let pairs = self.identifiers.iter().chain(&self.attributes).chain(&self.products).map(|(_, column)| column);
+        single.into_iter().flatten().chain(pairs).chain(self.properties.iter().flatten()).map(String::as_str)
+    }
 }
 
 /// Notes the keys that are known but have no meaning for this format and kind.
@@ -124,7 +190,15 @@ fn check_keys_fit(format: SourceFormat, kind: SourceKind, table: &TableReader<'_
     for key in foreign.iter().filter(|key| table.has(key)) {
         problems.add(&table.span_of(key), format!("`{key}` in {}: {advice}", table.called()));
     }
-    if kind == SourceKind::Events && table.has("currency") && !table.has("revenue") {
+    if table.has("group_by") && format != SourceFormat::Csv {
+        let message = format!("`group_by` in {}: only rows of CSV are grouped; remove the key", table.called());
+        problems.add(&table.span_of("group_by"), message);
+    }
+    if table.has("products") && !table.has("group_by") && !table.has("preset") {
+        let message = format!("`products` in {} has no `group_by`; add it: `group_by = \"order_id\"`", table.called());
+        problems.add(&table.span_of("products"), message);
+    }
+    if kind == SourceKind::Events && table.has("currency") && !table.has("revenue") && !table.has("preset") {
         let message =
             format!("`currency` in {} has no `revenue` to go with; add `revenue`, or remove it", table.called());
         problems.add(&table.span_of("currency"), message);
@@ -220,21 +294,22 @@ fn check_mapped_namespace(namespace: &str, span: &Span, identity: &IdentityConfi
     }
 }
 
-fn read_attributes(table: &TableReader<'_, '_>, problems: &mut Problems<'_>) -> Vec<(String, String)> {
-    let called = format!("`attributes` in {}", table.called());
-    let Some(mapping) = table.table("attributes", &called, problems) else {
+/// (name, column) pairs in the order of the file.
+fn read_pairs(key: &str, table: &TableReader<'_, '_>, problems: &mut Problems<'_>) -> Vec<(String, String)> {
+    let called = format!("`{key}` in {}", table.called());
+    let Some(mapping) = table.table(key, &called, problems) else {
         return Vec::new();
     };
-    let mut attributes = Vec::new();
-    for (attribute, span, value) in mapping.entries() {
-        if attribute.trim().is_empty() {
-            problems.add(&span, format!("{called} has a blank name; name the attribute"));
+    let mut pairs = Vec::new();
+    for (name, span, value) in mapping.entries() {
+        if name.trim().is_empty() {
+            problems.add(&span, format!("{called} has a blank name; name what the column holds"));
         }
-        if let Some(column) = string_of(value, &format!("`{attribute}` of {called}"), problems) {
-            attributes.push((attribute.to_owned(), column));
+        if let Some(column) = string_of(value, &format!("`{name}` of {called}"), problems) {
+            pairs.push((name.to_owned(), column));
         }
     }
-    attributes
+    pairs
 }
 
 fn read_properties(table: &TableReader<'_, '_>, problems: &mut Problems<'_>) -> Option<Vec<String>> {

@@ -3,6 +3,7 @@
 use std::io::Read;
 
 use crate::error::{EngineError, Result};
+use crate::landing::csv::last_group_start;
 use crate::landing::input::OpenInput;
 use crate::landing::quarantine::{Reason, Rejection};
 use crate::limits::{CHUNK_BYTES, QUARANTINE_RAW_BYTES_MAX};
@@ -27,6 +28,8 @@ pub(crate) enum RowEnd {
     CsvRecord {
         /// Between two fields.
         delimiter: u8,
+        /// The number of a column: rows that follow each other with the same value of it stay together.
+        grouped_by: Option<usize>,
     },
 }
 
@@ -132,13 +135,19 @@ impl Chunker {
     /// The end of the last whole row in `pending`; 0 when there is none.
     fn last_row_end(&self) -> usize {
         let (end, is_open) = match self.row_end {
-            RowEnd::CsvRecord { delimiter } if memchr::memchr(b'"', &self.pending).is_some() => {
+            RowEnd::CsvRecord { delimiter, .. } if memchr::memchr(b'"', &self.pending).is_some() => {
                 last_record_end(&self.pending, delimiter)
             }
             _ => (memchr::memrchr(b'\n', &self.pending).map_or(0, |end| end + 1), false),
         };
         let is_whole = self.at_end && self.failure.is_none() && !is_open;
-        if is_whole { self.pending.len() } else { end }
+        match self.row_end {
+            _ if is_whole => self.pending.len(),
+            RowEnd::CsvRecord { delimiter, grouped_by: Some(column) } if !self.at_end => {
+                last_group_start(&self.pending[..end], delimiter, column)
+            }
+            _ => end,
+        }
     }
 
     fn take_rows(&mut self, end: usize) -> Chunk {
@@ -332,9 +341,25 @@ mod tests {
     }
 
     #[test]
+    fn test_chunker_keeps_rows_of_a_group_together() {
+        let row = |number: usize| format!("{},{}\n", number / 7, "x".repeat(990));
+        let mut chunker = chunker((0..10_000).map(row).collect::<String>(), 1 << 20);
+        chunker.set_row_end(RowEnd::CsvRecord { delimiter: b',', grouped_by: Some(0) });
+        let (chunks, error) = all(chunker);
+        assert!(error.is_none() && chunks.len() == 3);
+        let mut rows = 0;
+        for chunk in chunks {
+            let Chunk::Rows { text, .. } = chunk else { panic!("refused") };
+            assert_eq!(rows % 7, 0, "a chunk begins with a group");
+            rows += count_line_feeds(&text);
+        }
+        assert_eq!(rows, 10_000);
+    }
+
+    #[test]
     fn test_chunker_goes_on_after_a_quote_that_nothing_closes() {
         let mut unclosed = chunker("1,\"a\"\n2,\"b\n3,c\n", 100);
-        unclosed.set_row_end(RowEnd::CsvRecord { delimiter: b',' });
+        unclosed.set_row_end(RowEnd::CsvRecord { delimiter: b',', grouped_by: None });
         let (chunks, _) = all(unclosed);
         assert_eq!(chunks[0], rows(1, "1,\"a\"\n"));
         let Chunk::Refused { line: 2, head, rejection } = &chunks[1] else { panic!("{chunks:?}") };

@@ -8,8 +8,9 @@ use std::collections::HashSet;
 use csv_core::ReadRecordResult;
 
 use crate::landing::chunk::count_line_feeds;
+use crate::landing::json::ObjectWriter;
 use crate::landing::quarantine::{QuarantineBuilder, Reason, Rejection};
-use crate::landing::tabular::{Cell, TabularBuilder};
+use crate::landing::tabular::{Cell, Grouping, PRODUCTS, TabularBuilder};
 
 /// The names of a file's columns and what is between them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +81,108 @@ pub(crate) fn parse_rows(
         }
         line += count_line_feeds(record.raw);
     }
+}
+
+/// Parses whole records, of which those that `grouping` makes one event follow each other.
+pub(crate) fn parse_groups(
+    header: &Header,
+    grouping: &Grouping,
+    row_bytes_max: usize,
+    first_line: u64,
+    text: &[u8],
+    rows: &mut TabularBuilder<'_>,
+    quarantine: &mut QuarantineBuilder,
+) {
+    let mut records = Records::new(text, header.delimiter);
+    let mut line = first_line;
+    let mut group = Group::default();
+    while let Some(record) = records.next_record() {
+        line += count_line_feeds(record.skipped);
+        match record.cells(header, row_bytes_max) {
+            Ok(cells) => {
+                let value = cells.iter().find(|cell| cell.name == header.columns[grouping.by]);
+                if value.is_none_or(|value| value.text != group.value) {
+                    std::mem::take(&mut group).push(rows, quarantine);
+                    group.value = value.map(|value| value.text.to_string()).unwrap_or_default();
+                    group.line = line;
+                }
+                group.add(cells, header, grouping, record.raw);
+            }
+            Err(rejection) => quarantine.push(line, &rejection, record.raw.trim_ascii_end()),
+        }
+        line += count_line_feeds(record.raw);
+    }
+    group.push(rows, quarantine);
+}
+
+/// Rows that are one event.
+#[derive(Default)]
+struct Group<'h> {
+    /// What they have in common.
+    value: String,
+    /// The line of the first.
+    line: u64,
+    /// As it arrived.
+    raw: Vec<u8>,
+    cells: Vec<Cell<'h>>,
+    /// JSON objects.
+    products: Vec<String>,
+}
+
+impl<'h> Group<'h> {
+    fn add(&mut self, cells: Vec<Cell<'_>>, header: &'h Header, grouping: &Grouping, raw: &[u8]) {
+        self.raw.extend_from_slice(raw);
+        let mut product = ObjectWriter::default();
+        let mut has_product = false;
+        for (name, column) in &grouping.products {
+            if let Some(cell) = cells.iter().find(|cell| cell.name == header.columns[*column]) {
+                product.push_text(name, &cell.text);
+                has_product = true;
+            }
+        }
+        if has_product {
+            self.products.push(product.finish().to_owned());
+        }
+        for cell in cells {
+            if self.cells.iter().all(|known| known.name != cell.name)
+                && let Some(name) = header.columns.iter().find(|column| cell.name == **column)
+            {
+                let text = Cow::Owned(cell.text.into_owned());
+                self.cells.push(Cell { name: Cow::Borrowed(name), text, json: None });
+            }
+        }
+    }
+
+    fn push(self, rows: &mut TabularBuilder<'_>, quarantine: &mut QuarantineBuilder) {
+        if self.cells.is_empty() {
+            return;
+        }
+        let products = format!("[{}]", self.products.join(","));
+        let mut cells: Vec<Cell<'_>> = self.cells;
+        if !self.products.is_empty() {
+            let (name, text) = (Cow::Borrowed(PRODUCTS), Cow::Borrowed(products.as_str()));
+            cells.push(Cell { name, text, json: Some(&products) });
+        }
+        if let Err(rejection) = rows.push(&cells) {
+            quarantine.push(self.line, &rejection, self.raw.trim_ascii_end());
+        }
+    }
+}
+
+/// Where the last rows of `text` begin that have their value of the column number `by` in common: more of them may follow.
+pub(crate) fn last_group_start(text: &[u8], delimiter: u8, by: usize) -> usize {
+    let mut records = Records::new(text, delimiter);
+    let (mut start, mut at) = (0, 0);
+    let mut last: Option<Vec<u8>> = None;
+    while let Some(record) = records.next_record() {
+        let begin = at + record.skipped.len();
+        at = begin + record.raw.len();
+        let field = record.fields().nth(by).map_or(&[][..], |(from, to)| record.output[from..to].trim_ascii());
+        if field.is_empty() || last.as_deref() != Some(field) {
+            (start, last) = (begin, Some(field.to_vec()));
+        }
+    }
+    start
 }
 
 /// Walks over the records of a text.
@@ -169,6 +272,14 @@ impl<'r> Record<'r, '_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn test_the_last_group_is_found_across_quotes_and_blank_lines() {
+        let start = |text: &str| last_group_start(text.as_bytes(), b',', 0);
+        assert_eq!(start("a,1\nb,2\n\nb,\"3\n\"\n"), 4);
+        assert_eq!(start("a,1\na,2\n"), 0);
+        assert_eq!(start("a,1\n,2\n,3\n"), 7, "a blank value is nobody's group");
+    }
 
     fn columns(line: &str) -> (char, Vec<String>) {
         let header = Header::parse(line.as_bytes()).unwrap();

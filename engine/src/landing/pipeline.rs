@@ -17,7 +17,7 @@ use crate::landing::quarantine::{QuarantineBuilder, Rejection};
 use crate::landing::row_id::Numbering;
 use crate::landing::schema::{EventsBuilder, UnnumberedRows};
 use crate::landing::segment_spec::SegmentParser;
-use crate::landing::tabular::{Mapping, TabularBuilder};
+use crate::landing::tabular::{Grouping, Mapping, TabularBuilder};
 use crate::landing::{csv, ndjson, parquet};
 use crate::limits::BATCH_EVENTS_FACTOR;
 
@@ -159,7 +159,7 @@ fn open_text(
             identifiers: identifiers.clone(),
         }),
         SourceFormat::Csv => {
-            let mapping = Mapping::new(source, identifiers)?;
+            let mut mapping = Mapping::new(source, identifiers)?;
             let name = chunker.name().to_owned();
             let mut line = chunker.header()?;
             while line.as_ref().is_some_and(Vec::is_empty) {
@@ -170,10 +170,12 @@ fn open_text(
                 EngineError::invalid(format!("the header of `{name}` is not UTF-8; convert the file to UTF-8"))
             })?;
             if !header.columns.is_empty() {
-                mapping.check_columns(&source.name, &name, &header.columns)?;
+                mapping.find_columns(&source.name, &name, &header.columns)?;
             }
-            chunker.set_row_end(RowEnd::CsvRecord { delimiter: header.delimiter });
-            RowParser::Csv(mapping, header)
+            let grouping = mapping.grouping(&header.columns);
+            let grouped_by = grouping.as_ref().map(|grouping| grouping.by);
+            chunker.set_row_end(RowEnd::CsvRecord { delimiter: header.delimiter, grouped_by });
+            RowParser::Csv(mapping, header, grouping)
         }
         _ => RowParser::Ndjson(Mapping::new(source, identifiers)?),
     };
@@ -186,7 +188,7 @@ fn open_parquet(
     identifiers: &IdentifierRules,
     raw: &RawBytes,
 ) -> Result<(Reader, RowParser)> {
-    let mapping = Mapping::new(source, identifiers)?;
+    let mut mapping = Mapping::new(source, identifiers)?;
     let path = input.path().ok_or_else(|| {
         EngineError::invalid(format!(
             "`{}` is a stream, and Parquet can only be read from a file; save it and land the file",
@@ -194,7 +196,7 @@ fn open_parquet(
         ))
     })?;
     let opened = ParquetInput::open(path, raw)?;
-    mapping.check_columns(&source.name, &input.name(), &opened.columns)?;
+    mapping.find_columns(&source.name, &input.name(), &opened.columns)?;
     Ok((
         Reader::Parquet { name: input.name(), reader: Box::new(opened.reader), rows_read: 0 },
         RowParser::Parquet(mapping),
@@ -282,7 +284,7 @@ fn parse_all(parser: &Parser<'_>, work: &Mutex<Receiver<Job>>) {
 /// How the rows of the source's format are read.
 enum RowParser {
     Segment(SegmentParser),
-    Csv(Mapping, csv::Header),
+    Csv(Mapping, csv::Header, Option<Grouping>),
     Ndjson(Mapping),
     Parquet(Mapping),
 }
@@ -321,15 +323,19 @@ impl Parser<'_> {
                 });
                 Ok(())
             }),
-            (RowParser::Csv(mapping, header), Piece::Text(Chunk::Rows { first_line, text })) => {
+            (RowParser::Csv(mapping, header, grouping), Piece::Text(Chunk::Rows { first_line, text })) => {
+                let (bytes_max, line) = (self.row_bytes_max, *first_line);
                 self.tabular(mapping, |rows| {
-                    csv::parse_rows(header, self.row_bytes_max, *first_line, text, rows, quarantine);
+                    match grouping {
+                        None => csv::parse_rows(header, bytes_max, line, text, rows, quarantine),
+                        Some(by) => csv::parse_groups(header, by, bytes_max, line, text, rows, quarantine),
+                    }
                     Ok(())
                 })
             }
             (RowParser::Parquet(mapping), Piece::Table { first_row, batch }) => self
                 .tabular(mapping, |rows| parquet::parse_rows(self.row_bytes_max, *first_row, batch, rows, quarantine)),
-            (RowParser::Csv(mapping, _) | RowParser::Parquet(mapping), _) => self.tabular(mapping, |_| Ok(())),
+            (RowParser::Csv(mapping, ..) | RowParser::Parquet(mapping), _) => self.tabular(mapping, |_| Ok(())),
         }
     }
 

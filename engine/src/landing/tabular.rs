@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use chrono_tz::Tz;
 
 use crate::config::nearest::suggestion;
-use crate::config::{EventName, Source, SourceKind};
+use crate::config::{EventName, Source, SourceKind, preset};
 use crate::error::{EngineError, Result};
 use crate::landing::identifier_rules::IdentifierRules;
 use crate::landing::json::ObjectWriter;
@@ -15,6 +15,9 @@ use crate::landing::quarantine::{Reason, Rejection};
 use crate::landing::row_id::{EventId, content_hash};
 use crate::landing::schema::{EventRow, EventsBuilder, Pair, RecordRow, RecordsBuilder, UnnumberedRows};
 use crate::landing::time::{check_possible, parse_time, parse_zone};
+
+/// The property that holds what rows of one event say of its products, as the Segment spec calls it.
+pub(crate) const PRODUCTS: &str = "products";
 
 /// One value of a row that is neither null nor blank.
 #[derive(Debug, Clone)]
@@ -35,10 +38,16 @@ pub(crate) struct Mapping {
     kind: SourceKind,
     zone: Tz,
     identifier_rules: IdentifierRules,
+    /// The slot of each column, by the names that it may have in a file.
     slots: HashMap<String, Slot>,
+    /// The mapping's column of each slot.
+    columns: Vec<String>,
+    /// Slots whose columns are a preset's.
+    loose: Vec<bool>,
     key: Option<Slot>,
     updated_at: Option<Slot>,
     deleted: Option<Slot>,
+    merged_into: Option<Slot>,
     event: Option<EventName>,
     event_slot: Option<Slot>,
     occurred_at: Option<Slot>,
@@ -49,6 +58,8 @@ pub(crate) struct Mapping {
     currency_literal: Option<String>,
     message_id: Option<Slot>,
     page_path: Option<Slot>,
+    group_by: Option<Slot>,
+    products: Vec<(String, Slot)>,
     /// Slots of the listed properties; None for all columns without a use of their own.
     properties: Option<Vec<Slot>>,
     /// Slots from this one on are mapped only as attributes or properties.
@@ -57,10 +68,12 @@ pub(crate) struct Mapping {
 
 impl Mapping {
     pub(crate) fn new(source: &Source, identifier_rules: &IdentifierRules) -> Result<Self> {
-        let mut slots = HashMap::new();
+        let mut columns: Vec<String> = Vec::new();
         let mut slot = |column: &str| {
-            let next = slots.len();
-            *slots.entry(column.to_owned()).or_insert(next)
+            columns.iter().position(|known| known == column).unwrap_or_else(|| {
+                columns.push(column.to_owned());
+                columns.len() - 1
+            })
         };
         let event_column = match &source.event {
             Some(EventName::Column(column)) => Some(column),
@@ -69,6 +82,7 @@ impl Mapping {
         let key = source.key.as_deref().map(&mut slot);
         let updated_at = source.updated_at.as_deref().map(&mut slot);
         let deleted = source.deleted.as_deref().map(&mut slot);
+        let merged_into = source.merged_into.as_deref().map(&mut slot);
         let event_slot = event_column.map(|column| slot(column));
         let occurred_at = source.occurred_at.as_deref().map(&mut slot);
         let identifiers: Vec<_> =
@@ -77,16 +91,27 @@ impl Mapping {
         let currency = source.currency.as_deref().map(&mut slot);
         let message_id = source.message_id.as_deref().map(&mut slot);
         let page_path = source.page_path.as_deref().map(&mut slot);
+        let group_by = source.group_by.as_deref().map(&mut slot);
+        let products: Vec<_> = source.products.iter().map(|(name, column)| (name.clone(), slot(column))).collect();
         // One more than the last slot with a use of its own: what follows may be used twice.
-        let own_use_end = [key, updated_at, deleted, event_slot, occurred_at, revenue, currency, message_id, page_path]
+        let single =
+            [key, updated_at, deleted, merged_into, event_slot, occurred_at, revenue, currency, message_id, page_path];
+        let own_use_end = single
             .into_iter()
             .flatten()
-            .chain(identifiers.iter().map(|(_, slot)| *slot))
+            .chain(identifiers.iter().chain(&products).map(|(_, slot)| *slot))
             .max()
             .map_or(0, |last| last + 1);
         let attributes =
             source.attributes.iter().map(|(attribute, column)| (attribute.clone(), slot(column))).collect();
         let properties = source.properties.as_ref().map(|columns| columns.iter().map(|column| slot(column)).collect());
+        let loose: Vec<bool> = columns.iter().map(|column| source.loose_columns.contains(column)).collect();
+        // Until the columns of a file are known, and in lines of JSON, a preset's column has any of its names.
+        let mut slots = HashMap::new();
+        for (slot, (column, is_loose)) in columns.iter().zip(&loose).enumerate() {
+            let names = preset::names(column).filter(|_| *is_loose).chain((!is_loose).then_some(column.as_str()));
+            slots.extend(names.map(|name| (name.to_owned(), slot)));
+        }
         Ok(Self {
             kind: source.kind,
             zone: parse_zone(&source.name, source.time_zone.as_deref())?,
@@ -94,6 +119,7 @@ impl Mapping {
             key,
             updated_at,
             deleted,
+            merged_into,
             event: source.event.clone(),
             event_slot,
             occurred_at,
@@ -104,28 +130,62 @@ impl Mapping {
             currency_literal: source.currency.clone().filter(|code| is_currency_code(code)),
             message_id,
             page_path,
+            group_by,
+            products,
             properties,
             own_use_end,
             slots,
+            columns,
+            loose,
         })
     }
 
-    /// Refuses an input that lacks a mapped column. `columns` are all it has.
-    pub(crate) fn check_columns(&self, source: &str, file: &str, columns: &[String]) -> Result<()> {
-        let mut mapped: Vec<(&String, &Slot)> = self.slots.iter().collect();
-        mapped.sort_by_key(|(_, slot)| **slot);
-        for (column, slot) in mapped {
-            let is_literal = Some(*slot) == self.currency && self.currency_literal.is_some();
-            if is_literal || columns.contains(column) {
-                continue;
+    /// Finds the mapping's columns among those of an input, which are all it has; refuses an input that lacks one.
+    pub(crate) fn find_columns(&mut self, source: &str, file: &str, of_file: &[String]) -> Result<()> {
+        let mut slots = HashMap::new();
+        for (slot, column) in self.columns.iter().enumerate() {
+            let is_loose = self.loose[slot];
+            let found =
+                if is_loose { preset::find(column, of_file) } else { of_file.iter().find(|known| *known == column) };
+            let is_literal = Some(slot) == self.currency && self.currency_literal.is_some();
+            match found {
+                Some(found) => {
+                    slots.insert(found.clone(), slot);
+                }
+                None if is_literal || is_loose && !self.is_needed(slot) => {}
+                None => {
+                    return Err(EngineError::invalid(format!(
+                        "`{file}` has no column `{column}`, which source `{source}` maps: {}; correct the mapping or the file",
+                        suggestion(column, of_file.iter().map(String::as_str)),
+                    )));
+                }
             }
-            return Err(EngineError::invalid(format!(
-                "`{file}` has no column `{column}`, which source `{source}` maps: {}; correct the mapping or the file",
-                suggestion(column, columns.iter().map(String::as_str)),
-            )));
         }
+        self.slots = slots;
         Ok(())
     }
+
+    /// What makes rows of a file with these columns one event, if anything does.
+    pub(crate) fn grouping(&self, of_file: &[String]) -> Option<Grouping> {
+        let place = |slot: Slot| of_file.iter().position(|column| self.slots.get(column) == Some(&slot));
+        let by = place(self.group_by?)?;
+        let products = self.products.iter().filter_map(|(name, slot)| Some((name.clone(), place(*slot)?)));
+        Some(Grouping { by, products: products.collect() })
+    }
+
+    /// True if no row can land without the column.
+    fn is_needed(&self, slot: Slot) -> bool {
+        [self.key, self.occurred_at, self.group_by].contains(&Some(slot))
+    }
+}
+
+/// Which rows of a CSV file are one event.
+#[derive(Debug)]
+pub(crate) struct Grouping {
+    /// The number of the column that such rows have in common.
+    pub(crate) by: usize,
+    /// Names and numbers of the columns that say something of one product.
+    pub(crate) products: Vec<(String, usize)>,
 }
 
 /// Three capital letters, as ISO 4217 has them: a column's name in the file wins over that.
@@ -147,19 +207,20 @@ pub(crate) struct TabularBuilder<'m> {
 
 /// The cells of a row, and which of them each slot is.
 struct Row<'r> {
+    mapping: &'r Mapping,
     cells: &'r [Cell<'r>],
     slots: Vec<Option<usize>>,
 }
 
 impl<'r> Row<'r> {
-    fn new(mapping: &Mapping, cells: &'r [Cell<'r>]) -> Self {
-        let mut slots = vec![None; mapping.slots.len()];
+    fn new(mapping: &'r Mapping, cells: &'r [Cell<'r>]) -> Self {
+        let mut slots = vec![None; mapping.columns.len()];
         for (index, cell) in cells.iter().enumerate() {
             if let Some(slot) = mapping.slots.get(cell.name.as_ref()) {
                 slots[*slot] = Some(index);
             }
         }
-        Self { cells, slots }
+        Self { mapping, cells, slots }
     }
 
     fn cell(&self, slot: Option<Slot>) -> Option<&'r Cell<'r>> {
@@ -167,13 +228,17 @@ impl<'r> Row<'r> {
     }
 
     fn text(&self, slot: Option<Slot>) -> Option<&'r str> {
-        self.cell(slot).map(|cell| cell.text.as_ref())
+        let text = self.cell(slot)?.text.as_ref();
+        let is_loose = slot.is_some_and(|slot| self.mapping.loose[slot]);
+        // An apostrophe in front keeps spreadsheets from taking a text for a number.
+        let text = if is_loose { text.strip_prefix('\'').unwrap_or(text).trim_start() } else { text };
+        (!text.is_empty()).then_some(text)
     }
 
-    /// Cells of columns that have no use of their own in `mapping`.
-    fn unused(&self, mapping: &Mapping) -> impl Iterator<Item = &'r Cell<'r>> {
+    /// Cells of columns that have no use of their own.
+    fn unused(&self) -> impl Iterator<Item = &'r Cell<'r>> {
         let mut is_used = vec![false; self.cells.len()];
-        self.slots[..mapping.own_use_end].iter().flatten().for_each(|index| is_used[*index] = true);
+        self.slots[..self.mapping.own_use_end].iter().flatten().for_each(|index| is_used[*index] = true);
         self.cells.iter().zip(is_used).filter(|(_, is_used)| !is_used).map(|(cell, _)| cell)
     }
 }
@@ -231,8 +296,12 @@ fn push_event(
     };
     json.clear();
     match &mapping.properties {
-        Some(slots) => slots.iter().filter_map(|slot| row.cell(Some(*slot))).for_each(|cell| push_cell(json, cell)),
-        None => row.unused(mapping).for_each(|cell| push_cell(json, cell)),
+        Some(slots) => {
+            let listed = slots.iter().filter_map(|slot| row.cell(Some(*slot)));
+            let products = row.cells.iter().filter(|cell| !mapping.products.is_empty() && cell.name == PRODUCTS);
+            listed.chain(products).for_each(|cell| push_cell(json, cell));
+        }
+        None => row.unused().for_each(|cell| push_cell(json, cell)),
     }
     events.push(&EventRow {
         id: match row.text(mapping.message_id) {
@@ -271,10 +340,13 @@ fn push_record(
     let key =
         row.text(mapping.key).ok_or_else(|| Rejection::new(Reason::NoKey, "the column mapped as `key` is empty"))?;
     let updated_at = time(mapping, row, mapping.updated_at, "updated_at")?;
-    let is_deleted = is_deleted(mapping, row)?;
+    let is_merged = row.text(mapping.merged_into).is_some();
+    let is_deleted = is_deleted(mapping, row)? && !is_merged;
     let identifiers = identifiers(mapping, row)?;
-    let attributes = if mapping.attributes.is_empty() {
-        row.unused(mapping).map(|cell| (Cow::Borrowed(cell.name.as_ref()), Cow::Borrowed(cell.text.as_ref()))).collect()
+    let attributes = if is_merged {
+        Vec::new()
+    } else if mapping.attributes.is_empty() {
+        row.unused().map(|cell| (Cow::Borrowed(cell.name.as_ref()), Cow::Borrowed(cell.text.as_ref()))).collect()
     } else {
         mapped_attributes(mapping, row)
     };
@@ -330,10 +402,14 @@ fn is_deleted(mapping: &Mapping, row: &Row<'_>) -> Result<bool, Rejection> {
 fn identifiers<'r>(mapping: &'r Mapping, row: &Row<'r>) -> Result<Vec<Pair<'r>>, Rejection> {
     let mut identifiers: Vec<Pair<'r>> = Vec::with_capacity(mapping.identifiers.len());
     for (namespace, slot) in &mapping.identifiers {
-        let Some(value) = row.text(Some(*slot)) else { continue };
-        let identifier = (Cow::Borrowed(namespace.as_str()), Cow::Borrowed(value));
-        if !identifiers.contains(&identifier) {
-            identifiers.push(identifier);
+        let Some(text) = row.text(Some(*slot)) else { continue };
+        // Exports join several addresses or ids with semicolons, which none of them has.
+        let separators: &[char] = if mapping.loose[*slot] { &[';'] } else { &[] };
+        for value in text.split(separators).map(str::trim).filter(|value| !value.is_empty()) {
+            let identifier = (Cow::Borrowed(namespace.as_str()), Cow::Borrowed(value));
+            if !identifiers.contains(&identifier) {
+                identifiers.push(identifier);
+            }
         }
     }
     mapping.identifier_rules.check(&identifiers, "all columns mapped as identifiers are empty")?;

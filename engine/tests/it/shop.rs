@@ -107,9 +107,13 @@ impl Shop {
     }
 
     pub(crate) async fn land(&self, source: &str, text: &str) -> BatchReport {
-        let input =
-            Input::Reader { name: "test".to_owned(), reader: Box::new(std::io::Cursor::new(text.as_bytes().to_vec())) };
-        self.engine.ingest(source, vec![input], &Progress::none()).await.unwrap().remove(0)
+        self.try_land(source, text).await.unwrap()
+    }
+
+    pub(crate) async fn try_land(&self, source: &str, text: &str) -> tessera_engine::Result<BatchReport> {
+        let reader = Box::new(std::io::Cursor::new(text.as_bytes().to_vec()));
+        let input = Input::Reader { name: "test".to_owned(), reader };
+        Ok(self.engine.ingest(source, vec![input], &Progress::none()).await?.remove(0))
     }
 
     pub(crate) async fn refresh(&self, full: bool) -> tessera_engine::RefreshReport {

@@ -32,6 +32,7 @@ impl DB for Project {
 
     fn run(&mut self, statement: &str) -> Result<DBOutput<Self::ColumnType>, Failure> {
         let statement = statement.trim();
+        let failure = |error: tessera_engine::EngineError| Failure(error.to_string());
         if statement == "limits" {
             self.shop = Shop::new(&limited());
             return Ok(DBOutput::StatementComplete(0));
@@ -42,7 +43,7 @@ impl DB for Project {
         }
         if let Some(rest) = statement.strip_prefix("land ") {
             let (source, text) = rest.split_once('\n').ok_or_else(|| Failure("land SOURCE, then lines".to_owned()))?;
-            self.runtime.block_on(self.shop.land(source.trim(), text));
+            self.runtime.block_on(self.shop.try_land(source.trim(), text)).map_err(failure)?;
             return Ok(DBOutput::StatementComplete(0));
         }
         if let Some(rest) = statement.strip_prefix("segment ") {
@@ -55,7 +56,6 @@ impl DB for Project {
             self.shop.write("corrections.toml", text);
             return Ok(DBOutput::StatementComplete(0));
         }
-        let failure = |error: tessera_engine::EngineError| Failure(error.to_string());
         if statement == "refresh" || statement == "refresh full" {
             let progress = tessera_engine::Progress::none();
             let options = tessera_engine::RefreshOptions { full: statement.ends_with("full"), ..Default::default() };

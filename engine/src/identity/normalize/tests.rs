@@ -135,3 +135,16 @@ fn can_turn_the_default_blocklist_off() {
     assert_eq!(open.normalize("user_id", "0").as_deref(), Some("0"));
     assert_eq!(open.normalize("user_id", " "), None);
 }
+
+#[test]
+fn test_salesforce_ids_have_eighteen_letters() {
+    let of = |value| comparable(Normalize::SalesforceId, None, value).map(Cow::into_owned);
+    // The example of Salesforce's documentation.
+    assert_eq!(of("001A0000006Vm9r").as_deref(), Some("001A0000006Vm9rIAC"));
+    assert_eq!(of("001A0000006Vm9rIAC").as_deref(), Some("001A0000006Vm9rIAC"));
+    // Ids that differ in case only stay two.
+    assert_ne!(of("001a0000006Vm9r"), of("001A0000006Vm9r"));
+    for none in ["", "001A0000006Vm9", "001A0000006Vm9-", "001A0000006Vm9rIA"] {
+        assert_eq!(of(none), None, "{none:?}");
+    }
+}
