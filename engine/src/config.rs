@@ -198,8 +198,10 @@ pub struct Attribute {
     pub sources: Vec<String>,
     /// Whether values of third parties stand beside those of the first. Else only where no first party says anything.
     pub trust_third_party: bool,
-    /// How its values are made comparable.
+    /// How its values are made comparable; with a separator, each of the several.
     pub form: AttributeForm,
+    /// What parts several values that are told in one text: the attribute is a list.
+    pub separator: Option<char>,
 }
 
 /// Which of the values that sources tell of an attribute stands. Where a rule leaves a choice, the latest does.

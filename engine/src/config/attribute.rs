@@ -4,7 +4,7 @@ use super::nearest::suggestion;
 use super::reader::{Problems, TableReader};
 use super::{Attribute, AttributeForm, DateOrder, Source, SurvivorRule};
 
-const KEYS: [&str; 6] = ["name", "rule", "sources", "trust_third_party", "normalize", "date_order"];
+const KEYS: [&str; 7] = ["name", "rule", "sources", "trust_third_party", "normalize", "date_order", "separator"];
 const RULES: [(&str, SurvivorRule); 6] = [
     ("latest", SurvivorRule::Latest),
     ("first", SurvivorRule::First),
@@ -34,6 +34,7 @@ impl Attribute {
             sources: Vec::new(),
             trust_third_party: false,
             form: AttributeForm::Text,
+            separator: None,
         }
     }
 }
@@ -78,7 +79,22 @@ fn read_attribute(
     }
     let sources = read_source_order(rule, table, sources, problems);
     let trust_third_party = table.boolean("trust_third_party", problems).unwrap_or(false);
-    Attribute { name, rule, sources, trust_third_party, form }
+    let separator = read_separator(table, problems);
+    Attribute { name, rule, sources, trust_third_party, form, separator }
+}
+
+/// One sign. A quote would need escaping in SQL, and nobody separates with one.
+fn read_separator(table: &TableReader<'_, '_>, problems: &mut Problems<'_>) -> Option<char> {
+    let written = table.string("separator", problems)?;
+    let mut letters = written.chars();
+    match (letters.next(), letters.next()) {
+        (Some(sign), None) if sign.is_ascii_punctuation() && sign != '\'' => Some(sign),
+        _ => {
+            let message = format!("`separator` in {} must be one sign, such as \";\" or \",\"", table.called());
+            problems.add(&table.span_of("separator"), message);
+            None
+        }
+    }
 }
 
 fn read_source_order(

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use super::identity::check_namespace_name;
 use super::nearest::nearest;
-use super::preset::read_preset;
-use super::reader::{Problems, Span, TableReader, string_of};
+use super::preset::PRESETS;
+use super::reader::{Problems, Span, TableReader, parse_root, string_of};
 use super::{EventName, IdentityConfig, Party, Source, SourceFormat, SourceKind};
 
 /// Keys of every source.
@@ -115,6 +115,17 @@ fn read_source(
         Some(preset) => source.over(preset),
         None => source,
     })
+}
+
+/// The source that a table's `preset` stands for.
+fn read_preset(table: &TableReader<'_, '_>, identity: &IdentityConfig, problems: &mut Problems<'_>) -> Option<Source> {
+    let text = table.choice("preset", &PRESETS, problems)?;
+    // A preset has no problems: a test reads them all.
+    let mut none = Problems::new("preset", text);
+    let root = parse_root(text, &mut none).ok()?;
+    let root = TableReader::new(root.get_ref(), 0..0, "");
+    let tables = root.tables("source", "[[source]]", "", &mut none)?;
+    read_sources(tables, identity, &mut none).pop()
 }
 
 impl Source {

@@ -303,10 +303,26 @@ fn refuses_wrong_attributes() {
         ("[[attribute]]\nname = 'a'\nsources = []", 4, "need each other"),
         ("[[attribute]]\nname = 'a'\nrule = 'source_order'\nsources = ['crm']", 5, "names `crm`, which is no source"),
         ("[[attribute]]\nname = 'a'\ndate_order = 'day_first'", 4, "needs `normalize = \"date\"`"),
+        ("[[attribute]]\nname = 'a'\nseparator = '; '", 4, "must be one sign"),
+        ("[[attribute]]\nname = 'a'\nseparator = \"'\"", 4, "must be one sign"),
         ("[[attribute]]\nname = 'a'\ntrust_third_party = 1", 4, "must be `true` or `false`"),
     ];
     for (text, line, words) in cases {
         let message = refusal(text);
         assert!(message.starts_with(&format!("tessera.toml:{line}: ")) && message.contains(words), "{text}: {message}");
     }
+}
+
+#[test]
+fn every_preset_is_a_valid_source() {
+    for (name, text) in preset::PRESETS {
+        let preset = parse(&format!("version = 1\n{text}")).sources.remove(0);
+        let source = parse(&format!("version = 1\n[[source]]\nname = 'a'\npreset = '{name}'\nparty = 'third'"))
+            .sources
+            .remove(0);
+        assert_eq!((source.name.as_str(), source.party), ("a", Party::Third));
+        assert_eq!((&source.identifiers, &source.attributes), (&preset.identifiers, &preset.attributes), "{name}");
+        assert!(source.loose_columns.len() >= source.identifiers.len(), "{name}");
+    }
+    assert!(refusal("[[source]]\nname = 'a'\npreset = 'shopify_order'").contains("did you mean `shopify_orders`?"));
 }

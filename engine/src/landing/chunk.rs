@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use crate::error::{EngineError, Result};
-use crate::landing::csv::last_group_start;
+use crate::landing::csv::records::last_group_start;
 use crate::landing::input::OpenInput;
 use crate::landing::quarantine::{Reason, Rejection};
 use crate::limits::{CHUNK_BYTES, QUARANTINE_RAW_BYTES_MAX};

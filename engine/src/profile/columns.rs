@@ -30,7 +30,7 @@ pub(crate) fn is_wide(model: &Model) -> bool {
 /// The attributes that get a column: all, or the most frequent if there are very many; sorted.
 pub(crate) async fn attribute_columns(workspace: &Workspace, model: &Model) -> Result<Vec<AttributeColumn>> {
     let sql = format!(
-        "select name, attribute_type(name) as type
+        "select name, attribute_type(name) as type, attribute_separator(name) as separator
          from (
              select name from profile.attributes where is_current
              group by name order by count(*) desc, name limit {}
@@ -39,9 +39,10 @@ pub(crate) async fn attribute_columns(workspace: &Workspace, model: &Model) -> R
     );
     let mut columns = Vec::new();
     for batch in workspace.session.sql(&sql).await?.collect().await? {
-        let (names, types) = (text(batch.column(0))?, text(batch.column(1))?);
-        let of_batch = names.iter().flatten().zip(types.iter().flatten());
-        columns.extend(of_batch.map(|(name, column_type)| AttributeColumn::new(model, name, column_type)));
+        let (names, types, separators) = (text(batch.column(0))?, text(batch.column(1))?, text(batch.column(2))?);
+        let of_batch = names.iter().flatten().zip(types.iter().flatten()).zip(&separators);
+        columns
+            .extend(of_batch.map(|((name, of_type), separator)| AttributeColumn::new(model, name, of_type, separator)));
     }
     columns.sort_by(|left, right| left.attribute.cmp(&right.attribute));
     let mut taken: HashSet<String> = model.columns.iter().map(|column| column.name.clone()).collect();
@@ -68,16 +69,20 @@ pub(crate) fn with_attributes(sql: &str, attributes: &[AttributeColumn]) -> Stri
 }
 
 impl AttributeColumn {
-    fn new(model: &Model, attribute: &str, column_type: &str) -> Self {
+    fn new(model: &Model, attribute: &str, column_type: &str, separator: Option<&str>) -> Self {
         let is_taken = model.columns.iter().any(|column| column.name == attribute);
         let name = if is_taken { format!("{attribute}_attribute") } else { attribute.to_owned() };
         // Names are in snake case: no quote can be in them.
         let of_attribute = format!("filter (where name = '{attribute}')");
-        let value = match column_type {
-            "texts" => format!("array_agg(distinct attribute order by attribute) {of_attribute}"),
-            "text" => format!("first_value(attribute) {of_attribute}"),
+        let value = match (column_type, separator) {
+            ("texts", None) => format!("array_agg(distinct attribute order by attribute) {of_attribute}"),
+            // A separator is one sign, and no quote.
+            ("texts", Some(separator)) => format!(
+                "array_sort(array_distinct(flatten(array_agg(string_to_array(attribute, '{separator}')) {of_attribute})))"
+            ),
+            ("text", _) => format!("first_value(attribute) {of_attribute}"),
             // What has not that form is shown by `profile.attributes` only.
-            other => format!("try_cast(first_value(attribute) {of_attribute} as {other})"),
+            (other, _) => format!("try_cast(first_value(attribute) {of_attribute} as {other})"),
         };
         Self { attribute: attribute.to_owned(), name, value }
     }

@@ -5,7 +5,8 @@
 //! | `attribute_rule(name)` | the rule of the attribute: `latest`, `first`, `source_order`, `most_frequent`, `longest`, `all` |
 //! | `attribute_rank(name, source, party)` | how much the source is trusted with it, 0 the most: only values of the least rank can stand |
 //! | `attribute_type(name)` | the type of its column: `text`, `texts`, `date`, `boolean` |
-//! | `normalize_attribute(name, text)` | the value in the form of the attribute; null for a value that says nothing |
+//! | `attribute_separator(name)` | what parts its values where several are told in one text, null if nothing does |
+//! | `normalize_attribute(name, text)` | the value, or the several in it, in the form of the attribute; null for a value that says nothing |
 //! | `snake_case(text)` | the name of an attribute |
 
 use std::collections::HashMap;
@@ -18,7 +19,7 @@ use datafusion::error::Result;
 use super::columns::snake_case;
 use super::normalize::normalized;
 use crate::config::{Attribute, AttributeForm, SurvivorRule};
-use crate::query::functions::{of_columns, of_columns_once, of_text, text};
+use crate::query::functions::{of_column, of_columns, of_columns_once, of_text, text};
 use crate::query::session::Functions;
 
 /// What is said of attributes, by name.
@@ -28,11 +29,16 @@ struct Survivors(HashMap<String, Attribute>);
 pub(crate) fn functions(attributes: &[Attribute]) -> Functions {
     let known = attributes.iter().map(|attribute| (attribute.name.clone(), attribute.clone()));
     let survivors = Arc::new(Survivors(known.collect()));
-    let (for_rules, for_types, for_ranks) = (Arc::clone(&survivors), Arc::clone(&survivors), Arc::clone(&survivors));
+    let [for_rules, for_types, for_separators, for_ranks] = std::array::from_fn(|_| Arc::clone(&survivors));
     vec![
         of_text("snake_case", snake_case),
         of_text("attribute_rule", move |name| for_rules.rule(name).to_owned()),
         of_text("attribute_type", move |name| for_types.column_type(name).to_owned()),
+        of_column("attribute_separator", DataType::Utf8View, move |names| {
+            let separator = |name| for_separators.0.get(name)?.separator.map(String::from);
+            let separators = text(names)?.iter().map(|name| name.and_then(separator)).collect::<StringViewArray>();
+            Ok(Arc::new(separators) as ArrayRef)
+        }),
         of_columns("attribute_rank", DataType::Int32, move |[names, sources, parties]| {
             let (names, sources, parties) = (text(names)?, text(sources)?, text(parties)?);
             let ranks = names.iter().zip(&sources).zip(&parties);
@@ -58,10 +64,11 @@ impl Survivors {
     }
 
     fn column_type(&self, name: &str) -> &'static str {
-        match self.0.get(name).map(|attribute| (attribute.rule, attribute.form)) {
-            Some((SurvivorRule::All, _)) => "texts",
-            Some((_, AttributeForm::Date(_))) => "date",
-            Some((_, AttributeForm::Boolean)) => "boolean",
+        let Some(attribute) = self.0.get(name) else { return "text" };
+        match attribute.form {
+            _ if attribute.rule == SurvivorRule::All || attribute.separator.is_some() => "texts",
+            AttributeForm::Date(_) => "date",
+            AttributeForm::Boolean => "boolean",
             _ => "text",
         }
     }
@@ -77,23 +84,38 @@ impl Survivors {
     }
 
     fn normalize(&self, names: &StringViewArray, values: StringViewArray) -> Result<ArrayRef> {
-        if self.0.values().all(|attribute| attribute.form == AttributeForm::Text) {
+        if self.0.values().all(|attribute| attribute.form == AttributeForm::Text && attribute.separator.is_none()) {
             return Ok(Arc::new(values));
         }
         let mut forms = StringViewBuilder::with_capacity(values.len());
         // Few different values are told by many people.
-        let mut known: HashMap<(AttributeForm, &str), Option<String>> = HashMap::new();
+        let mut known: HashMap<(&str, &str), Option<String>> = HashMap::new();
         for (name, value) in names.iter().zip(&values) {
-            let form = name.and_then(|name| self.0.get(name)).map_or(AttributeForm::Text, |attribute| attribute.form);
-            match (value, form) {
-                (value, AttributeForm::Text) => forms.append_option(value),
-                (None, _) => forms.append_null(),
-                (Some(value), form) => {
-                    let of_value = known.entry((form, value)).or_insert_with(|| normalized(form, value));
+            match (value, name.and_then(|name| self.0.get(name))) {
+                (Some(value), Some(attribute)) => {
+                    let of_value = || normalized_parts(attribute, value);
+                    let of_value = known.entry((&attribute.name, value)).or_insert_with(of_value);
                     forms.append_option(of_value.as_deref());
                 }
+                (value, _) => forms.append_option(value),
             }
         }
         Ok(Arc::new(forms.finish()))
+    }
+}
+
+/// The value in the attribute's form, or each of the several that it is, without those that say nothing.
+fn normalized_parts(attribute: &Attribute, value: &str) -> Option<String> {
+    let of_part = |part: &str| match attribute.form {
+        AttributeForm::Text => (!part.trim().is_empty()).then(|| part.trim().to_owned()),
+        form => normalized(form, part),
+    };
+    match attribute.separator {
+        None if attribute.form == AttributeForm::Text => Some(value.to_owned()),
+        None => of_part(value),
+        Some(separator) => {
+            let parts: Vec<String> = value.split(separator).filter_map(of_part).collect();
+            (!parts.is_empty()).then(|| parts.join(&separator.to_string()))
+        }
     }
 }
