@@ -127,7 +127,7 @@ impl<'a> Export<'a> {
             &person.phone().map(|phone| text(|out| phone.write_by_hand(out, style))).unwrap_or_default(),
             &if has_card { text(|out| person.write_loyalty_card(out)) } else { String::new() },
             city,
-            person.country.code,
+            person.country.written[scale(mix(code, 14), person.country.written.len() as u64) as usize],
             LEAD_SOURCES[scale(mix(code, 11), LEAD_SOURCES.len() as u64) as usize],
             if scale(mix(code, 12), 8) == 0 { "true" } else { "false" },
             NOTES[scale(mix(code, 13), NOTES.len() as u64) as usize],

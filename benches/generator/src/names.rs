@@ -8,6 +8,8 @@ pub(crate) type Name = (&'static str, &'static str);
 pub(crate) struct Country {
     /// ISO 3166 code.
     pub(crate) code: &'static str,
+    /// What people write into a form.
+    pub(crate) written: &'static [&'static str],
     /// What a browser sends.
     pub(crate) locale: &'static str,
     /// What its customers pay in.
@@ -24,6 +26,7 @@ pub(crate) struct Country {
 pub(crate) const COUNTRIES: [Country; 10] = [
     Country {
         code: "FR",
+        written: &["FR", "France", "FRANCE", "france"],
         locale: "fr-FR",
         currency: "EUR",
         share: 34,
@@ -41,6 +44,7 @@ pub(crate) const COUNTRIES: [Country; 10] = [
     },
     Country {
         code: "US",
+        written: &["US", "USA", "United States", "U.S.A."],
         locale: "en-US",
         currency: "USD",
         share: 20,
@@ -57,6 +61,7 @@ pub(crate) const COUNTRIES: [Country; 10] = [
     },
     Country {
         code: "DE",
+        written: &["DE", "Deutschland", "Germany", "DEU"],
         locale: "de-DE",
         currency: "EUR",
         share: 12,
@@ -72,6 +77,7 @@ pub(crate) const COUNTRIES: [Country; 10] = [
     },
     Country {
         code: "GB",
+        written: &["GB", "UK", "United Kingdom", "England"],
         locale: "en-GB",
         currency: "EUR",
         share: 9,
@@ -87,6 +93,7 @@ pub(crate) const COUNTRIES: [Country; 10] = [
     },
     Country {
         code: "ES",
+        written: &["ES", "España", "Spain"],
         locale: "es-ES",
         currency: "EUR",
         share: 7,
@@ -96,6 +103,7 @@ pub(crate) const COUNTRIES: [Country; 10] = [
     },
     Country {
         code: "IT",
+        written: &["IT", "Italia", "ITALY"],
         locale: "it-IT",
         currency: "EUR",
         share: 6,
@@ -105,6 +113,7 @@ pub(crate) const COUNTRIES: [Country; 10] = [
     },
     Country {
         code: "NL",
+        written: &["NL", "Nederland", "The Netherlands", "Holland"],
         locale: "nl-NL",
         currency: "EUR",
         share: 4,
@@ -114,6 +123,7 @@ pub(crate) const COUNTRIES: [Country; 10] = [
     },
     Country {
         code: "PL",
+        written: &["PL", "Polska", "Poland"],
         locale: "pl-PL",
         currency: "EUR",
         share: 3,
@@ -123,6 +133,7 @@ pub(crate) const COUNTRIES: [Country; 10] = [
     },
     Country {
         code: "JP",
+        written: &["JP", "Japan", "日本"],
         locale: "ja-JP",
         currency: "USD",
         share: 3,
@@ -132,6 +143,7 @@ pub(crate) const COUNTRIES: [Country; 10] = [
     },
     Country {
         code: "BR",
+        written: &["BR", "Brasil", "Brazil"],
         locale: "pt-BR",
         currency: "USD",
         share: 2,

@@ -105,6 +105,17 @@ updated_at = "collected_at"
 identifiers = { email = "email" }
 attributes = { first_name = "first_name", interest = "interest", age_band = "age_band", marketing_consent = "marketing_consent" }
 
+# --- What stands where sources differ ----------------------------------------------------------------------------------
+
+# Sales people type countries as they like; the shop knows codes. All become codes.
+[[attribute]]
+name = "country"
+normalize = "country"
+
+[[attribute]]
+name = "email_opt_out"
+normalize = "boolean"
+
 # --- Who is who --------------------------------------------------------------------------------------------------------
 
 [identity]
