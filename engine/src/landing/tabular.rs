@@ -38,8 +38,8 @@ pub(crate) struct Mapping {
     kind: SourceKind,
     zone: Tz,
     identifier_rules: IdentifierRules,
-    /// The slot of each column, by the names that it may have in a file.
-    slots: HashMap<String, Slot>,
+    /// The slots of each column, by the names that it may have in a file.
+    slots: HashMap<String, Vec<Slot>>,
     /// The mapping's column of each slot.
     columns: Vec<String>,
     /// Slots whose columns are a preset's.
@@ -91,7 +91,6 @@ impl Mapping {
         let currency = source.currency.as_deref().map(&mut slot);
         let message_id = source.message_id.as_deref().map(&mut slot);
         let page_path = source.page_path.as_deref().map(&mut slot);
-        let group_by = source.group_by.as_deref().map(&mut slot);
         let products: Vec<_> = source.products.iter().map(|(name, column)| (name.clone(), slot(column))).collect();
         // One more than the last slot with a use of its own: what follows may be used twice.
         let single =
@@ -102,15 +101,16 @@ impl Mapping {
             .chain(identifiers.iter().chain(&products).map(|(_, slot)| *slot))
             .max()
             .map_or(0, |last| last + 1);
+        let group_by = source.group_by.as_deref().map(&mut slot);
         let attributes =
             source.attributes.iter().map(|(attribute, column)| (attribute.clone(), slot(column))).collect();
         let properties = source.properties.as_ref().map(|columns| columns.iter().map(|column| slot(column)).collect());
         let loose: Vec<bool> = columns.iter().map(|column| source.loose_columns.contains(column)).collect();
         // Until the columns of a file are known, and in lines of JSON, a preset's column has any of its names.
-        let mut slots = HashMap::new();
+        let mut slots: HashMap<String, Vec<Slot>> = HashMap::new();
         for (slot, (column, is_loose)) in columns.iter().zip(&loose).enumerate() {
             let names = preset::names(column).filter(|_| *is_loose).chain((!is_loose).then_some(column.as_str()));
-            slots.extend(names.map(|name| (name.to_owned(), slot)));
+            names.for_each(|name| slots.entry(name.to_owned()).or_default().push(slot));
         }
         Ok(Self {
             kind: source.kind,
@@ -142,16 +142,14 @@ impl Mapping {
 
     /// Finds the mapping's columns among those of an input, which are all it has; refuses an input that lacks one.
     pub(crate) fn find_columns(&mut self, source: &str, file: &str, of_file: &[String]) -> Result<()> {
-        let mut slots = HashMap::new();
+        let mut slots: HashMap<String, Vec<Slot>> = HashMap::new();
         for (slot, column) in self.columns.iter().enumerate() {
             let is_loose = self.loose[slot];
             let found =
                 if is_loose { preset::find(column, of_file) } else { of_file.iter().find(|known| *known == column) };
             let is_literal = Some(slot) == self.currency && self.currency_literal.is_some();
             match found {
-                Some(found) => {
-                    slots.insert(found.clone(), slot);
-                }
+                Some(found) => slots.entry(found.clone()).or_default().push(slot),
                 None if is_literal || is_loose && !self.is_needed(slot) => {}
                 None => {
                     return Err(EngineError::invalid(format!(
@@ -167,7 +165,8 @@ impl Mapping {
 
     /// What makes rows of a file with these columns one event, if anything does.
     pub(crate) fn grouping(&self, of_file: &[String]) -> Option<Grouping> {
-        let place = |slot: Slot| of_file.iter().position(|column| self.slots.get(column) == Some(&slot));
+        let is_it = |column: &String, slot| self.slots.get(column).is_some_and(|slots| slots.contains(&slot));
+        let place = |slot: Slot| of_file.iter().position(|column| is_it(column, slot));
         let by = place(self.group_by?)?;
         let products = self.products.iter().filter_map(|(name, slot)| Some((name.clone(), place(*slot)?)));
         Some(Grouping { by, products: products.collect() })
@@ -216,7 +215,7 @@ impl<'r> Row<'r> {
     fn new(mapping: &'r Mapping, cells: &'r [Cell<'r>]) -> Self {
         let mut slots = vec![None; mapping.columns.len()];
         for (index, cell) in cells.iter().enumerate() {
-            if let Some(slot) = mapping.slots.get(cell.name.as_ref()) {
+            for slot in mapping.slots.get(cell.name.as_ref()).into_iter().flatten() {
                 slots[*slot] = Some(index);
             }
         }

@@ -6,11 +6,14 @@ use arrow::datatypes::{DataType, TimeUnit};
 use chrono::{DateTime, NaiveDate};
 use datafusion::common::ScalarValue;
 use datafusion::functions::expr_fn as functions;
+use datafusion::functions_aggregate::expr_fn::{max, min, sum};
 use datafusion::logical_expr::expr::{Between, InList, Like};
 use datafusion::logical_expr::utils::{conjunction, disjunction};
-use datafusion::logical_expr::{Expr, Operator, binary_expr, cast, col, ident, lit, try_cast};
+use datafusion::logical_expr::{Expr, ExprFunctionExt, Operator, binary_expr, cast, col, ident, lit, try_cast};
 
-use super::expression::{self, BinaryOp, ColumnType, EventMeasure, Literal, ScalarFunction, SegmentDefinition};
+use super::expression::{
+    self, BinaryOp, ColumnType, EventMeasure, Figure, Literal, ScalarFunction, SegmentDefinition, Window,
+};
 use crate::clock::Micros;
 use crate::error::{EngineError, Result};
 
@@ -18,29 +21,46 @@ const MICROS_PER_DAY: i64 = 86_400_000_000;
 /// Digits of a division's result: enough for money by money.
 const QUOTIENT: DataType = DataType::Decimal128(38, 10);
 
-/// An event count that some segment needs, as a column of the relation that segments are evaluated on.
+/// What some segment needs of events, as a column of the relation that segments are evaluated on.
 #[derive(Debug, Clone)]
 pub(super) struct Measure {
-    /// The event.
-    pub(super) event: String,
+    /// What.
+    pub(super) measure: EventMeasure,
     /// The column.
     pub(super) column: String,
-    within_days: Option<u32>,
 }
 
 impl Measure {
-    /// True for the daily counts that the measure adds up. A window of n days is the day of `as_of` and the n before it.
-    pub(super) fn applies(&self, as_of: Micros) -> Expr {
-        let is_event = col("event_name").eq(lit(self.event.clone()));
-        match self.first_day(as_of) {
-            Some(day) => is_event.and(col("date").gt_eq(lit(ScalarValue::Date32(Some(day))))),
-            None => is_event,
-        }
+    /// The figure over the daily figures of one profile.
+    pub(super) fn folded(&self, as_of: Micros) -> Result<Expr> {
+        let folded = match self.measure.figure {
+            Figure::Count => sum(col("event_count")),
+            Figure::FirstTime => min(col("first_at")),
+            Figure::LastTime => max(col("last_at")),
+        };
+        Ok(folded.filter(self.applies(as_of)).build()?.alias(&self.column))
     }
 
-    /// The first day of the window, counted from 1970; `None` if every day counts.
+    /// True for the daily figures that count.
+    fn applies(&self, as_of: Micros) -> Expr {
+        let is_event = col("event_name").eq(lit(self.measure.event.clone()));
+        let day = |day| lit(ScalarValue::Date32(Some(day)));
+        let is_late = self.first_day(as_of).map(|first| col("date").gt_eq(day(first)));
+        let is_early = match self.measure.window {
+            Window::Between(_, last) => Some(col("date").lt_eq(day(days_since_epoch(last)))),
+            _ => None,
+        };
+        is_late.into_iter().chain(is_early).fold(is_event, Expr::and)
+    }
+
+    /// The first day that counts, counted from 1970; `None` if every day does. A window of n days is the day of `as_of`
+    /// and the n before it.
     pub(super) fn first_day(&self, as_of: Micros) -> Option<i32> {
-        self.within_days.map(|days| day_of(as_of) - days.cast_signed())
+        match self.measure.window {
+            Window::Ever => None,
+            Window::Within(days) => Some(day_of(as_of) - days.cast_signed()),
+            Window::Since(first) | Window::Between(first, _) => Some(days_since_epoch(first)),
+        }
     }
 }
 
@@ -65,11 +85,7 @@ pub(super) fn compile(definitions: &[SegmentDefinition], as_of: Micros) -> Resul
         compiler.segments.insert(definition.name.clone(), condition.clone());
         segments.push((definition.name.clone(), condition));
     }
-    let measures = compiler
-        .columns
-        .into_iter()
-        .map(|(measure, column)| Measure { event: measure.event, column, within_days: measure.within_days })
-        .collect();
+    let measures = compiler.columns.into_iter().map(|(measure, column)| Measure { measure, column }).collect();
     Ok(Compiled { measures, segments })
 }
 
@@ -128,8 +144,10 @@ impl Compiler {
                 *case_insensitive,
             )),
             Source::Cast { expr, to } => try_cast(self.expr(expr)?, arrow_type(*to)),
-            Source::EventCount(measure) => self.count(measure)?,
-            Source::Did(measure) => self.count(measure)?.gt(lit(0_i64)),
+            // Who never did it has no row among the measures.
+            Source::EventCount(measure) => functions::coalesce(vec![self.measured(measure)?, lit(0_i64)]),
+            Source::Did(measure) => functions::coalesce(vec![self.measured(measure)?, lit(0_i64)]).gt(lit(0_i64)),
+            Source::EventTime(measure) => self.measured(measure)?,
             Source::InSegment(name) => {
                 let condition = self
                     .segments
@@ -145,13 +163,9 @@ impl Compiler {
         exprs.iter().map(|expr| self.expr(expr)).collect()
     }
 
-    /// Who never did it has no row among the measures.
-    fn count(&self, measure: &EventMeasure) -> Result<Expr> {
-        let column = self
-            .columns
-            .get(measure)
-            .ok_or_else(|| EngineError::internal(format!("`{}` is not measured", measure.event)))?;
-        Ok(functions::coalesce(vec![col(column), lit(0_i64)]))
+    fn measured(&self, measure: &EventMeasure) -> Result<Expr> {
+        let column = self.columns.get(measure);
+        column.map(col).ok_or_else(|| EngineError::internal(format!("`{}` is not measured", measure.event)))
     }
 
     fn literal(&self, literal: &Literal) -> Result<Expr> {

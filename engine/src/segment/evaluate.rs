@@ -10,9 +10,8 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
 use datafusion::common::{JoinType, ScalarValue};
 use datafusion::dataframe::DataFrame;
-use datafusion::functions_aggregate::expr_fn::sum;
 use datafusion::functions_nested::expr_fn::make_array;
-use datafusion::logical_expr::{Expr, ExprFunctionExt, LogicalPlan, col, ident, lit, when};
+use datafusion::logical_expr::{Expr, LogicalPlan, col, ident, lit, when};
 use datafusion::prelude::SessionContext;
 
 use super::SegmentFile;
@@ -270,19 +269,13 @@ async fn members(workspace: &Workspace, definitions: &[SegmentDefinition], as_of
     Ok(members)
 }
 
-/// One column for each event count that any segment needs, by profile: what `behavior.daily_activity` says, but added up
+/// One column for each figure of events that any segment needs, by profile: what `behavior.daily_activity` says, but added up
 /// once, not by day first.
 async fn counts(session: &SessionContext, measures: &[Measure], as_of: Micros) -> Result<Option<DataFrame>> {
     if measures.is_empty() {
         return Ok(None);
     }
-    let counts = measures
-        .iter()
-        .map(|measure| {
-            let counted = measure.applies(as_of);
-            Ok(sum(col("event_count")).filter(counted).build()?.alias(&measure.column))
-        })
-        .collect::<Result<Vec<Expr>>>()?;
+    let figures = measures.iter().map(|measure| measure.folded(as_of)).collect::<Result<Vec<Expr>>>()?;
     let identities = session.table("identity.identities").await?.select(vec![
         col("namespace").alias("of_namespace"),
         col("value").alias("of_value"),
@@ -292,15 +285,15 @@ async fn counts(session: &SessionContext, measures: &[Measure], as_of: Micros) -
         .table("behavior.measures")
         .await?
         .filter(is_counted(measures, as_of))?
-        .select_columns(&["date", "namespace", "value", "event_name", "event_count"])?
+        .select_columns(&["date", "namespace", "value", "event_name", "event_count", "first_at", "last_at"])?
         .join(identities, JoinType::Inner, &["namespace", "value"], &["of_namespace", "of_value"], None)?
-        .aggregate(vec![col("measured_profile_id")], counts)?;
+        .aggregate(vec![col("measured_profile_id")], figures)?;
     Ok(Some(counted))
 }
 
 /// False for days and events that no measure counts.
 fn is_counted(measures: &[Measure], as_of: Micros) -> Expr {
-    let events: BTreeSet<&str> = measures.iter().map(|measure| measure.event.as_str()).collect();
+    let events: BTreeSet<&str> = measures.iter().map(|measure| measure.measure.event.as_str()).collect();
     let is_counted = col("event_name").in_list(events.into_iter().map(lit).collect(), false);
     let first_days: Option<Vec<i32>> = measures.iter().map(|measure| measure.first_day(as_of)).collect();
     match first_days.and_then(|days| days.into_iter().min()) {

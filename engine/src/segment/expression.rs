@@ -139,6 +139,8 @@ pub(crate) enum Expr {
     EventCount(EventMeasure),
     /// Whether the profile did something at least once; never null.
     Did(EventMeasure),
+    /// When the profile did something for the first or the last time; a timestamp, null if never.
+    EventTime(EventMeasure),
     /// Whether the profile is a member of another segment of the same refresh; never null.
     InSegment(String),
     /// A function of the profile's own values.
@@ -220,22 +222,51 @@ pub(crate) enum ScalarFunction {
     CurrentDate,
 }
 
-/// Something that profiles do, counted over a window. Ordered so that sets of measures have one order.
+/// A figure of what profiles do, over a window. Ordered so that sets of measures have one order.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct EventMeasure {
     /// The event's name, as events carry it.
     pub(crate) event: String,
-    /// The last so many days; `None` means ever. At least 1.
-    pub(crate) within_days: Option<u32>,
+    /// What of it.
+    pub(crate) figure: Figure,
+    /// Which days count.
+    pub(crate) window: Window,
+}
+
+/// What is told of the events of a measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Figure {
+    /// How many there are.
+    Count,
+    /// When the first of them was.
+    FirstTime,
+    /// When the last of them was.
+    LastTime,
+}
+
+/// Which days a measure counts, by UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Window {
+    /// All.
+    Ever,
+    /// The day for which the segment is computed, and so many before it; at least 1.
+    Within(u32),
+    /// This day, and all after it.
+    Since(NaiveDate),
+    /// From one day to another, both included; the second is no earlier.
+    Between(NaiveDate, NaiveDate),
 }
 
 impl Expr {
     /// Returns the expressions directly inside this one.
     pub(crate) fn children(&self) -> Vec<&Expr> {
         match self {
-            Expr::Column { .. } | Expr::Literal(_) | Expr::EventCount(_) | Expr::Did(_) | Expr::InSegment(_) => {
-                Vec::new()
-            }
+            Expr::Column { .. }
+            | Expr::Literal(_)
+            | Expr::EventCount(_)
+            | Expr::Did(_)
+            | Expr::EventTime(_)
+            | Expr::InSegment(_) => Vec::new(),
             Expr::And(conditions) | Expr::Or(conditions) => conditions.iter().collect(),
             Expr::Function { arguments, .. } => arguments.iter().collect(),
             Expr::Binary { left, right, .. } => vec![left, right],
@@ -263,7 +294,7 @@ impl Expr {
 pub(crate) fn events_used(expression: &Expr) -> Vec<EventMeasure> {
     let mut measures = BTreeSet::new();
     expression.for_each(&mut |expr| {
-        if let Expr::EventCount(measure) | Expr::Did(measure) = expr {
+        if let Expr::EventCount(measure) | Expr::Did(measure) | Expr::EventTime(measure) = expr {
             measures.insert(measure.clone());
         }
     });

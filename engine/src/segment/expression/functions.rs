@@ -1,5 +1,7 @@
 //! The functions of the segment language.
 
+use chrono::NaiveDate;
+
 use super::check::{Checker, Typed, snippet};
 use super::literals;
 use super::parse::sql_parser::ast::{
@@ -7,13 +9,15 @@ use super::parse::sql_parser::ast::{
     ValueWithSpan,
 };
 use super::types::{is_time, type_name};
-use super::{ColumnType, EventMeasure, Expr, Literal, ScalarFunction};
+use super::{ColumnType, EventMeasure, Expr, Figure, Literal, ScalarFunction, Window};
 use crate::config::nearest::suggestion;
 use crate::error::Result;
 
-const FUNCTIONS: [&str; 13] = [
+const FUNCTIONS: [&str; 15] = [
     "event_count",
     "did",
+    "first_event_at",
+    "last_event_at",
     "in_segment",
     "lower",
     "upper",
@@ -26,6 +30,11 @@ const FUNCTIONS: [&str; 13] = [
     "now",
     "current_date",
 ];
+/// Those that take a window.
+const MEASURES: [&str; 4] = ["event_count", "did", "first_event_at", "last_event_at"];
+/// How a window is given.
+const WINDOWS: [&str; 3] = ["within", "since", "between"];
+const BETWEEN_USAGE: &str = "write two days: `between => (date '2026-01-01', date '2026-01-31')`";
 const DATE_TRUNC_UNITS: [&str; 5] = ["day", "week", "month", "quarter", "year"];
 
 /// A call with its arguments sorted out.
@@ -34,20 +43,27 @@ struct Call<'s> {
     name: String,
     /// Arguments without a name.
     positional: Vec<&'s SqlExpr>,
-    /// The value of `within => ...`.
-    within: Option<&'s SqlExpr>,
+    /// The name and the value of `within => ...`, `since => ...` or `between => ...`.
+    window: Option<(&'s str, &'s SqlExpr)>,
 }
 
 impl Checker<'_> {
     pub(super) fn function(&self, sql: &SqlExpr, function: &Function) -> Result<Typed> {
         let call = self.call(sql, function)?;
-        if call.within.is_some() && !matches!(call.name.as_str(), "event_count" | "did") {
-            return self.refuse(sql, format!("`{}` has no `within`; only `event_count` and `did` have", call.name));
+        if let Some((window, _)) = call.window
+            && !MEASURES.contains(&call.name.as_str())
+        {
+            let measures = MEASURES.join("`, `");
+            return self.refuse(sql, format!("`{}` has no `{window}`; only `{measures}` have", call.name));
         }
         let boolean = Some(ColumnType::Boolean);
         match call.name.as_str() {
-            "event_count" => Ok((Expr::EventCount(self.event_measure(sql, &call)?), Some(ColumnType::Integer))),
-            "did" => Ok((Expr::Did(self.event_measure(sql, &call)?), boolean)),
+            "event_count" => {
+                Ok((Expr::EventCount(self.event_measure(sql, &call, Figure::Count)?), Some(ColumnType::Integer)))
+            }
+            "did" => Ok((Expr::Did(self.event_measure(sql, &call, Figure::Count)?), boolean)),
+            "first_event_at" => self.event_time(sql, &call, Figure::FirstTime),
+            "last_event_at" => self.event_time(sql, &call, Figure::LastTime),
             "in_segment" => Ok((self.in_segment(sql, &call)?, boolean)),
             "lower" => self.text_function(sql, &call, ScalarFunction::Lower, ColumnType::Text),
             "upper" => self.text_function(sql, &call, ScalarFunction::Upper, ColumnType::Text),
@@ -68,7 +84,7 @@ impl Checker<'_> {
 
     /// Takes a call apart and refuses what belongs to aggregates and windows.
     fn call<'s>(&self, sql: &SqlExpr, function: &'s Function) -> Result<Call<'s>> {
-        let mut call = Call { name: function.name.to_string().to_lowercase(), positional: Vec::new(), within: None };
+        let mut call = Call { name: function.name.to_string().to_lowercase(), positional: Vec::new(), window: None };
         let Function { name: _, uses_odbc_syntax, parameters, args, filter, null_treatment, over, within_group } =
             function;
         let is_plain = !uses_odbc_syntax
@@ -99,14 +115,12 @@ impl Checker<'_> {
                     name,
                     arg: FunctionArgExpr::Expr(value),
                     operator: FunctionArgOperator::RightArrow,
-                } => {
-                    self.set_within(value, &name.value, &mut call.within, value)?;
-                }
+                } => self.set_window(&name.value, &mut call.window, value)?,
                 FunctionArg::ExprNamed {
                     name: SqlExpr::Identifier(name),
                     arg: FunctionArgExpr::Expr(value),
                     operator: FunctionArgOperator::RightArrow,
-                } => self.set_within(value, &name.value, &mut call.within, value)?,
+                } => self.set_window(&name.value, &mut call.window, value)?,
                 other => {
                     return self.refuse(sql, format!("argument `{other}` of `{}` is not available", call.name));
                 }
@@ -115,23 +129,31 @@ impl Checker<'_> {
         Ok(call)
     }
 
-    fn set_within<'s>(
+    fn set_window<'s>(
         &self,
-        at: &SqlExpr,
         name: &str,
-        within: &mut Option<&'s SqlExpr>,
+        window: &mut Option<(&'s str, &'s SqlExpr)>,
         value: &'s SqlExpr,
     ) -> Result<()> {
-        if !name.eq_ignore_ascii_case("within") {
-            return self.refuse(at, format!("there is no argument `{name}`; {}", suggestion(name, ["within"])));
+        let Some(known) = WINDOWS.into_iter().find(|known| name.eq_ignore_ascii_case(known)) else {
+            return self.refuse(value, format!("there is no argument `{name}`; {}", suggestion(name, WINDOWS)));
+        };
+        match window.replace((known, value)) {
+            None => Ok(()),
+            Some((earlier, _)) if earlier == known => {
+                self.refuse(value, format!("`{known}` is given twice; keep one of them"))
+            }
+            Some((earlier, _)) => {
+                self.refuse(value, format!("`{earlier}` and `{known}` are two windows; keep one of them"))
+            }
         }
-        if within.replace(value).is_some() {
-            return self.refuse(at, "`within` is given twice; keep one of them");
-        }
-        Ok(())
     }
 
-    fn event_measure(&self, sql: &SqlExpr, call: &Call<'_>) -> Result<EventMeasure> {
+    fn event_time(&self, sql: &SqlExpr, call: &Call<'_>, figure: Figure) -> Result<Typed> {
+        Ok((Expr::EventTime(self.event_measure(sql, call, figure)?), Some(ColumnType::Timestamp)))
+    }
+
+    fn event_measure(&self, sql: &SqlExpr, call: &Call<'_>, figure: Figure) -> Result<EventMeasure> {
         let usage = format!("write `{}('Event Name')` or `{0}('Event Name', within => interval '90 days')`", call.name);
         let event = match call.positional.as_slice() {
             [event] => self.name_argument(event, "the event's name", &usage)?,
@@ -140,17 +162,37 @@ impl Checker<'_> {
             }
             [] => return self.refuse(sql, format!("`{}` names no event; {usage}", call.name)),
         };
-        let within_days = match call.within {
-            None => None,
-            Some(window @ SqlExpr::Interval(interval)) => {
+        let window = match call.window {
+            None => Window::Ever,
+            Some(("since", day)) => Window::Since(self.day(day, "`since`")?),
+            Some(("between", days)) => self.days_between(days)?,
+            Some((_, window @ SqlExpr::Interval(interval))) => {
                 let days = literals::interval_days(interval);
-                Some(days.map_err(|message| self.error(window, message))?)
+                Window::Within(days.map_err(|message| self.error(window, message))?)
             }
-            Some(other) => {
+            Some((_, other)) => {
                 return self.refuse(other, format!("`within` must be an interval, not {}; {usage}", snippet(other)));
             }
         };
-        Ok(EventMeasure { event, within_days })
+        Ok(EventMeasure { event, figure, window })
+    }
+
+    fn days_between(&self, days: &SqlExpr) -> Result<Window> {
+        let SqlExpr::Tuple(pair) = days else { return self.refuse(days, BETWEEN_USAGE) };
+        let [first, last] = pair.as_slice() else { return self.refuse(days, BETWEEN_USAGE) };
+        let (first_day, last_day) = (self.day(first, "`between`")?, self.day(last, "`between`")?);
+        if last_day < first_day {
+            return self.refuse(last, format!("{last_day} is before {first_day}: no day is between them"));
+        }
+        Ok(Window::Between(first_day, last_day))
+    }
+
+    /// A day must be known before any profile is read, so it is a constant.
+    fn day(&self, sql: &SqlExpr, what: &str) -> Result<NaiveDate> {
+        match self.expression(sql)?.0 {
+            Expr::Literal(Literal::Date(day)) => Ok(day),
+            _ => self.refuse(sql, format!("{what} must be a day such as `date '2026-01-31'`, not {}", snippet(sql))),
+        }
     }
 
     fn in_segment(&self, sql: &SqlExpr, call: &Call<'_>) -> Result<Expr> {

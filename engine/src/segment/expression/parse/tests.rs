@@ -1,7 +1,9 @@
 //! What the segment language accepts, and how it refuses the rest.
 
 use super::*;
-use crate::segment::expression::{BinaryOp, EventMeasure, Expr, Literal, ScalarFunction, events_used, segments_used};
+use crate::segment::expression::{
+    BinaryOp, EventMeasure, Expr, Figure, Literal, ScalarFunction, Window, events_used, segments_used,
+};
 
 fn columns() -> Vec<(String, ColumnType)> {
     [
@@ -46,7 +48,8 @@ fn binary(op: BinaryOp, left: Expr, right: Expr) -> Expr {
 }
 
 fn measure(event: &str, within_days: Option<u32>) -> EventMeasure {
-    EventMeasure { event: event.to_owned(), within_days }
+    let window = within_days.map_or(Window::Ever, Window::Within);
+    EventMeasure { event: event.to_owned(), figure: Figure::Count, window }
 }
 
 const EXAMPLE: &str = "-- title: Loyal customers in France who went quiet
@@ -215,6 +218,10 @@ fn refuses_wrong_calls() {
     check_refused("in_segment(country)", "1:12", "the segment's name must be text in single quotes");
     check_refused("in_segment('loyal')", "1:1", "refers to itself");
     check_refused("in_segment('a', 'b')", "1:1", "takes one name");
+    check_refused("did('x', within => interval '3 days', since => date '2026-01-01')", "1:53", "are two windows");
+    check_refused("did('x', since => last_seen_at)", "1:19", "`since` must be a day such as");
+    check_refused("did('x', between => date '2026-01-01')", "1:26", "write two days");
+    check_refused("did('x', between => (date '2026-02-01', date '2026-01-31'))", "1:46", "is before 2026-02-01");
     check_refused("in_segment('a', within => interval '3 days')", "1:1", "has no `within`");
     check_refused("lower(country, country) = 'x'", "1:1", "wrong arguments; write `lower(text)`");
     check_refused("event_count(*) > 1", "1:1", "argument `*`");
@@ -294,4 +301,24 @@ fn bounds_size_and_depth_without_using_up_the_stack() {
     check_refused(&"not ".repeat(200), "1:401", "nested too deeply");
     check_refused(&format!("is_customer{}", " is true".repeat(200)), "1:408", "nested too deeply");
     check_refused(&" ".repeat(SEGMENT_BYTES_MAX + 1), "1:1", "larger than 256 KiB");
+}
+
+#[test]
+fn windows_are_days() {
+    let day = |text: &str| text.parse().expect("a day");
+    let cases = [
+        ("did('x', since => date '2026-01-31')", Window::Since(day("2026-01-31"))),
+        (
+            "did('x', between => (date '2024-02-29', date '2024-02-29'))",
+            Window::Between(day("2024-02-29"), day("2024-02-29")),
+        ),
+        ("did('x', within => interval '2 weeks')", Window::Within(14)),
+        ("did('x')", Window::Ever),
+    ];
+    for (text, window) in cases {
+        let used = events_used(&expression(text));
+        assert_eq!(used, [EventMeasure { event: "x".to_owned(), figure: Figure::Count, window }], "{text}");
+    }
+    let times = events_used(&expression("last_event_at('x') > first_event_at('x') or first_event_at('x') < now()"));
+    assert_eq!(times.iter().map(|time| time.figure).collect::<Vec<_>>(), [Figure::FirstTime, Figure::LastTime]);
 }
