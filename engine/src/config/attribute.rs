@@ -66,7 +66,7 @@ fn read_attribute(
     problems: &mut Problems<'_>,
 ) -> Attribute {
     table.check_keys(&KEYS, problems);
-    let rule = table.choice("rule", &RULES, problems).unwrap_or(SurvivorRule::Latest);
+    let rule = table.choice("rule", &RULES, problems);
     let order = table.choice("date_order", &DATE_ORDERS, problems);
     let form = match table.choice("normalize", &FORMS, problems) {
         Some(AttributeForm::Date(_)) => AttributeForm::Date(order),
@@ -77,7 +77,12 @@ fn read_attribute(
             format!("`date_order` in {} needs `normalize = \"date\"`; add it, or remove the key", table.called());
         problems.add(&table.span_of("date_order"), message);
     }
-    let sources = read_source_order(rule, table, sources, problems);
+    // A rule that is misspelt is one problem, not two.
+    if rule.is_some() || !table.has("rule") {
+        check_order_fits(rule == Some(SurvivorRule::SourceOrder), table, problems);
+    }
+    let rule = rule.unwrap_or(SurvivorRule::Latest);
+    let sources = read_source_order(table, sources, problems);
     let trust_third_party = table.boolean("trust_third_party", problems).unwrap_or(false);
     let separator = read_separator(table, problems);
     Attribute { name, rule, sources, trust_third_party, form, separator }
@@ -97,13 +102,7 @@ fn read_separator(table: &TableReader<'_, '_>, problems: &mut Problems<'_>) -> O
     }
 }
 
-fn read_source_order(
-    rule: SurvivorRule,
-    table: &TableReader<'_, '_>,
-    sources: &[Source],
-    problems: &mut Problems<'_>,
-) -> Vec<String> {
-    let is_ordered = rule == SurvivorRule::SourceOrder;
+fn check_order_fits(is_ordered: bool, table: &TableReader<'_, '_>, problems: &mut Problems<'_>) {
     if is_ordered != table.has("sources") {
         let message = format!(
             "{}: `rule = \"source_order\"` and `sources = [\"...\"]`, the most trusted first, need each other; add the other, or remove this one",
@@ -111,6 +110,9 @@ fn read_source_order(
         );
         problems.add(&table.span_of(if is_ordered { "rule" } else { "sources" }), message);
     }
+}
+
+fn read_source_order(table: &TableReader<'_, '_>, sources: &[Source], problems: &mut Problems<'_>) -> Vec<String> {
     let mut order = Vec::new();
     for (name, span) in table.strings("sources", problems).unwrap_or_default() {
         if !sources.iter().any(|source| source.name == name) {
