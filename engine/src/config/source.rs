@@ -83,6 +83,9 @@ fn read_source(
     let kind = written_kind.or(preset.as_ref().map(|preset| preset.kind)).unwrap_or(default_kind);
 
     check_keys_fit(format, kind, table, problems);
+    if let Some(preset) = &preset {
+        check_preset_fits(preset, format, kind, table, problems);
+    }
     if format != SourceFormat::Segment && preset.is_none() {
         check_required(kind, table, problems);
     }
@@ -176,6 +179,24 @@ impl Source {
         ];
         let pairs = self.identifiers.iter().chain(&self.attributes).chain(&self.products).map(|(_, column)| column);
         single.into_iter().flatten().chain(pairs).chain(self.properties.iter().flatten()).map(String::as_str)
+    }
+}
+
+/// Notes what a source says of its files that its preset cannot read.
+fn check_preset_fits(
+    preset: &Source,
+    format: SourceFormat,
+    kind: SourceKind,
+    table: &TableReader<'_, '_>,
+    problems: &mut Problems<'_>,
+) {
+    let cannot_be = |key: &str| format!("{}: its preset cannot read this `{key}`; remove the key", table.called());
+    if kind != preset.kind {
+        problems.add(&table.span_of("kind"), cannot_be("kind"));
+    }
+    let is_grouped = preset.group_by.is_some() || table.has("group_by");
+    if format == SourceFormat::Segment || is_grouped && format != SourceFormat::Csv {
+        problems.add(&table.span_of("format"), cannot_be("format"));
     }
 }
 

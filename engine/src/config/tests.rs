@@ -324,5 +324,10 @@ fn every_preset_is_a_valid_source() {
         assert_eq!((&source.identifiers, &source.attributes), (&preset.identifiers, &preset.attributes), "{name}");
         assert!(source.loose_columns.len() >= source.identifiers.len(), "{name}");
     }
+    let orders = "[[source]]\nname = 'a'\npreset = 'shopify_orders'";
+    for (key, value) in [("kind", "records"), ("format", "parquet"), ("format", "segment")] {
+        let message = refusal(&format!("{orders}\n{key} = '{value}'"));
+        assert!(message.contains(&format!(":5: source `a`: its preset cannot read this `{key}`")), "{message}");
+    }
     assert!(refusal("[[source]]\nname = 'a'\npreset = 'shopify_order'").contains("did you mean `shopify_orders`?"));
 }

@@ -104,6 +104,15 @@ impl Chunker {
                 self.pending.clear();
                 continue;
             }
+            if !self.at_end && self.is_one_group() {
+                return Err(EngineError::invalid(format!(
+                    "`{}` has more than {} bytes of rows from line {} on with the same value of the column mapped as `group_by`; \
+                     name the column that differs from event to event",
+                    self.input.name,
+                    self.pending.len(),
+                    self.line
+                )));
+            }
             if self.at_end || self.pending.len() > self.row_bytes_max {
                 return self.refuse_row().map(Some);
             }
@@ -132,14 +141,9 @@ impl Chunker {
         }
     }
 
-    /// The end of the last whole row in `pending`; 0 when there is none.
+    /// The end of what can be handed out: the last whole row in `pending`, or the last whole group; 0 when there is none.
     fn last_row_end(&self) -> usize {
-        let (end, is_open) = match self.row_end {
-            RowEnd::CsvRecord { delimiter, .. } if memchr::memchr(b'"', &self.pending).is_some() => {
-                last_record_end(&self.pending, delimiter)
-            }
-            _ => (memchr::memrchr(b'\n', &self.pending).map_or(0, |end| end + 1), false),
-        };
+        let (end, is_open) = self.whole_rows();
         let is_whole = self.at_end && self.failure.is_none() && !is_open;
         match self.row_end {
             _ if is_whole => self.pending.len(),
@@ -147,6 +151,22 @@ impl Chunker {
                 last_group_start(&self.pending[..end], delimiter, column)
             }
             _ => end,
+        }
+    }
+
+    /// True if `pending`, which is a whole chunk, has whole rows, and all of them are of one group.
+    fn is_one_group(&self) -> bool {
+        let is_grouped = matches!(self.row_end, RowEnd::CsvRecord { grouped_by: Some(_), .. });
+        is_grouped && self.whole_rows().0 > 0
+    }
+
+    /// Where the last whole row in `pending` ends, and whether a quote is open after it.
+    fn whole_rows(&self) -> (usize, bool) {
+        match self.row_end {
+            RowEnd::CsvRecord { delimiter, .. } if memchr::memchr(b'"', &self.pending).is_some() => {
+                last_record_end(&self.pending, delimiter)
+            }
+            _ => (memchr::memrchr(b'\n', &self.pending).map_or(0, |end| end + 1), false),
         }
     }
 
@@ -354,6 +374,16 @@ mod tests {
             rows += count_line_feeds(&text);
         }
         assert_eq!(rows, 10_000);
+    }
+
+    #[test]
+    fn test_chunker_refuses_an_input_that_is_one_group() {
+        let mut chunker = chunker(format!("same,{}\n", "x".repeat(990)).repeat(10_000), 1 << 20);
+        chunker.set_row_end(RowEnd::CsvRecord { delimiter: b',', grouped_by: Some(0) });
+        let (chunks, error) = all(chunker);
+        assert_eq!(chunks, []);
+        let error = error.unwrap().to_string();
+        assert!(error.contains("from line 1 on with the same value") && error.contains("group_by"), "{error}");
     }
 
     #[test]

@@ -74,13 +74,29 @@ pub(crate) fn parse_rows(
     rows: &mut TabularBuilder<'_>,
     quarantine: &mut QuarantineBuilder,
 ) {
+    for_each_row(header, row_bytes_max, first_line, text, quarantine, |line, raw, cells, quarantine| {
+        if let Err(rejection) = rows.push(&cells) {
+            quarantine.push(line, &rejection, raw.trim_ascii_end());
+        }
+    });
+}
+
+/// Calls `take` with the line, the text and the values of each record; one that cannot be read goes to quarantine.
+fn for_each_row(
+    header: &Header,
+    row_bytes_max: usize,
+    first_line: u64,
+    text: &[u8],
+    quarantine: &mut QuarantineBuilder,
+    mut take: impl FnMut(u64, &[u8], Vec<Cell<'_>>, &mut QuarantineBuilder),
+) {
     let mut records = Records::new(text, header.delimiter);
     let mut line = first_line;
     while let Some(record) = records.next_record() {
         line += count_line_feeds(record.skipped);
-        let pushed = cells(&record, header, row_bytes_max).and_then(|cells| rows.push(&cells));
-        if let Err(rejection) = pushed {
-            quarantine.push(line, &rejection, record.raw.trim_ascii_end());
+        match cells(&record, header, row_bytes_max) {
+            Ok(cells) => take(line, record.raw, cells, quarantine),
+            Err(rejection) => quarantine.push(line, &rejection, record.raw.trim_ascii_end()),
         }
         line += count_line_feeds(record.raw);
     }

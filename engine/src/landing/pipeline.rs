@@ -172,7 +172,7 @@ fn open_text(
             if !header.columns.is_empty() {
                 mapping.find_columns(&source.name, &name, &header.columns)?;
             }
-            let grouping = mapping.grouping(&header.columns);
+            let grouping = mapping.grouping(&name, &header.columns)?;
             let grouped_by = grouping.as_ref().map(|grouping| grouping.by);
             chunker.set_row_end(RowEnd::CsvRecord { delimiter: header.delimiter, grouped_by });
             RowParser::Csv(mapping, header, grouping)

@@ -109,8 +109,8 @@ impl Mapping {
         // Until the columns of a file are known, and in lines of JSON, a preset's column has any of its names.
         let mut slots: HashMap<String, Vec<Slot>> = HashMap::new();
         for (slot, (column, is_loose)) in columns.iter().zip(&loose).enumerate() {
-            let names = preset::names(column).filter(|_| *is_loose).chain((!is_loose).then_some(column.as_str()));
-            names.for_each(|name| slots.entry(name.to_owned()).or_default().push(slot));
+            let names: Vec<&str> = if *is_loose { preset::names(column).collect() } else { vec![column] };
+            names.into_iter().for_each(|name| slots.entry(name.to_owned()).or_default().push(slot));
         }
         Ok(Self {
             kind: source.kind,
@@ -163,13 +163,20 @@ impl Mapping {
         Ok(())
     }
 
-    /// What makes rows of a file with these columns one event, if anything does.
-    pub(crate) fn grouping(&self, of_file: &[String]) -> Option<Grouping> {
+    /// What makes rows of a file with these columns one event, if anything does; refuses one whose own column would be lost
+    /// under the list of products.
+    pub(crate) fn grouping(&self, file: &str, of_file: &[String]) -> Result<Option<Grouping>> {
         let is_it = |column: &String, slot| self.slots.get(column).is_some_and(|slots| slots.contains(&slot));
         let place = |slot: Slot| of_file.iter().position(|column| is_it(column, slot));
-        let by = place(self.group_by?)?;
+        let Some(by) = self.group_by.and_then(place) else { return Ok(None) };
         let products = self.products.iter().filter_map(|(name, slot)| Some((name.clone(), place(*slot)?)));
-        Some(Grouping { by, products: products.collect() })
+        let grouping = Grouping { by, products: products.collect() };
+        if !grouping.products.is_empty() && of_file.iter().any(|column| column == PRODUCTS) {
+            return Err(EngineError::invalid(format!(
+                "`{file}` has a column `{PRODUCTS}`, which is what the list of its rows' products is called; rename the column"
+            )));
+        }
+        Ok(Some(grouping))
     }
 
     /// True if no row can land without the column.
@@ -228,9 +235,10 @@ impl<'r> Row<'r> {
 
     fn text(&self, slot: Option<Slot>) -> Option<&'r str> {
         let text = self.cell(slot)?.text.as_ref();
+        // An apostrophe in front keeps spreadsheets from taking a text for a number. `'t Hooft` is a name.
+        let is_guarded = text.starts_with('\'') && text.bytes().any(|byte| byte.is_ascii_digit());
         let is_loose = slot.is_some_and(|slot| self.mapping.loose[slot]);
-        // An apostrophe in front keeps spreadsheets from taking a text for a number.
-        let text = if is_loose { text.strip_prefix('\'').unwrap_or(text).trim_start() } else { text };
+        let text = if is_loose && is_guarded { text[1..].trim_start() } else { text };
         (!text.is_empty()).then_some(text)
     }
 

@@ -17,9 +17,10 @@ const FALSE: [&str; 9] = ["false", "f", "no", "n", "0", "off", "unsubscribed", "
 
 /// A value in a form. Nothing for a value that says nothing: a blank, or what is written for "unknown".
 pub(super) fn normalized(form: AttributeForm, told: &str) -> Option<String> {
-    // An apostrophe in front keeps spreadsheets from taking a text for a number.
+    // An apostrophe in front keeps spreadsheets from taking a text for a number. `'t Hooft` is a name.
     let told = told.trim();
-    let told = told.strip_prefix('\'').unwrap_or(told).trim();
+    let unguarded = told.strip_prefix('\'').filter(|_| form != AttributeForm::Name);
+    let told = unguarded.unwrap_or(told).trim();
     let lower = told.to_lowercase();
     let is_placeholder = PLACEHOLDERS.contains(&lower.as_str());
     // `NA` is Namibia.
@@ -151,6 +152,7 @@ mod tests {
                 ("ADA", Some("Ada")),
                 ("Ada", Some("Ada")),
                 ("McDonald", Some("McDonald")),
+                ("'t Hooft", Some("'t Hooft")),
                 ("JEAN-LUC O'NEILL", Some("Jean-Luc O'Neill")),
                 ("ludwig van BEETHOVEN", Some("ludwig van BEETHOVEN")),
                 ("van der berg", Some("Van Der Berg")),

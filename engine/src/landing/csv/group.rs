@@ -3,11 +3,9 @@
 
 use std::borrow::Cow;
 
-use super::records::Records;
-use super::{Header, cells};
-use crate::landing::chunk::count_line_feeds;
+use super::{Header, for_each_row};
 use crate::landing::json::ObjectWriter;
-use crate::landing::quarantine::QuarantineBuilder;
+use crate::landing::quarantine::{QuarantineBuilder, Rejection};
 use crate::landing::tabular::{Cell, Grouping, PRODUCTS, TabularBuilder};
 
 /// Parses whole records, of which those that `grouping` makes one event follow each other.
@@ -20,26 +18,17 @@ pub(crate) fn parse_groups(
     rows: &mut TabularBuilder<'_>,
     quarantine: &mut QuarantineBuilder,
 ) {
-    let mut records = Records::new(text, header.delimiter);
-    let mut line = first_line;
     let mut group = Group::default();
-    while let Some(record) = records.next_record() {
-        line += count_line_feeds(record.skipped);
-        match cells(&record, header, row_bytes_max) {
-            Ok(cells) => {
-                let value = cells.iter().find(|cell| cell.name == header.columns[grouping.by]);
-                if value.is_none_or(|value| value.text != group.value) {
-                    std::mem::take(&mut group).push(rows, quarantine);
-                    group.value = value.map(|value| value.text.to_string()).unwrap_or_default();
-                    group.line = line;
-                }
-                group.add(cells, header, grouping, record.raw);
-            }
-            Err(rejection) => quarantine.push(line, &rejection, record.raw.trim_ascii_end()),
+    for_each_row(header, row_bytes_max, first_line, text, quarantine, |line, raw, cells, quarantine| {
+        let value = cells.iter().find(|cell| cell.name == header.columns[grouping.by]);
+        if value.is_none_or(|value| value.text != group.value) {
+            std::mem::take(&mut group).push(row_bytes_max, rows, quarantine);
+            group.value = value.map(|value| value.text.to_string()).unwrap_or_default();
+            group.line = line;
         }
-        line += count_line_feeds(record.raw);
-    }
-    group.push(rows, quarantine);
+        group.add(cells, header, grouping, raw);
+    });
+    group.push(row_bytes_max, rows, quarantine);
 }
 
 /// Rows that are one event.
@@ -80,7 +69,7 @@ impl<'h> Group<'h> {
         }
     }
 
-    fn push(self, rows: &mut TabularBuilder<'_>, quarantine: &mut QuarantineBuilder) {
+    fn push(self, bytes_max: usize, rows: &mut TabularBuilder<'_>, quarantine: &mut QuarantineBuilder) {
         if self.cells.is_empty() {
             return;
         }
@@ -90,7 +79,11 @@ impl<'h> Group<'h> {
             let (name, text) = (Cow::Borrowed(PRODUCTS), Cow::Borrowed(products.as_str()));
             cells.push(Cell { name, text, json: Some(&products) });
         }
-        if let Err(rejection) = rows.push(&cells) {
+        let pushed = match self.raw.len() {
+            length if length > bytes_max => Err(Rejection::too_large(length, bytes_max)),
+            _ => rows.push(&cells),
+        };
+        if let Err(rejection) = pushed {
             quarantine.push(self.line, &rejection, self.raw.trim_ascii_end());
         }
     }
