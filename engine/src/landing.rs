@@ -12,7 +12,6 @@ mod identifier_rules;
 mod input;
 mod json;
 mod ndjson;
-mod number;
 mod parquet;
 mod pipeline;
 mod quarantine;

@@ -16,7 +16,7 @@
 //! inside it an arrow points one way only:
 //!
 //! ```text
-//! error, ids, clock, config, limits, progress <- store <- query <- project, model <- landing, identity, profile, behavior, segment <- refresh, lookup <- snapshot <- engine
+//! error, ids, clock, config, decimal, limits, progress <- store <- query <- project, model <- landing, identity, profile, behavior, segment <- refresh, lookup <- snapshot <- engine
 //! ```
 //!
 //! What always holds:
@@ -28,6 +28,7 @@
 mod behavior;
 mod clock;
 mod config;
+mod decimal;
 mod engine;
 mod error;
 mod identity;

@@ -17,5 +17,5 @@ select
     sum(measures.event_count) as event_count,
     sum(measures.revenue) as revenue
 from behavior.measures
-join identity.identities on identities.namespace = measures.namespace and identities.value = measures.value
+join identity.identities on identities.ordinal = measures.ordinal
 group by 1, 2, 3, 4

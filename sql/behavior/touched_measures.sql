@@ -15,20 +15,20 @@
 --   earlier_event_count  bigint     number of events in the last generation
 --   earlier_revenue      decimal    sum of their revenue
 with persons as (
-    select identities.namespace, identities.value, identities.profile_id, touched.earlier_profile_id
+    select identities.ordinal, identities.profile_id, touched.earlier_profile_id
     from new.identity.identities identities
     join identity.touched on touched.namespace = identities.namespace and touched.value = identities.value
 ),
 
 counted as (
     select
-        date, namespace, value, event_name, event_count, revenue, first_at, last_at,
+        date, ordinal, event_name, event_count, revenue, first_at, last_at,
         event_count as earlier_event_count,
         revenue as earlier_revenue
     from behavior.measures
     union all
     select  -- takes out of the earlier figures what this refresh added
-        date, namespace, value, event_name, 0 as event_count, null as revenue, null as first_at, null as last_at,
+        date, ordinal, event_name, 0 as event_count, null as revenue, null as first_at, null as last_at,
         -event_count as earlier_event_count,
         -revenue as earlier_revenue
     from new.behavior.measures
@@ -46,5 +46,5 @@ select
     sum(counted.earlier_event_count) as earlier_event_count,
     sum(counted.earlier_revenue) as earlier_revenue
 from counted
-join persons on persons.namespace = counted.namespace and persons.value = counted.value
+join persons on persons.ordinal = counted.ordinal
 group by counted.date, persons.profile_id, persons.earlier_profile_id, counted.event_name

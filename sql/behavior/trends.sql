@@ -22,7 +22,7 @@ with profile_days as (  -- what each profile that this refresh resolved adds to 
         coalesce(sum(measures.revenue), 0) as revenue
     -- if full
     from behavior.measures
-    join identity.identities on identities.namespace = measures.namespace and identities.value = measures.value
+    join identity.identities on identities.ordinal = measures.ordinal
     -- end
     -- if incremental
     from behavior.touched_measures measures

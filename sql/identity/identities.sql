@@ -5,14 +5,16 @@
 -- key: namespace, value
 -- strategy: merge
 -- replaces: select namespace, value from identity.touched
--- unique: value, profile_id, first_seen_at, last_seen_at
+-- unique: value, profile_id, first_seen_at, last_seen_at, ordinal, profile_ordinal
 -- columns:
---   namespace      text       the identifier's namespace
---   value          text       the identifier's value, normalised
---   profile_id     text       the profile it belongs to
---   first_seen_at  timestamp  time of the earliest event or record with it
---   last_seen_at   timestamp  time of the latest event or record with it
---   cluster        text       where a limit stood against links, or may have: the smallest identifier of all that links connect, dropped ones too; else null
+--   namespace        text       the identifier's namespace
+--   value            text       the identifier's value, normalised
+--   profile_id       text       the profile it belongs to
+--   first_seen_at    timestamp  time of the earliest event or record with it
+--   last_seen_at     timestamp  time of the latest event or record with it
+--   ordinal          bigint     the identifier's number: one of its own in all generations since everything was computed anew
+--   profile_ordinal  bigint     the ordinal of the profile's anchor, by which states and segments know the profile
+--   cluster          text       where a limit stood against links, or may have: the smallest identifier of all that links connect, dropped ones too; else null
 with laid as (
     select a as identifier, a_component as person from identity.replayed
     union
@@ -31,11 +33,30 @@ members as (
     right join identity.components on components.identifier = laid.identifier
 ),
 
+numbered as (
+    -- if full
+    select members.*, row_number() over (order by first_landed, identifier) as ordinal from members
+    -- end
+    -- if incremental
+    select
+        members.*,
+        coalesce(
+            touched.earlier_ordinal,
+            -- those without a number come first
+            (select coalesce(max(ordinal), 0) from previous.identity.identities)
+                + row_number() over (order by touched.earlier_ordinal is not null, first_landed, members.identifier)
+        ) as ordinal
+    from members
+    left join identity.touched on touched.identifier = members.identifier
+    -- end
+),
+
 anchors as (
     select
         person,
-        first_value(identifier order by namespace_rank(identifier), first_landed, identifier) as anchor
-    from members
+        first_value(identifier order by namespace_rank(identifier), first_landed, identifier) as anchor,
+        first_value(ordinal order by namespace_rank(identifier), first_landed, identifier) as profile_ordinal
+    from numbered
     group by person
 )
 
@@ -45,6 +66,8 @@ select
     profile_id(anchors.anchor) as profile_id,
     members.first_seen_at,
     members.last_seen_at,
+    members.ordinal,
+    anchors.profile_ordinal,
     members.cluster
-from members
+from numbered members
 join anchors on anchors.person = members.person

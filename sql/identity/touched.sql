@@ -4,10 +4,11 @@
 -- key: identifier
 -- strategy: scratch
 -- columns:
---   identifier          text  `namespace:value`
---   namespace           text  its namespace
---   value               text  its value
---   earlier_profile_id  text  the profile to which it belonged in the last generation, null if it is new
+--   identifier          text    `namespace:value`
+--   namespace           text    its namespace
+--   value               text    its value
+--   earlier_profile_id  text    the profile to which it belonged in the last generation, null if it is new
+--   earlier_ordinal     bigint  its number in the last generation, null if it is new
 with changed_components as (
     select distinct coalesce(known.cluster, known.profile_id) as component
     from identity.changed
@@ -15,7 +16,7 @@ with changed_components as (
 ),
 
 earlier as (
-    select others.namespace, others.value, others.profile_id
+    select others.namespace, others.value, others.profile_id, others.ordinal
     from changed_components  -- few rows: the side that a hash join holds in memory
     join previous.identity.identities others on coalesce(others.cluster, others.profile_id) = changed_components.component
 )
@@ -24,6 +25,7 @@ select
     coalesce(changed.namespace, earlier.namespace) || ':' || coalesce(changed.value, earlier.value) as identifier,
     coalesce(changed.namespace, earlier.namespace) as namespace,
     coalesce(changed.value, earlier.value) as value,
-    earlier.profile_id as earlier_profile_id
+    earlier.profile_id as earlier_profile_id,
+    earlier.ordinal as earlier_ordinal
 from identity.changed
 full join earlier on earlier.namespace = changed.namespace and earlier.value = changed.value

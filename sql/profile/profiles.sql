@@ -33,7 +33,7 @@ doings as (
         max(last_at) filter (where event_name = 'Order Completed') as last_order_at
     -- if full
     from behavior.measures
-    join identity.identities on identities.namespace = measures.namespace and identities.value = measures.value
+    join identity.identities on identities.ordinal = measures.ordinal
     -- end
     -- if incremental
     from behavior.touched_measures

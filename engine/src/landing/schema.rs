@@ -11,8 +11,8 @@ use arrow::array::{
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 
+use crate::decimal;
 use crate::error::Result;
-use crate::landing::number::{REVENUE_PRECISION, REVENUE_SCALE};
 use crate::landing::row_id::{EventId, event_hash};
 
 static EVENTS: LazyLock<SchemaRef> = LazyLock::new(|| {
@@ -37,7 +37,7 @@ static EVENTS: LazyLock<SchemaRef> = LazyLock::new(|| {
         Field::new("utm_source", DataType::Utf8, true),
         Field::new("utm_medium", DataType::Utf8, true),
         Field::new("utm_campaign", DataType::Utf8, true),
-        Field::new("revenue", DataType::Decimal128(REVENUE_PRECISION, REVENUE_SCALE), true),
+        Field::new("revenue", DataType::Decimal128(decimal::PRECISION, decimal::SCALE), true),
         Field::new("currency", DataType::Utf8, true),
         Field::new("properties", DataType::Utf8, true),
         Field::new("context", DataType::Utf8, true),
@@ -225,7 +225,7 @@ impl EventsBuilder {
             identifiers: PairListBuilder::new("namespace"),
             attributes: PairListBuilder::new("name"),
             page_and_utm: std::array::from_fn(|_| StringBuilder::new()),
-            revenue: Decimal128Builder::new().with_data_type(DataType::Decimal128(REVENUE_PRECISION, REVENUE_SCALE)),
+            revenue: Decimal128Builder::new().with_data_type(DataType::Decimal128(decimal::PRECISION, decimal::SCALE)),
             texts: std::array::from_fn(|_| StringBuilder::new()),
             rows: 0,
         }

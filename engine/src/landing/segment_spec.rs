@@ -7,11 +7,11 @@ use chrono_tz::Tz;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::decimal::parse_decimal;
 use crate::landing::identifier_rules::IdentifierRules;
 use crate::landing::json::{
     Object, ObjectWriter, id_text, is_object, parse_object, parse_part, raw_fields, scalar_text, value_text,
 };
-use crate::landing::number::parse_revenue;
 use crate::landing::quarantine::{QuarantineBuilder, Reason, Rejection};
 use crate::landing::row_id::{EventId, content_hash};
 use crate::landing::schema::{EventRow, EventsBuilder, Pair};
@@ -407,7 +407,7 @@ fn revenue(event_name: &str, properties: &Properties<'_>) -> Option<i128> {
             .or_else(|| properties.total.and_then(scalar_text))
             .or_else(|| properties.value.and_then(scalar_text));
     }
-    parse_revenue(&amount?)
+    parse_decimal(&amount?)
 }
 
 #[derive(Debug, Default)]

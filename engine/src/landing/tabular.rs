@@ -7,10 +7,10 @@ use chrono_tz::Tz;
 
 use crate::config::nearest::suggestion;
 use crate::config::{EventName, Source, SourceKind, preset};
+use crate::decimal::parse_decimal;
 use crate::error::{EngineError, Result};
 use crate::landing::identifier_rules::IdentifierRules;
 use crate::landing::json::ObjectWriter;
-use crate::landing::number::parse_revenue;
 use crate::landing::quarantine::{Reason, Rejection};
 use crate::landing::row_id::{EventId, content_hash};
 use crate::landing::schema::{EventRow, EventsBuilder, Pair, RecordRow, RecordsBuilder, UnnumberedRows};
@@ -293,7 +293,7 @@ fn push_event(
     let identifiers = identifiers(mapping, row)?;
     let attributes = mapped_attributes(mapping, row);
     let revenue = match row.text(mapping.revenue) {
-        Some(text) => Some(parse_revenue(text).ok_or_else(|| {
+        Some(text) => Some(parse_decimal(text).ok_or_else(|| {
             Rejection::new(
                 Reason::BadNumber,
                 "the column mapped as `revenue` is no number; write it as 1234.50, without currency or separators",

@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 
-/// Digits of a decimal: fits into 64 bits, so Parquet stores it as an integer.
-const DECIMAL_PRECISION: u8 = 18;
-/// Digits after the point: a hundredth of a cent.
-const DECIMAL_SCALE: i8 = 4;
+use crate::decimal;
 
 /// The names of all types.
 pub(crate) const NAMES: [&str; 10] =
@@ -20,7 +17,7 @@ pub(crate) fn arrow_type(name: &str) -> Option<DataType> {
         "texts" => list_of(DataType::Utf8View),
         "integer" => DataType::Int32,
         "bigint" => DataType::Int64,
-        "decimal" => DataType::Decimal128(DECIMAL_PRECISION, DECIMAL_SCALE),
+        "decimal" => DataType::Decimal128(decimal::PRECISION, decimal::SCALE),
         "double" => DataType::Float64,
         "boolean" => DataType::Boolean,
         "timestamp" => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),

@@ -276,17 +276,16 @@ async fn counts(session: &SessionContext, measures: &[Measure], as_of: Micros) -
         return Ok(None);
     }
     let figures = measures.iter().map(|measure| measure.folded(as_of)).collect::<Result<Vec<Expr>>>()?;
-    let identities = session.table("identity.identities").await?.select(vec![
-        col("namespace").alias("of_namespace"),
-        col("value").alias("of_value"),
-        col("profile_id").alias("measured_profile_id"),
-    ])?;
+    let identities = session
+        .table("identity.identities")
+        .await?
+        .select(vec![col("ordinal").alias("of_ordinal"), col("profile_id").alias("measured_profile_id")])?;
     let counted = session
         .table("behavior.measures")
         .await?
         .filter(is_counted(measures, as_of))?
-        .select_columns(&["date", "namespace", "value", "event_name", "event_count", "first_at", "last_at"])?
-        .join(identities, JoinType::Inner, &["namespace", "value"], &["of_namespace", "of_value"], None)?
+        .select_columns(&["date", "ordinal", "event_name", "event_count", "first_at", "last_at"])?
+        .join(identities, JoinType::Inner, &["ordinal"], &["of_ordinal"], None)?
         .aggregate(vec![col("measured_profile_id")], figures)?;
     Ok(Some(counted))
 }

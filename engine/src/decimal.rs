@@ -1,16 +1,16 @@
-//! Amounts of money in text.
+//! Exact numbers, of money for one: how many digits are kept, and how they are read from text.
 
-/// Digits of a revenue, in all.
-pub(crate) const REVENUE_PRECISION: u8 = 18;
-/// Digits of a revenue after the point.
-pub(crate) const REVENUE_SCALE: i8 = 4;
+/// Digits of a decimal, in all: it fits into 64 bits, so Parquet stores it as an integer.
+pub(crate) const PRECISION: u8 = 18;
+/// Digits after the point: a hundredth of a cent.
+pub(crate) const SCALE: i8 = 4;
 
 const UNITS_PER_ONE: i128 = 10_000;
-const UNITS_LIMIT: i128 = 10_i128.pow(REVENUE_PRECISION as u32);
+const UNITS_LIMIT: i128 = 10_i128.pow(PRECISION as u32);
 
 /// Reads `-12.50`, `+3`, `.5` or `1e3` as units of 0.0001, rounded half away from zero.
 /// None for anything else (`12,50`, `$3`, `NaN`) and for what does not fit 18 digits.
-pub(crate) fn parse_revenue(text: &str) -> Option<i128> {
+pub(crate) fn parse_decimal(text: &str) -> Option<i128> {
     let text = text.trim();
     let (is_negative, digits) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
@@ -39,11 +39,11 @@ fn parse_plain(digits: &str) -> Option<i128> {
     }
     units *= UNITS_PER_ONE;
     let mut unit_of_digit = UNITS_PER_ONE;
-    for digit in fraction.bytes().take(REVENUE_SCALE as usize) {
+    for digit in fraction.bytes().take(SCALE as usize) {
         unit_of_digit /= 10;
         units += i128::from(digit - b'0') * unit_of_digit;
     }
-    let rounds_up = fraction.as_bytes().get(REVENUE_SCALE as usize).is_some_and(|digit| *digit >= b'5');
+    let rounds_up = fraction.as_bytes().get(SCALE as usize).is_some_and(|digit| *digit >= b'5');
     Some(units + i128::from(rounds_up))
 }
 
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn test_parse_revenue_reads_numbers() {
+    fn test_parse_decimal_reads_numbers() {
         let cases = [
             ("39.9", 399_000),
             ("-1", -10_000),
@@ -77,12 +77,12 @@ mod tests {
             ("99999999999999.9999", 999_999_999_999_999_999),
         ];
         for (text, expected) in cases {
-            assert_eq!(parse_revenue(text), Some(expected), "{text}");
+            assert_eq!(parse_decimal(text), Some(expected), "{text}");
         }
     }
 
     #[test]
-    fn test_parse_revenue_refuses_what_is_no_number() {
+    fn test_parse_decimal_refuses_what_is_no_number() {
         for text in [
             "",
             " ",
@@ -101,7 +101,7 @@ mod tests {
             "100000000000000",
             "1e30",
         ] {
-            assert_eq!(parse_revenue(text), None, "{text}");
+            assert_eq!(parse_decimal(text), None, "{text}");
         }
     }
 }
