@@ -7,15 +7,14 @@ use chrono::{DateTime, NaiveDate};
 use datafusion::common::ScalarValue;
 use datafusion::functions::expr_fn as functions;
 use datafusion::functions_aggregate::expr_fn::{max, min, sum};
+use datafusion::functions_nested::expr_fn as nested;
 use datafusion::logical_expr::expr::{Between, InList, Like};
 use datafusion::logical_expr::utils::{conjunction, disjunction};
-use datafusion::logical_expr::{Expr, ExprFunctionExt, Operator, binary_expr, cast, col, ident, lit, try_cast};
+use datafusion::logical_expr::{Case, Expr, ExprFunctionExt, Operator, binary_expr, cast, col, ident, lit, try_cast};
 
-use super::expression::{
-    self, BinaryOp, ColumnType, EventMeasure, Figure, Literal, ScalarFunction, SegmentDefinition, Window,
-};
 use crate::clock::Micros;
 use crate::error::{EngineError, Result};
+use crate::expression::{self, BinaryOp, ColumnType, Figure, Literal, ScalarFunction, SegmentDefinition, Window};
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
 /// Digits of a division's result: enough for money by money.
@@ -25,7 +24,7 @@ const QUOTIENT: DataType = DataType::Decimal128(38, 10);
 #[derive(Debug, Clone)]
 pub(super) struct Measure {
     /// What.
-    pub(super) measure: EventMeasure,
+    pub(super) measure: expression::Measure,
     /// The column.
     pub(super) column: String,
 }
@@ -33,23 +32,26 @@ pub(super) struct Measure {
 impl Measure {
     /// The figure over the daily figures of one profile.
     pub(super) fn folded(&self, as_of: Micros) -> Result<Expr> {
-        let folded = match self.measure.figure {
-            Figure::Count => sum(col("event_count")),
-            Figure::FirstTime => min(col("first_at")),
-            Figure::LastTime => max(col("last_at")),
+        let folded = match (&self.measure.figure, &self.measure.events.condition) {
+            (Figure::Count, None) => sum(col("event_count")),
+            (Figure::FirstTime, None) => min(col("first_at")),
+            (Figure::LastTime, None) => max(col("last_at")),
+            _ => return Err(not_measured(&self.measure)),
         };
         Ok(folded.filter(self.applies(as_of)).build()?.alias(&self.column))
     }
 
     /// True for the daily figures that count.
     fn applies(&self, as_of: Micros) -> Expr {
-        let is_event = col("event_name").eq(lit(self.measure.event.clone()));
+        let is_event = col("event_name").eq(lit(self.measure.events.event.clone()));
         let day = |day| lit(ScalarValue::Date32(Some(day)));
         let is_late = self.first_day(as_of).map(|first| col("date").gt_eq(day(first)));
-        let is_early = match self.measure.window {
-            Window::Between(_, last) => Some(col("date").lt_eq(day(days_since_epoch(last)))),
+        let last_day = match self.measure.window {
+            Window::Between(_, last) => Some(days_since_epoch(last)),
+            Window::Within { ago, .. } if ago > 0 => Some(day_of(as_of) - ago.cast_signed() - 1),
             _ => None,
         };
+        let is_early = last_day.map(|last| col("date").lt_eq(day(last)));
         is_late.into_iter().chain(is_early).fold(is_event, Expr::and)
     }
 
@@ -58,7 +60,7 @@ impl Measure {
     pub(super) fn first_day(&self, as_of: Micros) -> Option<i32> {
         match self.measure.window {
             Window::Ever => None,
-            Window::Within(days) => Some(day_of(as_of) - days.cast_signed()),
+            Window::Within { days, ago } => Some(day_of(as_of) - ago.cast_signed() - days.cast_signed()),
             Window::Since(first) | Window::Between(first, _) => Some(days_since_epoch(first)),
         }
     }
@@ -74,8 +76,8 @@ pub(super) struct Compiled {
 
 /// Compiles `definitions`, of which each comes after those that it names. `as_of` is what `now()` means.
 pub(super) fn compile(definitions: &[SegmentDefinition], as_of: Micros) -> Result<Compiled> {
-    let used: BTreeSet<EventMeasure> =
-        definitions.iter().flat_map(|definition| expression::events_used(&definition.expression)).collect();
+    let used: BTreeSet<expression::Measure> =
+        definitions.iter().flat_map(|definition| expression::measures_used(&definition.expression)).collect();
     let columns =
         used.into_iter().enumerate().map(|(number, measure)| (measure, format!("measure_{number}"))).collect();
     let mut compiler = Compiler { columns, segments: BTreeMap::new(), as_of };
@@ -98,12 +100,13 @@ pub(super) fn column_type(data_type: &DataType) -> Option<ColumnType> {
         DataType::Boolean => ColumnType::Boolean,
         DataType::Date32 => ColumnType::Date,
         DataType::Timestamp(..) => ColumnType::Timestamp,
+        DataType::List(item) | DataType::LargeList(item) if item.data_type().is_string() => ColumnType::Texts,
         _ => return None,
     })
 }
 
 struct Compiler {
-    columns: BTreeMap<EventMeasure, String>,
+    columns: BTreeMap<expression::Measure, String>,
     /// Conditions of the segments before: `in_segment` is their condition.
     segments: BTreeMap<String, Expr>,
     as_of: Micros,
@@ -144,10 +147,27 @@ impl Compiler {
                 *case_insensitive,
             )),
             Source::Cast { expr, to } => try_cast(self.expr(expr)?, arrow_type(*to)),
+            Source::Case { branches, otherwise } => {
+                let branch =
+                    |(condition, value): &(_, _)| Ok((Box::new(self.expr(condition)?), Box::new(self.expr(value)?)));
+                let branches = branches.iter().map(branch).collect::<Result<Vec<_>>>()?;
+                let otherwise = otherwise.as_deref().map(|value| self.expr(value)).transpose()?;
+                Expr::Case(Case::new(None, branches, otherwise.map(Box::new)))
+            }
+            Source::DaysSince(time) => {
+                let day = |time| cast(cast(cast(time, DataType::Date32), DataType::Int32), DataType::Int64);
+                lit(i64::from(day_of(self.as_of))) - day(self.expr(time)?)
+            }
+            Source::Contains { list, value } => nested::array_has(self.expr(list)?, self.expr(value)?),
             // Who never did it has no row among the measures.
-            Source::EventCount(measure) => functions::coalesce(vec![self.measured(measure)?, lit(0_i64)]),
+            Source::Measure(measure) if measure.figure == Figure::Count => {
+                functions::coalesce(vec![self.measured(measure)?, lit(0_i64)])
+            }
             Source::Did(measure) => functions::coalesce(vec![self.measured(measure)?, lit(0_i64)]).gt(lit(0_i64)),
-            Source::EventTime(measure) => self.measured(measure)?,
+            Source::Measure(measure) => self.measured(measure)?,
+            Source::Sequence(_) | Source::Consented(_) | Source::Score { .. } | Source::Property { .. } => {
+                return Err(EngineError::internal("this is not measured"));
+            }
             Source::InSegment(name) => {
                 let condition = self
                     .segments
@@ -163,9 +183,8 @@ impl Compiler {
         exprs.iter().map(|expr| self.expr(expr)).collect()
     }
 
-    fn measured(&self, measure: &EventMeasure) -> Result<Expr> {
-        let column = self.columns.get(measure);
-        column.map(col).ok_or_else(|| EngineError::internal(format!("`{}` is not measured", measure.event)))
+    fn measured(&self, measure: &expression::Measure) -> Result<Expr> {
+        self.columns.get(measure).map(col).ok_or_else(|| not_measured(measure))
     }
 
     fn literal(&self, literal: &Literal) -> Result<Expr> {
@@ -185,6 +204,10 @@ impl Compiler {
         match function {
             ScalarFunction::Round => return Ok(functions::round(arguments)),
             ScalarFunction::Coalesce => return Ok(functions::coalesce(arguments)),
+            ScalarFunction::Concat => return Ok(functions::concat(arguments)),
+            ScalarFunction::Greatest => return Ok(functions::greatest(arguments)),
+            ScalarFunction::Least => return Ok(functions::least(arguments)),
+            ScalarFunction::Trim => return Ok(functions::btrim(arguments)),
             _ => {}
         }
         let mut next = || if arguments.is_empty() { lit(ScalarValue::Null) } else { arguments.remove(0) };
@@ -198,10 +221,28 @@ impl Compiler {
                 let (first, second) = (next(), next());
                 functions::date_trunc(first, cast(second, timestamp_type()))
             }
-            ScalarFunction::Now | ScalarFunction::Round | ScalarFunction::Coalesce => lit(timestamp(self.as_of)),
+            ScalarFunction::DatePart => {
+                let (part, time) = (next(), next());
+                cast(functions::date_part(part, cast(time, timestamp_type())), DataType::Int64)
+            }
+            ScalarFunction::Floor => functions::floor(next()),
+            ScalarFunction::Ceil => functions::ceil(next()),
+            ScalarFunction::NullIf => functions::nullif(next(), next()),
+            ScalarFunction::ListLength => cast(nested::array_length(next()), DataType::Int64),
+            ScalarFunction::Now
+            | ScalarFunction::Round
+            | ScalarFunction::Coalesce
+            | ScalarFunction::Concat
+            | ScalarFunction::Greatest
+            | ScalarFunction::Least
+            | ScalarFunction::Trim => lit(timestamp(self.as_of)),
             ScalarFunction::CurrentDate => lit(ScalarValue::Date32(Some(day_of(self.as_of)))),
         })
     }
+}
+
+fn not_measured(measure: &expression::Measure) -> EngineError {
+    EngineError::internal(format!("`{}` is not measured", measure.events.event))
 }
 
 fn binary(op: BinaryOp, left: Expr, right: Expr) -> Expr {
@@ -215,6 +256,7 @@ fn binary(op: BinaryOp, left: Expr, right: Expr) -> Expr {
         BinaryOp::Add => Operator::Plus,
         BinaryOp::Subtract => Operator::Minus,
         BinaryOp::Multiply => Operator::Multiply,
+        BinaryOp::Concatenate => Operator::StringConcat,
         // A quotient by zero is null, and whole numbers do not lose their fraction.
         BinaryOp::Divide => {
             return cast(left, QUOTIENT)
@@ -232,6 +274,7 @@ fn arrow_type(column_type: ColumnType) -> DataType {
         ColumnType::Boolean => DataType::Boolean,
         ColumnType::Date => DataType::Date32,
         ColumnType::Timestamp => timestamp_type(),
+        ColumnType::Texts => DataType::new_list(DataType::Utf8View, true),
     }
 }
 

@@ -14,11 +14,10 @@ use datafusion::functions_nested::expr_fn::make_array;
 use datafusion::logical_expr::{Expr, LogicalPlan, col, ident, lit, when};
 use datafusion::prelude::SessionContext;
 
-use super::SegmentFile;
 use super::compile::{self, Measure};
-use super::expression::{self, SegmentDefinition};
 use crate::clock::Micros;
 use crate::error::{EngineError, Result};
+use crate::expression::{self, SegmentDefinition, SourceFile};
 use crate::model::materialize::Outcome;
 use crate::model::workspace::Workspace;
 use crate::query::catalog::register;
@@ -52,7 +51,7 @@ const EARLIER_MEMBERSHIPS: &str = "
 /// InvalidInput for a segment that is wrong, saying file, line and column.
 pub(crate) async fn refresh(
     workspace: &Workspace,
-    files: &[SegmentFile],
+    files: &[SourceFile],
     last: Option<&Generation>,
     as_of: Micros,
 ) -> Result<Vec<(String, Outcome, f64)>> {
@@ -101,7 +100,7 @@ pub(crate) async fn refresh(
 ///
 /// # Errors
 /// InvalidInput with file, line, column and the nearest known names, for all files that are wrong.
-pub(crate) async fn parse(session: &SessionContext, files: &[SegmentFile]) -> Result<Vec<SegmentDefinition>> {
+pub(crate) async fn parse(session: &SessionContext, files: &[SourceFile]) -> Result<Vec<SegmentDefinition>> {
     let profiles = session.table("profile.profiles").await?;
     let columns: Vec<_> = profiles
         .schema()
@@ -212,11 +211,11 @@ fn segments_batch(definitions: &[SegmentDefinition]) -> Result<RecordBatch> {
 /// InvalidInput with line and column, and the nearest known names, for an expression that is wrong.
 pub(crate) async fn selected(session: &SessionContext, expression: &str, as_of: Micros) -> Result<(LogicalPlan, u64)> {
     let mut files =
-        vec![SegmentFile { name: UNSAVED.to_owned(), file: "the expression".to_owned(), text: expression.to_owned() }];
+        vec![SourceFile { name: UNSAVED.to_owned(), file: "the expression".to_owned(), text: expression.to_owned() }];
     for batch in session.sql("select segment, expression from segment.segments").await?.collect().await? {
         let (names, expressions) = (text(batch.column(0))?, text(batch.column(1))?);
         files.extend(names.iter().zip(expressions.iter()).filter_map(|(name, expression)| {
-            Some(SegmentFile {
+            Some(SourceFile {
                 name: name?.to_owned(),
                 file: format!("segment `{}`", name?),
                 text: expression?.to_owned(),
@@ -292,7 +291,7 @@ async fn counts(session: &SessionContext, measures: &[Measure], as_of: Micros) -
 
 /// False for days and events that no measure counts.
 fn is_counted(measures: &[Measure], as_of: Micros) -> Expr {
-    let events: BTreeSet<&str> = measures.iter().map(|measure| measure.measure.event.as_str()).collect();
+    let events: BTreeSet<&str> = measures.iter().map(|measure| measure.measure.events.event.as_str()).collect();
     let is_counted = col("event_name").in_list(events.into_iter().map(lit).collect(), false);
     let first_days: Option<Vec<i32>> = measures.iter().map(|measure| measure.first_day(as_of)).collect();
     match first_days.and_then(|days| days.into_iter().min()) {

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 /// The engine's modules from the bottom up; a module may name those of lower layers and of its own.
-const LAYERS: [&[&str]; 9] = [
+const LAYERS: [&[&str]; 10] = [
     &["error", "ids", "clock", "config", "decimal", "limits", "progress"],
     &["store"],
     &["query"],
     &["project", "model"],
+    &["expression"],
     &["landing", "identity", "profile", "behavior", "segment"],
     &["refresh", "lookup"],
     &["snapshot"],
@@ -16,7 +17,7 @@ const LAYERS: [&[&str]; 9] = [
 ];
 
 /// The layer of the stages, which meet in tables only.
-const STAGES: usize = 4;
+const STAGES: usize = 5;
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();

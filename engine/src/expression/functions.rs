@@ -9,7 +9,7 @@ use super::parse::sql_parser::ast::{
     ValueWithSpan,
 };
 use super::types::{is_time, type_name};
-use super::{ColumnType, EventMeasure, Expr, Figure, Literal, ScalarFunction, Window};
+use super::{ColumnType, EventSelector, Expr, Figure, Literal, Measure, ScalarFunction, Window};
 use crate::config::nearest::suggestion;
 use crate::error::Result;
 
@@ -59,7 +59,7 @@ impl Checker<'_> {
         let boolean = Some(ColumnType::Boolean);
         match call.name.as_str() {
             "event_count" => {
-                Ok((Expr::EventCount(self.event_measure(sql, &call, Figure::Count)?), Some(ColumnType::Integer)))
+                Ok((Expr::Measure(self.event_measure(sql, &call, Figure::Count)?), Some(ColumnType::Integer)))
             }
             "did" => Ok((Expr::Did(self.event_measure(sql, &call, Figure::Count)?), boolean)),
             "first_event_at" => self.event_time(sql, &call, Figure::FirstTime),
@@ -150,10 +150,10 @@ impl Checker<'_> {
     }
 
     fn event_time(&self, sql: &SqlExpr, call: &Call<'_>, figure: Figure) -> Result<Typed> {
-        Ok((Expr::EventTime(self.event_measure(sql, call, figure)?), Some(ColumnType::Timestamp)))
+        Ok((Expr::Measure(self.event_measure(sql, call, figure)?), Some(ColumnType::Timestamp)))
     }
 
-    fn event_measure(&self, sql: &SqlExpr, call: &Call<'_>, figure: Figure) -> Result<EventMeasure> {
+    fn event_measure(&self, sql: &SqlExpr, call: &Call<'_>, figure: Figure) -> Result<Measure> {
         let usage = format!("write `{}('Event Name')` or `{0}('Event Name', within => interval '90 days')`", call.name);
         let event = match call.positional.as_slice() {
             [event] => self.name_argument(event, "the event's name", &usage)?,
@@ -168,13 +168,13 @@ impl Checker<'_> {
             Some(("between", days)) => self.days_between(days)?,
             Some((_, window @ SqlExpr::Interval(interval))) => {
                 let days = literals::interval_days(interval);
-                Window::Within(days.map_err(|message| self.error(window, message))?)
+                Window::Within { days: days.map_err(|message| self.error(window, message))?, ago: 0 }
             }
             Some((_, other)) => {
                 return self.refuse(other, format!("`within` must be an interval, not {}; {usage}", snippet(other)));
             }
         };
-        Ok(EventMeasure { event, figure, window })
+        Ok(Measure { events: EventSelector { event, condition: None }, figure, window })
     }
 
     fn days_between(&self, days: &SqlExpr) -> Result<Window> {

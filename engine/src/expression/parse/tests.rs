@@ -1,8 +1,8 @@
 //! What the segment language accepts, and how it refuses the rest.
 
 use super::*;
-use crate::segment::expression::{
-    BinaryOp, EventMeasure, Expr, Figure, Literal, ScalarFunction, Window, events_used, segments_used,
+use crate::expression::{
+    BinaryOp, EventSelector, Expr, Figure, Literal, Measure, ScalarFunction, Window, measures_used, segments_used,
 };
 
 fn columns() -> Vec<(String, ColumnType)> {
@@ -47,9 +47,10 @@ fn binary(op: BinaryOp, left: Expr, right: Expr) -> Expr {
     Expr::Binary { op, left: Box::new(left), right: Box::new(right) }
 }
 
-fn measure(event: &str, within_days: Option<u32>) -> EventMeasure {
-    let window = within_days.map_or(Window::Ever, Window::Within);
-    EventMeasure { event: event.to_owned(), figure: Figure::Count, window }
+fn measure(event: &str, within_days: Option<u32>) -> Measure {
+    let window = within_days.map_or(Window::Ever, |days| Window::Within { days, ago: 0 });
+    let events = EventSelector { event: event.to_owned(), condition: None };
+    Measure { events, figure: Figure::Count, window }
 }
 
 const EXAMPLE: &str = "-- title: Loyal customers in France who went quiet
@@ -75,14 +76,14 @@ fn parses_the_example() {
         binary(BinaryOp::GreaterOrEqual, column("lifetime_value"), Expr::Literal(Literal::Integer(500))),
         binary(
             BinaryOp::GreaterOrEqual,
-            Expr::EventCount(measure("Order Completed", Some(90))),
+            Expr::Measure(measure("Order Completed", Some(90))),
             Expr::Literal(Literal::Integer(2)),
         ),
         Expr::Not(Box::new(Expr::Did(measure("Page Viewed", Some(14))))),
         Expr::Not(Box::new(Expr::InSegment("employees".to_owned()))),
     ]);
     assert_eq!(segment.expression, expected);
-    assert_eq!(events_used(&expected), [measure("Order Completed", Some(90)), measure("Page Viewed", Some(14))]);
+    assert_eq!(measures_used(&expected), [measure("Order Completed", Some(90)), measure("Page Viewed", Some(14))]);
     assert_eq!(segments_used(&expected), ["employees"]);
 }
 
@@ -312,13 +313,13 @@ fn windows_are_days() {
             "did('x', between => (date '2024-02-29', date '2024-02-29'))",
             Window::Between(day("2024-02-29"), day("2024-02-29")),
         ),
-        ("did('x', within => interval '2 weeks')", Window::Within(14)),
+        ("did('x', within => interval '2 weeks')", Window::Within { days: 14, ago: 0 }),
         ("did('x')", Window::Ever),
     ];
     for (text, window) in cases {
-        let used = events_used(&expression(text));
-        assert_eq!(used, [EventMeasure { event: "x".to_owned(), figure: Figure::Count, window }], "{text}");
+        let used = measures_used(&expression(text));
+        assert_eq!(used, [Measure { window, ..measure("x", None) }], "{text}");
     }
-    let times = events_used(&expression("last_event_at('x') > first_event_at('x') or first_event_at('x') < now()"));
-    assert_eq!(times.iter().map(|time| time.figure).collect::<Vec<_>>(), [Figure::FirstTime, Figure::LastTime]);
+    let times = measures_used(&expression("last_event_at('x') > first_event_at('x') or first_event_at('x') < now()"));
+    assert_eq!(times.iter().map(|time| time.figure.clone()).collect::<Vec<_>>(), [Figure::FirstTime, Figure::LastTime]);
 }

@@ -50,7 +50,7 @@ impl<'a> Checker<'a> {
             (expr, Some(ColumnType::Boolean)) => Ok(expr),
             (expr, other) => {
                 let hint = match (&expr, other) {
-                    (Expr::EventCount(_), _) => "compare it, such as `>= 1`, or use `did(...)`".to_owned(),
+                    (Expr::Measure(_), _) => "compare it, such as `>= 1`, or use `did(...)`".to_owned(),
                     (Expr::Column { name, .. }, Some(ColumnType::Text)) => {
                         format!("compare it, such as `{name} = '...'`")
                     }

@@ -78,6 +78,7 @@ pub(super) fn type_name(value_type: Option<ColumnType>) -> &'static str {
         Some(ColumnType::Boolean) => "true or false",
         Some(ColumnType::Date) => "a date",
         Some(ColumnType::Timestamp) => "a time",
+        Some(ColumnType::Texts) => "a list",
     }
 }
 

@@ -102,8 +102,8 @@ fn cycle_error(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::segment::expression::ColumnType;
-    use crate::segment::expression::parse_segment;
+    use crate::expression::ColumnType;
+    use crate::expression::parse_segment;
 
     fn define(name: &str, text: &str) -> SegmentDefinition {
         let columns = [("vip".to_owned(), ColumnType::Boolean)];

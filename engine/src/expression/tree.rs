@@ -1,42 +1,11 @@
-//! What a segment is once it is checked: a closed tree of our own. Whoever compiles it need not fear SQL text, and
-//! whoever adds a variant sees every place that must know it.
-
-mod check;
-mod functions;
-mod literals;
-mod operators;
-mod order;
-mod parse;
-mod types;
-
-pub(crate) use self::order::{needed, order};
-pub(crate) use self::parse::parse_segment;
-
-use std::collections::BTreeSet;
+//! An expression over one profile, or over one event in the condition of a figure.
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-/// A segment as its file defines it.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct SegmentDefinition {
-    /// How other segments and people call it: lower-case letters, digits, `_` and `-`.
-    pub(crate) name: String,
-    /// The file as messages call it.
-    pub(crate) file: String,
-    /// A short name for people.
-    pub(crate) title: Option<String>,
-    /// What its members may be used for; decides which consent counts.
-    pub(crate) purpose: Option<String>,
-    /// Longer words for people.
-    pub(crate) description: Option<String>,
-    /// The expression as written, without the header. For people to read: never to run.
-    pub(crate) sql: String,
-    /// The expression. It is a condition: its type is boolean, and a profile for which it is null is no member.
-    pub(crate) expression: Expr,
-}
+use super::behavior::{Measure, Property, Sequence};
 
 /// The types that columns and expressions have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum ColumnType {
     /// UTF-8 text.
     Text,
@@ -50,12 +19,14 @@ pub(crate) enum ColumnType {
     Date,
     /// An instant in UTC.
     Timestamp,
+    /// A list of texts.
+    Texts,
 }
 
-/// A checked expression over one profile. Types fit as each variant says; null counts as SQL has it.
+/// A checked expression. Types fit as each variant says; null counts as SQL has it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Expr {
-    /// A column of the profile, spelt as the table spells it.
+    /// A column of the profile, spelt as the table spells it; inside the condition of a figure, a column of events.
     Column {
         /// Name in the table.
         name: String,
@@ -135,14 +106,50 @@ pub(crate) enum Expr {
         /// The type wanted.
         to: ColumnType,
     },
-    /// How often the profile did something; an integer, 0 if never.
-    EventCount(EventMeasure),
-    /// Whether the profile did something at least once; never null.
-    Did(EventMeasure),
-    /// When the profile did something for the first or the last time; a timestamp, null if never.
-    EventTime(EventMeasure),
-    /// Whether the profile is a member of another segment of the same refresh; never null.
+    /// The first value whose condition is true, else the other one, else null. All values are of one type, but that
+    /// integers may stand among decimals and dates among timestamps.
+    Case {
+        /// Conditions with their values; at least one.
+        branches: Vec<(Expr, Expr)>,
+        /// The value if no condition is true.
+        otherwise: Option<Box<Expr>>,
+    },
+    /// Whole UTC days from a date or a timestamp to the day for which it is computed; an integer, null for null.
+    DaysSince(Box<Expr>),
+    /// Whether a list has a value; null for null.
+    Contains {
+        /// A list of texts.
+        list: Box<Expr>,
+        /// A text.
+        value: Box<Expr>,
+    },
+    /// Which of `groups` equally large groups of all profiles a value falls into: 1 is the lowest, and equal values
+    /// share a group; an integer, null for null. Only in traits, and never inside another.
+    Score {
+        /// A number, a date or a timestamp.
+        of: Box<Expr>,
+        /// How many groups; at least 2.
+        groups: u32,
+        /// Whether 1 is the highest instead.
+        descending: bool,
+    },
+    /// A figure of what the profile did, of the figure's type.
+    Measure(Measure),
+    /// Whether the profile did something at least once; never null. The figure is a count.
+    Did(Measure),
+    /// Whether the profile did one thing after another; never null.
+    Sequence(Sequence),
+    /// Whether the profile's person consented to a purpose; never null.
+    Consented(String),
+    /// Whether the profile is a member of another segment of the same refresh; never null. Only in segments.
     InSegment(String),
+    /// What an event says under a name; null if nothing, or nothing of that type. Only in conditions of figures.
+    Property {
+        /// Where: a path, since a column is an [`Expr::Column`].
+        property: Property,
+        /// The type that it is read as: text, decimal, boolean, date or timestamp.
+        as_type: ColumnType,
+    },
     /// A function of the profile's own values.
     Function {
         /// Which one.
@@ -194,9 +201,11 @@ pub(crate) enum BinaryOp {
     Multiply,
     /// `/`: a decimal even of two integers, and null when the divisor is zero.
     Divide,
+    /// `||`: one text after another, null if either is.
+    Concatenate,
 }
 
-/// The functions of a profile's own values.
+/// The functions of single values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum ScalarFunction {
     /// Text in lower case.
@@ -216,63 +225,56 @@ pub(crate) enum ScalarFunction {
     /// The start of a `day`, `week`, `month`, `quarter` or `year` (a text literal) of a date or timestamp, as a
     /// timestamp.
     DateTrunc,
-    /// The instant for which the segment is computed, as a timestamp; no argument.
+    /// A part of a date or timestamp, as an integer: a `year`, `quarter`, `month`, `week`, `day`, `dow` (Sunday is 0),
+    /// `doy`, `hour` or `minute` (a text literal).
+    DatePart,
+    /// Text without blanks at both ends.
+    Trim,
+    /// Texts one after another, leaving out those that are null; two or more arguments.
+    Concat,
+    /// The greatest whole number not above a number, in the number's type.
+    Floor,
+    /// The least whole number not below a number, in the number's type.
+    Ceil,
+    /// The first of two arguments, but null if they are equal.
+    NullIf,
+    /// The greatest argument that is not null; two or more arguments.
+    Greatest,
+    /// The least argument that is not null; two or more arguments.
+    Least,
+    /// Number of entries of a list.
+    ListLength,
+    /// The instant for which it is computed, as a timestamp; no argument.
     Now,
     /// The UTC day of that instant; no argument.
     CurrentDate,
 }
 
-/// A figure of what profiles do, over a window. Ordered so that sets of measures have one order.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct EventMeasure {
-    /// The event's name, as events carry it.
-    pub(crate) event: String,
-    /// What of it.
-    pub(crate) figure: Figure,
-    /// Which days count.
-    pub(crate) window: Window,
-}
-
-/// What is told of the events of a measure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Figure {
-    /// How many there are.
-    Count,
-    /// When the first of them was.
-    FirstTime,
-    /// When the last of them was.
-    LastTime,
-}
-
-/// Which days a measure counts, by UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Window {
-    /// All.
-    Ever,
-    /// The day for which the segment is computed, and so many before it; at least 1.
-    Within(u32),
-    /// This day, and all after it.
-    Since(NaiveDate),
-    /// From one day to another, both included; the second is no earlier.
-    Between(NaiveDate, NaiveDate),
-}
-
 impl Expr {
-    /// Returns the expressions directly inside this one.
+    /// Returns the expressions directly inside this one. Conditions over events are not among them.
     pub(crate) fn children(&self) -> Vec<&Expr> {
         match self {
             Expr::Column { .. }
             | Expr::Literal(_)
-            | Expr::EventCount(_)
+            | Expr::Measure(_)
             | Expr::Did(_)
-            | Expr::EventTime(_)
-            | Expr::InSegment(_) => Vec::new(),
+            | Expr::Sequence(_)
+            | Expr::Consented(_)
+            | Expr::InSegment(_)
+            | Expr::Property { .. } => Vec::new(),
             Expr::And(conditions) | Expr::Or(conditions) => conditions.iter().collect(),
             Expr::Function { arguments, .. } => arguments.iter().collect(),
             Expr::Binary { left, right, .. } => vec![left, right],
+            Expr::Contains { list, value } => vec![list, value],
             Expr::Between { expr, low, high, .. } => vec![expr, low, high],
+            Expr::Case { branches, otherwise } => {
+                let branches = branches.iter().flat_map(|(condition, value)| [condition, value]);
+                branches.chain(otherwise.as_deref()).collect()
+            }
             Expr::Not(expr)
             | Expr::Negate(expr)
+            | Expr::DaysSince(expr)
+            | Expr::Score { of: expr, .. }
             | Expr::IsNull { expr, .. }
             | Expr::IsBoolean { expr, .. }
             | Expr::InList { expr, .. }
@@ -282,32 +284,10 @@ impl Expr {
     }
 
     /// Calls `visit` for this expression and every one inside it, outermost first.
-    fn for_each<'e>(&'e self, visit: &mut impl FnMut(&'e Expr)) {
+    pub(super) fn for_each<'e>(&'e self, visit: &mut impl FnMut(&'e Expr)) {
         visit(self);
         for child in self.children() {
             child.for_each(visit);
         }
     }
-}
-
-/// Returns the event measures that an expression needs, each once, ordered.
-pub(crate) fn events_used(expression: &Expr) -> Vec<EventMeasure> {
-    let mut measures = BTreeSet::new();
-    expression.for_each(&mut |expr| {
-        if let Expr::EventCount(measure) | Expr::Did(measure) | Expr::EventTime(measure) = expr {
-            measures.insert(measure.clone());
-        }
-    });
-    measures.into_iter().collect()
-}
-
-/// Returns the names of the segments that an expression refers to, each once, ordered.
-pub(crate) fn segments_used(expression: &Expr) -> Vec<String> {
-    let mut segments = BTreeSet::new();
-    expression.for_each(&mut |expr| {
-        if let Expr::InSegment(segment) = expr {
-            segments.insert(segment.clone());
-        }
-    });
-    segments.into_iter().collect()
 }
