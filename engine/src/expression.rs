@@ -2,20 +2,35 @@
 //! and whoever adds a variant sees every place that must know it.
 //!
 //! * [`tree`] is an expression over one profile, [`behavior`] the figures of what profiles do, which it may contain.
-//! * [`parse`] reads a file into a definition, or refuses it with the place and the nearest known names.
-//! * [`used`] tells what an expression needs before it can be computed.
+//! * [`parse`] reads the file of a segment into a definition, [`traits`] those of traits, or refuses it with the place
+//!   and the nearest known names: [`syntax`] makes the SQL parser's tree of a text, [`check`] makes ours of that.
+//! * [`search`] finds what a text needs before any column is known, [`used`] what an expression needs.
+//! * [`mod@text`] writes an expression in its own language again, [`words`] in plain English.
 
 mod behavior;
+mod calls;
 mod check;
 mod definition;
 mod functions;
+mod header;
 mod literals;
+mod measures;
 mod operators;
 mod order;
 mod parse;
+mod scalars;
+mod search;
+mod sequences;
+mod syntax;
+#[cfg(test)]
+mod testing;
+mod text;
+mod traits;
 mod tree;
 mod types;
 mod used;
+mod windows;
+mod words;
 
 pub(crate) use self::behavior::{
     EVENT_COLUMNS, EventCondition, EventSelector, Figure, Measure, Property, Sequence, SequenceStep, Share, Window,
@@ -23,5 +38,9 @@ pub(crate) use self::behavior::{
 pub(crate) use self::definition::{SegmentDefinition, SourceFile, TraitDefinition};
 pub(crate) use self::order::{needed, order};
 pub(crate) use self::parse::parse_segment;
+pub(crate) use self::search::{measures_in, sequences_in};
+pub(crate) use self::text::text_of;
+pub(crate) use self::traits::parse_traits;
 pub(crate) use self::tree::{BinaryOp, ColumnType, Expr, Literal, ScalarFunction};
 pub(crate) use self::used::{columns_used, measures_used, segments_used, sequences_used, uses_now};
+pub(crate) use self::words::in_words;

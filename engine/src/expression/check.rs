@@ -1,39 +1,80 @@
-//! From the SQL parser's tree to ours: lets through what the segment language has, with types that fit, and says of
+//! From the SQL parser's tree to ours: lets through what the language has, with types that fit, and says of
 //! everything else where it is and what may stand there.
 
+use super::behavior::{EVENT_COLUMNS, Figure, Window};
 use super::literals;
-use super::parse::refused;
-use super::parse::sql_parser::ast::{BinaryOperator, CastKind, Expr as SqlExpr, Ident, Spanned, UnaryOperator, Value};
+use super::parse::sql_parser::ast::{
+    BinaryOperator, CastKind, CeilFloorKind, DateTimeField, Expr as SqlExpr, Ident, Spanned, UnaryOperator, Value,
+};
 use super::parse::sql_parser::tokenizer::Location;
-use super::types::type_name;
-use super::{ColumnType, Expr, Literal};
+use super::syntax::refused;
+use super::types::{settled, type_name};
+use super::{ColumnType, Expr, Literal, ScalarFunction};
 use crate::config::nearest::{nearest, suggestion};
 use crate::error::{EngineError, Result};
 
 /// Of a piece of SQL shown in a message.
 const SNIPPET_CHARACTERS_MAX: usize = 60;
 
-pub(super) const ALLOWED: &str = "allowed are columns, constants, `and`, `or`, `not`, `= <> < <= > >=`, `+ - * /`, \
-    `is null`, `in (...)`, `between`, `like`, `ilike`, `cast(... as ...)` and functions";
+pub(super) const ALLOWED: &str = "allowed are columns, constants, `and`, `or`, `not`, `= <> < <= > >=`, `+ - * / ||`, \
+    `is null`, `in (...)`, `between`, `like`, `ilike`, `case`, `cast(... as ...)` and functions";
 
 /// A checked expression with its type; `None` is a number of days.
 pub(super) type Typed = (Expr, Option<ColumnType>);
 
-/// Checks the expression of one segment.
+/// Where an expression stands, which decides what it may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// In a segment's file.
+    Segment,
+    /// In a trait's file.
+    Trait,
+    /// In the condition of a figure: over one event.
+    Event,
+}
+
+impl Scope {
+    /// The scope in the words of messages.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Scope::Segment => "segments",
+            Scope::Trait => "traits",
+            Scope::Event => "a condition over events",
+        }
+    }
+}
+
+/// Checks the expression of one file.
 pub(super) struct Checker<'a> {
-    pub(super) segment: &'a str,
+    pub(super) scope: Scope,
+    /// The name of what the file defines.
+    pub(super) name: &'a str,
     file: &'a str,
-    columns: &'a [(String, ColumnType)],
+    columns: Vec<(&'a str, ColumnType)>,
+    /// The window of figures that give none.
+    pub(super) window: Window,
 }
 
 impl<'a> Checker<'a> {
-    pub(super) fn new(segment: &'a str, file: &'a str, columns: &'a [(String, ColumnType)]) -> Self {
-        Self { segment, file, columns }
+    pub(super) fn new(scope: Scope, name: &'a str, file: &'a str, columns: &'a [(String, ColumnType)]) -> Self {
+        let columns = columns.iter().map(|(name, column_type)| (name.as_str(), *column_type)).collect();
+        Self { scope, name, file, columns, window: Window::Ever }
     }
 
-    /// Checks an expression that must be true or false.
-    pub(super) fn check_condition(&self, sql: &SqlExpr) -> Result<Expr> {
-        self.condition(sql)
+    /// The checker with a window for figures that give none.
+    pub(super) fn with_window(self, window: Window) -> Self {
+        Self { window, ..self }
+    }
+
+    /// The checker of conditions over one event in the same file.
+    pub(super) fn over_events(&self) -> Self {
+        Self {
+            scope: Scope::Event,
+            name: self.name,
+            file: self.file,
+            columns: EVENT_COLUMNS.to_vec(),
+            window: self.window,
+        }
     }
 
     pub(super) fn refuse<T>(&self, sql: &SqlExpr, message: impl Into<String>) -> Result<T> {
@@ -46,11 +87,14 @@ impl<'a> Checker<'a> {
     }
 
     pub(super) fn condition(&self, sql: &SqlExpr) -> Result<Expr> {
-        match self.expression(sql)? {
+        match settled(self.expression(sql)?, Some(ColumnType::Boolean)) {
             (expr, Some(ColumnType::Boolean)) => Ok(expr),
             (expr, other) => {
                 let hint = match (&expr, other) {
-                    (Expr::Measure(_), _) => "compare it, such as `>= 1`, or use `did(...)`".to_owned(),
+                    (Expr::Measure(measure), _) if measure.figure == Figure::Count => {
+                        "compare it, such as `>= 1`, or use `did(...)`".to_owned()
+                    }
+                    (_, Some(ColumnType::Texts)) => "write `contains(list, '...')`".to_owned(),
                     (Expr::Column { name, .. }, Some(ColumnType::Text)) => {
                         format!("compare it, such as `{name} = '...'`")
                     }
@@ -97,31 +141,54 @@ impl<'a> Checker<'a> {
                 array: false,
                 format: None,
             } => self.cast(sql, expr, data_type),
+            SqlExpr::Case { operand, conditions, else_result, .. } => {
+                self.case(operand.as_deref(), conditions, else_result.as_deref())
+            }
+            // The parser has nodes of their own for these functions.
+            SqlExpr::Floor { expr, field: CeilFloorKind::DateTimeField(DateTimeField::NoDateTime) } => {
+                self.whole(expr, ScalarFunction::Floor)
+            }
+            SqlExpr::Ceil { expr, field: CeilFloorKind::DateTimeField(DateTimeField::NoDateTime) } => {
+                self.whole(expr, ScalarFunction::Ceil)
+            }
+            SqlExpr::Trim { trim_where: None, trim_what: None, expr, trim_characters: None } => {
+                self.of_text(expr, ScalarFunction::Trim, ColumnType::Text)
+            }
+            SqlExpr::Extract { field, expr, .. } => self.date_part(sql, &field.to_string(), expr),
             SqlExpr::Function(function) => self.function(sql, function),
             other => {
-                self.refuse(other, format!("{} is not available in segments; {}", snippet(other), instead_of(other)))
+                let (snippet, scope) = (snippet(other), self.scope.name());
+                self.refuse(other, format!("{snippet} is not available in {scope}; {}", instead_of(other)))
             }
         }
     }
 
     fn column(&self, sql: &SqlExpr, ident: &Ident) -> Result<Typed> {
-        let wanted = ident.value.as_str();
-        let exact = self.columns.iter().find(|(name, _)| name == wanted);
-        // As in SQL, case does not count unless the name is quoted.
-        let any_case = || match ident.quote_style {
-            Some(_) => None,
-            None => self.columns.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)),
-        };
-        if let Some((name, column_type)) = exact.or_else(any_case) {
-            return Ok((Expr::Column { name: name.clone(), column_type: *column_type }, Some(*column_type)));
+        if let Some((name, column_type)) = self.known_column(ident) {
+            return Ok((Expr::Column { name: name.to_owned(), column_type }, Some(column_type)));
         }
-        let names = self.columns.iter().map(|(name, _)| name.as_str());
+        let wanted = ident.value.as_str();
+        let names = self.columns.iter().map(|(name, _)| *name);
         let hint = match (nearest(wanted, names.clone()), ident.quote_style) {
             (Some(known), _) => format!("did you mean `{known}`?"),
             (None, Some(_)) => format!("if it is text, write it in single quotes: '{wanted}'"),
+            (None, None) if self.scope == Scope::Event => {
+                format!("write `property('{wanted}')` for a property; columns are {}", suggestion(wanted, names))
+            }
             (None, None) => suggestion(wanted, names),
         };
-        self.refuse(sql, format!("there is no column `{wanted}` in `profile.profiles`; {hint}"))
+        let table = if self.scope == Scope::Event { "`behavior.events`" } else { "`profile.profiles`" };
+        self.refuse(sql, format!("there is no column `{wanted}` in {table}; {hint}"))
+    }
+
+    /// The column of a name. As in SQL, case does not count unless the name is quoted.
+    pub(super) fn known_column(&self, ident: &Ident) -> Option<(&'a str, ColumnType)> {
+        let exact = self.columns.iter().find(|(name, _)| *name == ident.value);
+        let any_case = || match ident.quote_style {
+            Some(_) => None,
+            None => self.columns.iter().find(|(name, _)| name.eq_ignore_ascii_case(&ident.value)),
+        };
+        exact.or_else(any_case).copied()
     }
 
     pub(super) fn constant(&self, sql: &SqlExpr, literal: Result<Literal, String>) -> Result<Typed> {
@@ -148,7 +215,7 @@ impl<'a> Checker<'a> {
                 };
                 Ok((expr, number_type))
             }
-            _ => self.refuse(sql, format!("operator `{op}` is not available in segments; {ALLOWED}")),
+            _ => self.refuse(sql, format!("operator `{op}` is not available; {ALLOWED}")),
         }
     }
 
@@ -199,7 +266,8 @@ fn instead_of(sql: &SqlExpr) -> &'static str {
         SqlExpr::Subquery(_) | SqlExpr::Exists { .. } | SqlExpr::InSubquery { .. } => {
             "use another segment with `in_segment('name')`, or a trait"
         }
-        SqlExpr::Case { .. } => "use `and` and `or`, or a trait",
+        SqlExpr::Floor { .. } | SqlExpr::Ceil { .. } => "write `floor(number)` or `ceil(number)`",
+        SqlExpr::Trim { .. } => "write `trim(text)`",
         SqlExpr::CompoundIdentifier(_) | SqlExpr::CompoundFieldAccess { .. } => "write the column's name alone",
         SqlExpr::Like { .. } | SqlExpr::ILike { .. } => "write `like` with one pattern and no `escape`",
         SqlExpr::SimilarTo { .. } | SqlExpr::RLike { .. } => "use `like` or `ilike`",

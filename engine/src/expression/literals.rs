@@ -1,4 +1,4 @@
-//! Constants of the segment language: numbers, dates, instants, and windows of whole days.
+//! Constants of the language: numbers, dates, instants, and windows of whole days.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 
@@ -7,6 +7,7 @@ use super::{ColumnType, Literal};
 
 /// A hundred years: a longer window means "ever", and is written so.
 const WINDOW_DAYS_MAX: u32 = 36_500;
+const MINUTES_PER_DAY: u32 = 24 * 60;
 /// What a decimal column holds.
 const DECIMAL_DIGITS_MAX: usize = 38;
 
@@ -96,41 +97,62 @@ pub(super) fn timestamp(text: &str) -> Checked<Literal> {
 
 /// The whole days of `interval '2 weeks'`, `interval '1 week 3 days'` or `interval '90' day`.
 pub(super) fn interval_days(interval: &Interval) -> Checked<u32> {
+    days_of_text(&interval_text(interval)?)
+}
+
+/// The minutes of `interval '1 day'`, `interval '1 hour 30 minutes'` or `interval '90' minute`.
+pub(super) fn interval_minutes(interval: &Interval) -> Checked<u32> {
+    let text = interval_text(interval)?;
+    let minutes = sum_of_text(&text, minutes_of_unit)?;
+    if !(1..=WINDOW_DAYS_MAX * MINUTES_PER_DAY).contains(&minutes) {
+        return Err(format!("'{text}' must be from 1 minute to {WINDOW_DAYS_MAX} days"));
+    }
+    Ok(minutes)
+}
+
+fn interval_text(interval: &Interval) -> Checked<String> {
+    const USAGE: &str = "write an interval as `interval '90 days'`";
     let Interval { value, leading_field, leading_precision, last_field, fractional_seconds_precision } = interval;
     if leading_precision.is_some() || last_field.is_some() || fractional_seconds_precision.is_some() {
-        return Err("write an interval as `interval '90 days'`".to_owned());
+        return Err(USAGE.to_owned());
     }
     let text = match value.as_ref() {
         super::parse::sql_parser::ast::Expr::Value(value) => match &value.value {
-            Value::SingleQuotedString(text) | Value::Number(text, _) => text.clone(),
-            _ => return Err("write an interval as `interval '90 days'`".to_owned()),
+            Value::SingleQuotedString(text) | Value::Number(text, _) => text,
+            _ => return Err(USAGE.to_owned()),
         },
-        _ => return Err("write an interval as `interval '90 days'`".to_owned()),
+        _ => return Err(USAGE.to_owned()),
     };
-    let text = match leading_field {
+    Ok(match leading_field {
         Some(field) => format!("{text} {field}"),
-        None => text,
-    };
-    days_of_text(&text)
+        None => text.clone(),
+    })
 }
 
-fn days_of_text(text: &str) -> Checked<u32> {
-    let words: Vec<&str> = text.split_whitespace().collect();
-    if words.is_empty() || words.len() % 2 == 1 {
-        return Err(format!("'{text}' is not an interval; write a number and a unit, such as '90 days'"));
-    }
-    let mut days: u32 = 0;
-    for pair in words.chunks_exact(2) {
-        let [count, unit] = pair else { continue };
-        let factor = days_of_unit(unit)?;
-        let count: u32 =
-            count.parse().map_err(|_| format!("`{count}` in '{text}' must be a whole number above zero"))?;
-        days = count.checked_mul(factor).and_then(|more| days.checked_add(more)).unwrap_or(u32::MAX);
-    }
+/// The whole days of `90 days` or `1 week 3 days`.
+pub(super) fn days_of_text(text: &str) -> Checked<u32> {
+    let days = sum_of_text(text, days_of_unit)?;
     if !(1..=WINDOW_DAYS_MAX).contains(&days) {
         return Err(format!("'{text}' must be from 1 to {WINDOW_DAYS_MAX} days"));
     }
     Ok(days)
+}
+
+/// Adds up numbers with units; what is too large for the sum is `u32::MAX`.
+fn sum_of_text(text: &str, factor_of: fn(&str) -> Checked<u32>) -> Checked<u32> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    if words.is_empty() || words.len() % 2 == 1 {
+        return Err(format!("'{text}' is not an interval; write a number and a unit, such as '90 days'"));
+    }
+    let mut sum: u32 = 0;
+    for pair in words.chunks_exact(2) {
+        let [count, unit] = pair else { continue };
+        let factor = factor_of(unit)?;
+        let count: u32 =
+            count.parse().map_err(|_| format!("`{count}` in '{text}' must be a whole number above zero"))?;
+        sum = sum.saturating_add(count.saturating_mul(factor));
+    }
+    Ok(sum)
 }
 
 fn days_of_unit(unit: &str) -> Checked<u32> {
@@ -144,5 +166,14 @@ fn days_of_unit(unit: &str) -> Checked<u32> {
             Err(format!("`{unit}` is finer than a day, and behaviour is counted by day; write days or weeks"))
         }
         _ => Err(format!("`{unit}` is not a unit of time; write days or weeks, such as '90 days'")),
+    }
+}
+
+fn minutes_of_unit(unit: &str) -> Checked<u32> {
+    match unit.to_ascii_lowercase().as_str() {
+        "minute" | "minutes" => Ok(1),
+        "hour" | "hours" => Ok(60),
+        "second" | "seconds" => Err(format!("`{unit}` is too fine; write minutes, hours or days")),
+        _ => Ok(days_of_unit(unit)? * MINUTES_PER_DAY),
     }
 }

@@ -1,10 +1,12 @@
-//! The operators of the segment language: comparison, arithmetic, membership of a list or range, patterns, casts.
+//! The operators of the language: comparison, arithmetic, membership of a list or range, patterns, casts.
 
 use super::check::{ALLOWED, Checker, Typed, snippet};
 use super::parse::sql_parser::ast::{BinaryOperator, DataType, Expr as SqlExpr, Value, ValueWithSpan};
-use super::types::{is_number, is_time, type_name};
+use super::types::{is_number, is_time, settled, type_name};
 use super::{BinaryOp, ColumnType, Expr};
 use crate::error::Result;
+
+const UNORDERED: &str = "conditions have no order; compare them with `=` or `<>`";
 
 impl Checker<'_> {
     pub(super) fn binary(&self, sql: &SqlExpr, left: &SqlExpr, op: &BinaryOperator, right: &SqlExpr) -> Result<Typed> {
@@ -19,7 +21,11 @@ impl Checker<'_> {
             BinaryOperator::Minus => self.arithmetic(sql, BinaryOp::Subtract, left, right),
             BinaryOperator::Multiply => self.arithmetic(sql, BinaryOp::Multiply, left, right),
             BinaryOperator::Divide => self.arithmetic(sql, BinaryOp::Divide, left, right),
-            other => self.refuse(sql, format!("operator `{other}` is not available in segments; {ALLOWED}")),
+            BinaryOperator::StringConcat => {
+                let (left, right) = (Box::new(self.text(left)?), Box::new(self.text(right)?));
+                Ok((Expr::Binary { op: BinaryOp::Concatenate, left, right }, Some(ColumnType::Text)))
+            }
+            other => self.refuse(sql, format!("operator `{other}` is not available; {ALLOWED}")),
         }
     }
 
@@ -27,8 +33,10 @@ impl Checker<'_> {
         let (left_expr, right_expr, common) = self.comparable(left, right)?;
         let is_order =
             matches!(op, BinaryOp::Less | BinaryOp::LessOrEqual | BinaryOp::Greater | BinaryOp::GreaterOrEqual);
-        if common == ColumnType::Boolean && is_order {
-            return self.refuse(sql, "conditions have no order; compare them with `=` or `<>`");
+        match common {
+            ColumnType::Boolean if is_order => return self.refuse(sql, UNORDERED),
+            ColumnType::Texts => return self.refuse(sql, "lists are not compared; write `contains(list, 'entry')`"),
+            _ => {}
         }
         let expr = Expr::Binary { op, left: Box::new(left_expr), right: Box::new(right_expr) };
         Ok((expr, Some(ColumnType::Boolean)))
@@ -48,7 +56,8 @@ impl Checker<'_> {
             return self.shift(op, (left, left_typed), right);
         }
         if is_shift && left_typed.1.is_some_and(is_time) {
-            return self.refuse(sql, "times cannot be subtracted; write `first_seen_at < now() - interval '30 days'`");
+            let hint = "write `days_since(first_seen_at) > 30`, or `first_seen_at < now() - interval '30 days'`";
+            return self.refuse(sql, format!("times cannot be subtracted; {hint}"));
         }
         let (left_expr, left_type) = self.as_number(left, left_typed)?;
         let (right_expr, right_type) = self.number(right)?;
@@ -60,7 +69,8 @@ impl Checker<'_> {
 
     /// A date or time moved by days.
     fn shift(&self, op: BinaryOp, moved: (&SqlExpr, Typed), days: &SqlExpr) -> Result<Typed> {
-        let (moved_sql, (moved_expr, moved_type)) = moved;
+        let (moved_sql, moved) = moved;
+        let (moved_expr, moved_type) = settled(moved, Some(ColumnType::Timestamp));
         if !moved_type.is_some_and(is_time) {
             let message = format!(
                 "{} is {}; only a date or a time can be moved by days",
@@ -88,34 +98,34 @@ impl Checker<'_> {
     }
 
     pub(super) fn in_list(&self, inner: &SqlExpr, items: &[SqlExpr], negated: bool) -> Result<Typed> {
-        let typed = self.expression(inner)?;
+        if items.is_empty() {
+            return self.refuse(inner, "`in ()` is empty; name at least one value");
+        }
+        let all: Vec<&SqlExpr> = std::iter::once(inner).chain(items).collect();
+        let (mut fitted, _) = self.fit_all(&all)?;
+        let expr = Box::new(fitted.remove(0));
         let mut list = Vec::with_capacity(items.len());
-        for item in items {
-            let item_typed = self.expression(item)?;
-            match self.fit((inner, typed.clone()), (item, item_typed))? {
-                (_, Expr::Literal(literal), _) => list.push(literal),
+        for (item, fitted) in items.iter().zip(fitted) {
+            match fitted {
+                Expr::Literal(literal) => list.push(literal),
                 _ => {
                     return self.refuse(item, format!("{} in `in (...)` must be a constant", snippet(item)));
                 }
             }
         }
-        if list.is_empty() {
-            return self.refuse(inner, "`in ()` is empty; name at least one value");
-        }
-        Ok((Expr::InList { expr: Box::new(typed.0), list, negated }, Some(ColumnType::Boolean)))
+        Ok((Expr::InList { expr, list, negated }, Some(ColumnType::Boolean)))
     }
 
     pub(super) fn between(&self, inner: &SqlExpr, low: &SqlExpr, high: &SqlExpr, negated: bool) -> Result<Typed> {
-        let typed = self.expression(inner)?;
-        let low_typed = self.expression(low)?;
-        let high_typed = self.expression(high)?;
-        let (expr, low_expr, common) = self.fit((inner, typed.clone()), (low, low_typed))?;
-        let (_, high_expr, _) = self.fit((inner, typed), (high, high_typed))?;
-        if common == ColumnType::Boolean {
-            return self.refuse(inner, "conditions have no order; compare them with `=` or `<>`");
+        let (fitted, common) = self.fit_all(&[inner, low, high])?;
+        match (common, <[Expr; 3]>::try_from(fitted)) {
+            (ColumnType::Boolean, _) => self.refuse(inner, UNORDERED),
+            (ColumnType::Texts, _) | (_, Err(_)) => self.refuse(inner, "lists have no order; use `contains`"),
+            (_, Ok([expr, low, high])) => {
+                let (expr, low, high) = (Box::new(expr), Box::new(low), Box::new(high));
+                Ok((Expr::Between { expr, low, high, negated }, Some(ColumnType::Boolean)))
+            }
         }
-        let expr = Expr::Between { expr: Box::new(expr), low: Box::new(low_expr), high: Box::new(high_expr), negated };
-        Ok((expr, Some(ColumnType::Boolean)))
     }
 
     pub(super) fn like(
@@ -148,7 +158,7 @@ impl Checker<'_> {
         };
         let (expr, from) = self.expression(inner)?;
         let fits = match (from, to) {
-            (None, _) => false,
+            (None | Some(ColumnType::Texts), _) => false,
             (Some(from), to) if from == to => true,
             (Some(ColumnType::Text), _) | (_, ColumnType::Text) => true,
             (Some(from), to) => (is_number(from) && is_number(to)) || (is_time(from) && is_time(to)),

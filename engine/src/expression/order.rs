@@ -1,4 +1,4 @@
-//! The order in which segments are computed: those that others refer to come first.
+//! The order in which segments and traits are computed: those that others refer to come first.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,19 +22,13 @@ pub(crate) fn order(definitions: Vec<SegmentDefinition>) -> Result<Vec<SegmentDe
             return Err(EngineError::invalid(message));
         }
     }
-    let mut waiting = references(&definitions, &names)?;
-    let mut ranks: BTreeMap<String, usize> = BTreeMap::new();
-    while !waiting.is_empty() {
-        let is_ready = |(_, needed): &(&&str, &BTreeSet<&str>)| needed.iter().all(|name| ranks.contains_key(*name));
-        let ready: Vec<&str> = waiting.iter().filter(is_ready).map(|(name, _)| *name).collect();
-        if ready.is_empty() {
-            return Err(cycle_error(&definitions, &ranks, &waiting));
-        }
-        for name in ready {
-            waiting.remove(name);
-            ranks.insert(name.to_owned(), ranks.len());
-        }
+    let needs = references(&definitions, &names)?;
+    let Ranks { ranks, circle } = ranks(&needs);
+    if let Some(first) = circle.first() {
+        let file = definitions.iter().find(|definition| definition.name == *first).map_or("", |it| it.file.as_str());
+        return Err(EngineError::invalid(circle_message("segments", file, &circle)));
     }
+    let ranks: BTreeMap<String, usize> = ranks.into_iter().map(|(name, rank)| (name.to_owned(), rank)).collect();
     let mut ordered = definitions;
     ordered.sort_by_key(|definition| ranks.get(&definition.name).copied());
     Ok(ordered)
@@ -74,13 +68,36 @@ fn references<'d>(
     Ok(references)
 }
 
-/// Names one cycle among segments of which each waits for another. Following references from any of them must come back
-/// to a name already passed.
-fn cycle_error(
-    definitions: &[SegmentDefinition],
-    done: &BTreeMap<String, usize>,
-    waiting: &BTreeMap<&str, BTreeSet<&str>>,
-) -> EngineError {
+/// The places of names in an order in which each follows those that it needs.
+pub(super) struct Ranks<'n> {
+    /// Each name's place. Names that wait for themselves, or for such, have none.
+    pub(super) ranks: BTreeMap<&'n str, usize>,
+    /// One circle of names of which each needs the next, and the last the first; empty if there is none.
+    pub(super) circle: Vec<&'n str>,
+}
+
+/// Ranks names by what they need; ties go by name. Every name that is needed has an entry.
+pub(super) fn ranks<'n>(needs: &BTreeMap<&'n str, BTreeSet<&'n str>>) -> Ranks<'n> {
+    let mut waiting = needs.clone();
+    let mut ranks: BTreeMap<&str, usize> = BTreeMap::new();
+    while !waiting.is_empty() {
+        let is_ready = |needed: &BTreeSet<&str>| needed.iter().all(|name| ranks.contains_key(name));
+        let ready: Vec<&str> = waiting.iter().filter(|(_, needed)| is_ready(needed)).map(|(name, _)| *name).collect();
+        if ready.is_empty() {
+            break;
+        }
+        for name in ready {
+            waiting.remove(name);
+            ranks.insert(name, ranks.len());
+        }
+    }
+    let circle = circle(&waiting);
+    Ranks { ranks, circle }
+}
+
+/// Names one circle among names of which each waits for another. Following them from any must come back to a name
+/// already passed.
+fn circle<'n>(waiting: &BTreeMap<&'n str, BTreeSet<&'n str>>) -> Vec<&'n str> {
     let mut passed: Vec<&str> = Vec::new();
     let mut next = waiting.keys().next().copied();
     while let Some(name) = next {
@@ -90,13 +107,15 @@ fn cycle_error(
         }
         passed.push(name);
         let needed = waiting.get(name).into_iter().flatten();
-        next = needed.copied().find(|needed| !done.contains_key(*needed));
+        next = needed.copied().find(|needed| waiting.contains_key(needed));
     }
-    let first = passed.first().copied().unwrap_or_default();
-    let file = definitions.iter().find(|definition| definition.name == first).map_or("", |it| it.file.as_str());
-    let path: Vec<String> = passed.iter().chain([&first]).map(|name| format!("`{name}`")).collect();
-    let path = path.join(" -> ");
-    EngineError::invalid(format!("{file}: segments refer to each other in a circle: {path}; remove one reference"))
+    passed
+}
+
+/// Says which segments or traits (`what`) refer to each other.
+pub(super) fn circle_message(what: &str, file: &str, circle: &[&str]) -> String {
+    let path: Vec<String> = circle.iter().chain(circle.first()).map(|name| format!("`{name}`")).collect();
+    format!("{file}: {what} refer to each other in a circle: {}; remove one reference", path.join(" -> "))
 }
 
 #[cfg(test)]

@@ -1,0 +1,252 @@
+//! Functions of single values: text, numbers, times, lists, and choices among values.
+
+use super::calls::Call;
+use super::check::{ALLOWED, Checker, Typed, snippet};
+use super::parse::sql_parser::ast::{CaseWhen, Expr as SqlExpr, Value};
+use super::types::type_name;
+use super::{BinaryOp, ColumnType, Expr, Literal, ScalarFunction};
+use crate::error::Result;
+
+const DATE_TRUNC_UNITS: [&str; 5] = ["day", "week", "month", "quarter", "year"];
+const DATE_PARTS: [&str; 9] = ["year", "quarter", "month", "week", "day", "dow", "doy", "hour", "minute"];
+
+impl Checker<'_> {
+    pub(super) fn scalar(&self, call: &Call<'_>) -> Result<Typed> {
+        match call.name.as_str() {
+            "lower" => self.text_function(call, ScalarFunction::Lower, ColumnType::Text),
+            "upper" => self.text_function(call, ScalarFunction::Upper, ColumnType::Text),
+            "length" => self.length(call),
+            "concat" => self.concat(call),
+            "starts_with" => self.starts_with(call),
+            "contains" => self.contains(call),
+            "abs" => self.abs(call),
+            "round" => self.round(call),
+            "coalesce" => self.coalesce(call),
+            "nullif" => self.null_if(call),
+            "greatest" => self.extreme(call, ScalarFunction::Greatest),
+            "least" => self.extreme(call, ScalarFunction::Least),
+            "date_trunc" => self.date_trunc(call),
+            "date_part" => self.date_part_call(call),
+            "days_since" => self.days_since(call),
+            "now" => self.no_arguments(call, ScalarFunction::Now, ColumnType::Timestamp),
+            "current_date" => self.no_arguments(call, ScalarFunction::CurrentDate, ColumnType::Date),
+            // The parser has nodes of its own for the others.
+            name => self.refuse(call.sql, format!("`{name}` is not called like this; {ALLOWED}")),
+        }
+    }
+
+    fn text_function(&self, call: &Call<'_>, function: ScalarFunction, result: ColumnType) -> Result<Typed> {
+        let [argument] = call.positional.as_slice() else {
+            return self.wrong_arguments(call, &format!("{}(text)", call.name));
+        };
+        self.of_text(argument, function, result)
+    }
+
+    /// A function of one text.
+    pub(super) fn of_text(&self, text: &SqlExpr, function: ScalarFunction, result: ColumnType) -> Result<Typed> {
+        Ok((Expr::Function { function, arguments: vec![self.text(text)?] }, Some(result)))
+    }
+
+    fn length(&self, call: &Call<'_>) -> Result<Typed> {
+        let [argument] = call.positional.as_slice() else {
+            return self.wrong_arguments(call, "length(text)");
+        };
+        match self.expression(argument)? {
+            (list, Some(ColumnType::Texts)) => {
+                let function = ScalarFunction::ListLength;
+                Ok((Expr::Function { function, arguments: vec![list] }, Some(ColumnType::Integer)))
+            }
+            _ => self.of_text(argument, ScalarFunction::Length, ColumnType::Integer),
+        }
+    }
+
+    fn concat(&self, call: &Call<'_>) -> Result<Typed> {
+        if call.positional.len() < 2 {
+            return self.wrong_arguments(call, "concat(first_name, ' ', last_name)");
+        }
+        let arguments = call.positional.iter().map(|text| self.text(text)).collect::<Result<Vec<_>>>()?;
+        Ok((Expr::Function { function: ScalarFunction::Concat, arguments }, Some(ColumnType::Text)))
+    }
+
+    fn starts_with(&self, call: &Call<'_>) -> Result<Typed> {
+        let [text, start] = call.positional.as_slice() else {
+            return self.wrong_arguments(call, "starts_with(text, start)");
+        };
+        let arguments = vec![self.text(text)?, self.text(start)?];
+        Ok((Expr::Function { function: ScalarFunction::StartsWith, arguments }, Some(ColumnType::Boolean)))
+    }
+
+    fn contains(&self, call: &Call<'_>) -> Result<Typed> {
+        let [list_sql, value] = call.positional.as_slice() else {
+            return self.wrong_arguments(call, "contains(list, 'entry')");
+        };
+        let (list, list_type) = self.expression(list_sql)?;
+        if list_type != Some(ColumnType::Texts) {
+            let hint =
+                if list_type == Some(ColumnType::Text) { "; to search in text, write `like '%word%'`" } else { "" };
+            let (snippet, type_name) = (snippet(list_sql), type_name(list_type));
+            return self.refuse(list_sql, format!("{snippet} is {type_name}, but a list is needed here{hint}"));
+        }
+        let value = Box::new(self.text(value)?);
+        Ok((Expr::Contains { list: Box::new(list), value }, Some(ColumnType::Boolean)))
+    }
+
+    fn abs(&self, call: &Call<'_>) -> Result<Typed> {
+        let [number] = call.positional.as_slice() else {
+            return self.wrong_arguments(call, "abs(number)");
+        };
+        let (number, number_type) = self.number(number)?;
+        Ok((Expr::Function { function: ScalarFunction::Abs, arguments: vec![number] }, number_type))
+    }
+
+    fn round(&self, call: &Call<'_>) -> Result<Typed> {
+        let (number, places) = match call.positional.as_slice() {
+            [number] => (number, None),
+            [number, places] => (number, Some(places)),
+            _ => return self.wrong_arguments(call, "round(number, 2)"),
+        };
+        let (number, number_type) = self.number(number)?;
+        let mut arguments = vec![number];
+        if let Some(places) = places {
+            match self.expression(places)?.0 {
+                Expr::Literal(Literal::Integer(count)) if (0..=18).contains(&count) => {
+                    arguments.push(Expr::Literal(Literal::Integer(count)));
+                }
+                _ => {
+                    return self.refuse(places, "decimal places must be a whole number from 0 to 18");
+                }
+            }
+        }
+        Ok((Expr::Function { function: ScalarFunction::Round, arguments }, number_type))
+    }
+
+    /// `floor` and `ceil`; a whole number is its own.
+    pub(super) fn whole(&self, number: &SqlExpr, function: ScalarFunction) -> Result<Typed> {
+        match self.number(number)? {
+            (number, Some(ColumnType::Integer)) => Ok((number, Some(ColumnType::Integer))),
+            (number, number_type) => Ok((Expr::Function { function, arguments: vec![number] }, number_type)),
+        }
+    }
+
+    fn coalesce(&self, call: &Call<'_>) -> Result<Typed> {
+        let [first, _, ..] = call.positional.as_slice() else {
+            return self.wrong_arguments(call, "coalesce(column, instead)");
+        };
+        if matches!(self.expression(first)?.0, Expr::Literal(_)) {
+            return self.refuse(first, "a constant is never null; begin `coalesce` with a column");
+        }
+        let (arguments, common) = self.fit_all(&call.positional)?;
+        Ok((Expr::Function { function: ScalarFunction::Coalesce, arguments }, Some(common)))
+    }
+
+    fn null_if(&self, call: &Call<'_>) -> Result<Typed> {
+        let [value, _] = call.positional.as_slice() else {
+            return self.wrong_arguments(call, "nullif(column, '')");
+        };
+        let (arguments, common) = self.fit_all(&call.positional)?;
+        if common == ColumnType::Texts {
+            return self.refuse(value, "lists are not compared; write `contains(list, 'entry')`");
+        }
+        Ok((Expr::Function { function: ScalarFunction::NullIf, arguments }, Some(common)))
+    }
+
+    fn extreme(&self, call: &Call<'_>, function: ScalarFunction) -> Result<Typed> {
+        let [first, _, ..] = call.positional.as_slice() else {
+            return self.wrong_arguments(call, &format!("{}(column, another)", call.name));
+        };
+        let (arguments, common) = self.fit_all(&call.positional)?;
+        if matches!(common, ColumnType::Boolean | ColumnType::Texts) {
+            let type_name = type_name(Some(common));
+            return self.refuse(first, format!("{} is {type_name}, which has no order", snippet(first)));
+        }
+        Ok((Expr::Function { function, arguments }, Some(common)))
+    }
+
+    fn date_trunc(&self, call: &Call<'_>) -> Result<Typed> {
+        let [unit, time] = call.positional.as_slice() else {
+            return self.wrong_arguments(call, "date_trunc('month', last_seen_at)");
+        };
+        let known = self.unit(unit, &DATE_TRUNC_UNITS)?;
+        let arguments = vec![Expr::Literal(Literal::Text(known.to_owned())), self.time(time)?.0];
+        Ok((Expr::Function { function: ScalarFunction::DateTrunc, arguments }, Some(ColumnType::Timestamp)))
+    }
+
+    fn date_part_call(&self, call: &Call<'_>) -> Result<Typed> {
+        let [part, time] = call.positional.as_slice() else {
+            return self.wrong_arguments(call, "date_part('month', last_seen_at)");
+        };
+        let part_name = self.unit(part, &DATE_PARTS)?;
+        self.date_part(part, part_name, time)
+    }
+
+    /// `date_part('year', ...)` and `extract(year from ...)`.
+    pub(super) fn date_part(&self, sql: &SqlExpr, part: &str, time: &SqlExpr) -> Result<Typed> {
+        let Some(known) = DATE_PARTS.iter().find(|known| part.eq_ignore_ascii_case(known)) else {
+            return self.refuse(sql, format!("`{}` is not a unit; {}", part.to_lowercase(), choice(&DATE_PARTS)));
+        };
+        let arguments = vec![Expr::Literal(Literal::Text((*known).to_owned())), self.time(time)?.0];
+        Ok((Expr::Function { function: ScalarFunction::DatePart, arguments }, Some(ColumnType::Integer)))
+    }
+
+    /// One of some units, as a text constant.
+    fn unit(&self, sql: &SqlExpr, known: &[&'static str]) -> Result<&'static str> {
+        let unit = match self.expression(sql)?.0 {
+            Expr::Literal(Literal::Text(text)) => known.iter().find(|known| text.eq_ignore_ascii_case(known)),
+            _ => None,
+        };
+        let message = || self.error(sql, format!("{} is not a unit; {}", snippet(sql), choice(known)));
+        unit.copied().ok_or_else(message)
+    }
+
+    fn days_since(&self, call: &Call<'_>) -> Result<Typed> {
+        let [time] = call.positional.as_slice() else {
+            return self.wrong_arguments(call, "days_since(last_seen_at)");
+        };
+        Ok((Expr::DaysSince(Box::new(self.time(time)?.0)), Some(ColumnType::Integer)))
+    }
+
+    fn no_arguments(&self, call: &Call<'_>, function: ScalarFunction, result: ColumnType) -> Result<Typed> {
+        if !call.positional.is_empty() {
+            return self.refuse(call.sql, format!("`{}` takes no argument", call.name));
+        }
+        Ok((Expr::Function { function, arguments: Vec::new() }, Some(result)))
+    }
+
+    /// `case when ... then ...`, or `case x when ... then ...`, whose conditions are `x = ...`.
+    pub(super) fn case(
+        &self,
+        operand: Option<&SqlExpr>,
+        branches: &[CaseWhen],
+        otherwise: Option<&SqlExpr>,
+    ) -> Result<Typed> {
+        let mut conditions = Vec::with_capacity(branches.len());
+        for CaseWhen { condition, .. } in branches {
+            conditions.push(match operand {
+                Some(operand) => self.compare(condition, BinaryOp::Equal, operand, condition)?.0,
+                None => self.condition(condition)?,
+            });
+        }
+        let otherwise = otherwise.filter(|value| !is_null(value));
+        let values: Vec<&SqlExpr> = branches.iter().map(|branch| &branch.result).chain(otherwise).collect();
+        if let Some(null) = values.iter().find(|value| is_null(value)) {
+            let hint = "a `case` without `else` is null where no condition is true";
+            return self.refuse(null, format!("`then null` is not available; {hint}"));
+        }
+        let (mut values, common) = self.fit_all(&values)?;
+        let otherwise = if otherwise.is_some() { values.pop().map(Box::new) } else { None };
+        let branches = conditions.into_iter().zip(values).collect();
+        Ok((Expr::Case { branches, otherwise }, Some(common)))
+    }
+}
+
+fn is_null(sql: &SqlExpr) -> bool {
+    matches!(sql, SqlExpr::Value(value) if value.value == Value::Null)
+}
+
+/// What may be written, for messages.
+fn choice(known: &[&str]) -> String {
+    match known.split_last() {
+        Some((last, others)) => format!("write '{}' or '{last}'", others.join("', '")),
+        None => String::new(),
+    }
+}

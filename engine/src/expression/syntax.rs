@@ -1,0 +1,253 @@
+//! From text to the SQL parser's tree, within bounds of size and depth.
+
+use super::parse::sql_parser::ast::Expr as SqlExpr;
+use super::parse::sql_parser::dialect::PostgreSqlDialect;
+use super::parse::sql_parser::keywords::Keyword;
+use super::parse::sql_parser::parser::{Parser, ParserError};
+use super::parse::sql_parser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Whitespace};
+use crate::error::{EngineError, Result};
+
+/// A person who writes more than this means data, not a rule.
+pub(super) const FILE_BYTES_MAX: usize = 256 << 10;
+/// Words, operators and brackets, but not the constants of an `in` list. Each `and` deepens the parser's tree by one
+/// level, and dropping a deep tree needs stack.
+const TOKENS_MAX: usize = 1_000;
+/// Words, operators and brackets around one constant or column. Checking and compiling an expression use the stack.
+const NESTED_TOKENS_MAX: usize = 100;
+
+/// What a file defines, for messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A segment.
+    Segment,
+    /// A trait.
+    Trait,
+    /// One of both: not known, or the same to say of both.
+    File,
+}
+
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Kind::Segment => "segment",
+            Kind::Trait => "trait",
+            Kind::File => "file",
+        }
+    }
+
+    fn split(self) -> &'static str {
+        match self {
+            Kind::Segment => "split it into segments joined by `in_segment('name')`",
+            Kind::Trait => "split it into traits, which name each other as columns",
+            Kind::File => "split it",
+        }
+    }
+
+    fn example(self) -> &'static str {
+        match self {
+            Kind::Segment => "write a condition such as `country = 'FR'`",
+            Kind::Trait => "write one such as `event_count('Order Completed')`",
+            Kind::File => "write one",
+        }
+    }
+
+    fn complete(self) -> &'static str {
+        match self {
+            Kind::Segment => "a complete condition; join conditions with `and` or `or`",
+            Kind::Trait | Kind::File => "a complete expression; write one expression",
+        }
+    }
+
+    fn one_expression(self) -> &'static str {
+        match self {
+            Kind::Segment => "a segment is one condition over a profile",
+            Kind::Trait => "a trait is one expression over a profile",
+            Kind::File => "a file is one expression over a profile",
+        }
+    }
+}
+
+/// Makes the error of this language: `file:line:column: message`.
+pub(super) fn refused(file: &str, at: Location, message: impl Into<String>) -> EngineError {
+    EngineError::invalid(format!("{file}:{}:{}: {}", at.line.max(1), at.column.max(1), message.into()))
+}
+
+/// Some editors begin a file with a mark that says how it is encoded: takes it away. Refuses files that are too large.
+pub(super) fn check_text<'t>(kind: Kind, file: &str, text: &'t str) -> Result<&'t str> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if text.len() > FILE_BYTES_MAX {
+        let message = format!("the {} is larger than 256 KiB; split it", kind.word());
+        return Err(refused(file, Location::new(1, 1), message));
+    }
+    Ok(text)
+}
+
+/// Parses the one expression of a file.
+pub(super) fn parse_sql(kind: Kind, file: &str, text: &str) -> Result<SqlExpr> {
+    let mut tokens = Tokenizer::new(&PostgreSqlDialect {}, text)
+        .tokenize_with_location()
+        .map_err(|error| refused(file, error.location, lower_first(&error.message)))?;
+    separate_steps(&mut tokens);
+    check_size(kind, file, &tokens)?;
+    parse_expression(kind, file, tokens)
+}
+
+/// SQL has no `'A' then 'B'`: inside the brackets of `did_sequence`, and not deeper, a `then` becomes a comma.
+fn separate_steps(tokens: &mut [TokenWithSpan]) {
+    // For each open bracket, whether it is one of `did_sequence`.
+    let mut brackets: Vec<bool> = Vec::new();
+    let mut is_after_name = false;
+    for TokenWithSpan { token, .. } in tokens {
+        match token {
+            Token::Whitespace(_) => continue,
+            Token::LParen => brackets.push(is_after_name),
+            Token::RParen => drop(brackets.pop()),
+            Token::Word(word) if word.keyword == Keyword::THEN && brackets.last() == Some(&true) => {
+                *token = Token::Comma;
+            }
+            _ => {}
+        }
+        is_after_name = matches!(token, Token::Word(word) if word.value.eq_ignore_ascii_case("did_sequence"));
+    }
+}
+
+/// How many tokens surround the current one.
+struct Nesting {
+    /// In all.
+    count: usize,
+    /// Within each open bracket, or `case`.
+    levels: Vec<usize>,
+}
+
+impl Nesting {
+    fn deeper(&mut self) {
+        if let Some(level) = self.levels.last_mut() {
+            *level += 1;
+            self.count += 1;
+        }
+    }
+
+    /// What stands on both sides of a comma or an `and` does not nest.
+    fn next(&mut self) {
+        self.count -= self.levels.last_mut().map_or(0, std::mem::take);
+    }
+
+    fn open(&mut self) {
+        self.deeper();
+        self.levels.push(0);
+    }
+
+    fn close(&mut self) {
+        self.next();
+        // One closing bracket too many is for the parser to refuse.
+        if self.levels.len() > 1 {
+            self.levels.pop();
+        }
+    }
+}
+
+/// Bounds the number of tokens and how deep they nest, before anything walks the tree that they make.
+fn check_size(kind: Kind, file: &str, tokens: &[TokenWithSpan]) -> Result<()> {
+    let mut count = 0;
+    let mut nesting = Nesting { count: 0, levels: vec![0] };
+    for token in tokens {
+        count += 1;
+        match &token.token {
+            Token::Whitespace(_) | Token::Number(..) | Token::SingleQuotedString(_) | Token::EOF => {
+                count -= 1;
+                continue;
+            }
+            Token::Comma => {
+                count -= 1;
+                nesting.next();
+            }
+            Token::Word(word) => match word.keyword {
+                Keyword::AND | Keyword::OR | Keyword::WHEN | Keyword::THEN | Keyword::ELSE => nesting.next(),
+                Keyword::CASE => nesting.open(),
+                Keyword::END => nesting.close(),
+                _ => nesting.deeper(),
+            },
+            Token::RParen => nesting.close(),
+            Token::LParen => nesting.open(),
+            _ => nesting.deeper(),
+        }
+        if count > TOKENS_MAX {
+            let message = format!(
+                "the expression has more than {TOKENS_MAX} words and operators; use `in (...)` for many values, or {}",
+                kind.split()
+            );
+            return Err(refused(file, token.span.start, message));
+        }
+        if nesting.count > NESTED_TOKENS_MAX {
+            return Err(refused(file, token.span.start, too_deep(kind)));
+        }
+    }
+    Ok(())
+}
+
+fn too_deep(kind: Kind) -> String {
+    format!("the expression is nested too deeply; {}", kind.split())
+}
+
+fn parse_expression(kind: Kind, file: &str, tokens: Vec<TokenWithSpan>) -> Result<SqlExpr> {
+    check_start(kind, file, &tokens)?;
+    let end = tokens.iter().rfind(|token| !is_blank(token)).map_or(Location::new(1, 1), |token| token.span.end);
+    let mut parser = Parser::new(&PostgreSqlDialect {}).with_tokens_with_locations(tokens);
+    let expression = parser.parse_expr().map_err(|error| syntax_error(kind, file, &error, end))?;
+    let _ = parser.consume_token(&Token::SemiColon);
+    let next = parser.peek_token();
+    if next.token == Token::EOF {
+        return Ok(expression);
+    }
+    Err(refused(file, next.span.start, format!("`{}` follows {}", next.token, kind.complete())))
+}
+
+fn is_blank(token: &TokenWithSpan) -> bool {
+    matches!(token.token, Token::Whitespace(_))
+}
+
+/// Refuses files without an expression, and those that begin like a query.
+fn check_start(kind: Kind, file: &str, tokens: &[TokenWithSpan]) -> Result<()> {
+    let comment = |token: &TokenWithSpan| {
+        matches!(token.token, Token::Whitespace(Whitespace::SingleLineComment { .. } | Whitespace::MultiLineComment(_)))
+    };
+    match tokens.iter().find(|token| !is_blank(token)) {
+        None | Some(TokenWithSpan { token: Token::EOF | Token::SemiColon, .. }) => {
+            let end =
+                tokens.iter().rfind(|token| !comment(token)).map_or(Location::new(1, 1), |token| token.span.start);
+            Err(refused(file, end, format!("the {} has no expression; {}", kind.word(), kind.example())))
+        }
+        Some(TokenWithSpan { token: Token::Word(word), span }) => {
+            let keyword = word.value.to_lowercase();
+            if word.quote_style.is_none() && matches!(keyword.as_str(), "select" | "with" | "where" | "from") {
+                let message = format!("{}; write it without `{keyword}`", kind.one_expression());
+                return Err(refused(file, span.start, message));
+            }
+            Ok(())
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// The parser writes the position into its message; puts it in front, as everywhere else. Where there is none, the
+/// parser missed something at the end.
+fn syntax_error(kind: Kind, file: &str, error: &ParserError, end: Location) -> EngineError {
+    match error {
+        ParserError::RecursionLimitExceeded => refused(file, Location::new(1, 1), too_deep(kind)),
+        ParserError::TokenizerError(message) | ParserError::ParserError(message) => {
+            let (message, at) = split_location(message).unwrap_or((message, end));
+            refused(file, at, lower_first(message))
+        }
+    }
+}
+
+fn split_location(message: &str) -> Option<(&str, Location)> {
+    let (message, position) = message.rsplit_once(" at Line: ")?;
+    let (line, column) = position.split_once(", Column: ")?;
+    Some((message, Location::new(line.parse().ok()?, column.parse().ok()?)))
+}
+
+fn lower_first(message: &str) -> String {
+    let mut characters = message.chars();
+    characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
+}

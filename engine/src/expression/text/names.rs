@@ -1,0 +1,45 @@
+//! Names and texts with the quotes that they need.
+
+/// Words that stand for something else where a name may stand. Sorted; a test tries all words of the parser.
+const WORDS: [&str; 26] = [
+    "all",
+    "any",
+    "case",
+    "current_catalog",
+    "current_date",
+    "current_time",
+    "current_timestamp",
+    "current_user",
+    "distinct",
+    "exists",
+    "false",
+    "from",
+    "interval",
+    "localtime",
+    "localtimestamp",
+    "not",
+    "null",
+    "returning",
+    "select",
+    "session_user",
+    "some",
+    "trim",
+    "true",
+    "user",
+    "where",
+    "with",
+];
+
+/// The name of a column, in quotes if it would be read as something else without.
+pub(super) fn name(name: &str) -> String {
+    let is_start = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+    let is_plain = name.bytes().next().is_some_and(is_start)
+        && name.bytes().all(|byte| is_start(byte) || byte.is_ascii_digit())
+        && WORDS.binary_search(&name).is_err();
+    if is_plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+}
+
+/// Text in single quotes.
+pub(super) fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}

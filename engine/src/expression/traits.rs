@@ -1,0 +1,210 @@
+//! Reads the files of traits: a header of comment lines, then one expression, which may name other traits.
+//!
+//! ```sql
+//! -- title: Orders of the last quarter
+//! -- type: integer
+//! -- window: 90 days
+//! event_count('Order Completed')
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::behavior::Window;
+use super::check::{Checker, Scope, snippet};
+use super::definition::{SourceFile, TraitDefinition};
+use super::header::{Header, read_header};
+use super::literals;
+use super::order::{Ranks, circle_message, ranks};
+use super::parse::as_written;
+use super::parse::sql_parser::ast::{Expr as SqlExpr, Ident};
+use super::search::{Node, walk};
+use super::syntax::{Kind, check_text, parse_sql, refused};
+use super::tree::{ColumnType, Expr};
+use super::types::keyword;
+use crate::config::nearest::suggestion;
+use crate::error::{EngineError, Result};
+
+const HEADER_KEYS: [&str; 4] = ["title", "description", "type", "window"];
+const TYPES: [(&str, ColumnType); 8] = [
+    ("text", ColumnType::Text),
+    ("integer", ColumnType::Integer),
+    ("bigint", ColumnType::Integer),
+    ("decimal", ColumnType::Decimal),
+    ("boolean", ColumnType::Boolean),
+    ("date", ColumnType::Date),
+    ("timestamp", ColumnType::Timestamp),
+    ("list", ColumnType::Texts),
+];
+
+/// Parses and checks all traits. `columns` are those that profiles have without traits. Each definition comes after the
+/// traits that it names; ties go by name.
+///
+/// # Errors
+///
+/// `InvalidInput` with a line for each problem, as `file:line:column: what is wrong, what is allowed`. Of traits that
+/// name a wrong one nothing is said: whether they are right is not known yet.
+pub(crate) fn parse_traits(files: &[SourceFile], columns: &[(String, ColumnType)]) -> Result<Vec<TraitDefinition>> {
+    let mut problems: Vec<String> = Vec::new();
+    let mut read: BTreeMap<&str, ReadTrait<'_>> = BTreeMap::new();
+    for source in files {
+        match read_trait(source, columns) {
+            Ok(found) => match read.insert(&source.name, found) {
+                None => {}
+                Some(_) => {
+                    problems.push(format!("{}: trait `{}` is defined twice; rename one", source.file, source.name))
+                }
+            },
+            Err(error) => problems.push(error.to_string()),
+        }
+    }
+    let needs = references(files, &read, columns);
+    let Ranks { ranks, circle } = ranks(&needs);
+    if let Some(first) = circle.first() {
+        let file = read.get(first).map_or("", |found| found.source.file.as_str());
+        problems.push(circle_message("traits", file, &circle));
+    }
+
+    let mut ordered: Vec<&ReadTrait<'_>> = read.values().collect();
+    ordered.sort_by_key(|found| ranks.get(found.source.name.as_str()));
+    let mut known = columns.to_vec();
+    let mut definitions: Vec<TraitDefinition> = Vec::new();
+    for found in ordered {
+        let name = found.source.name.as_str();
+        let is_typed = |needed: &&str| definitions.iter().any(|definition| definition.name == **needed);
+        // One that waits for a wrong trait, or for itself.
+        if !needs.get(name).into_iter().flatten().all(|needed| is_typed(needed)) {
+            continue;
+        }
+        match check_trait(found, &known) {
+            Ok(definition) => {
+                known.push((definition.name.clone(), definition.column_type));
+                definitions.push(definition);
+            }
+            Err(error) => problems.push(error.to_string()),
+        }
+    }
+    if problems.is_empty() { Ok(definitions) } else { Err(EngineError::invalid(problems.join("\n"))) }
+}
+
+/// A trait's file, read but not yet checked.
+struct ReadTrait<'s> {
+    source: &'s SourceFile,
+    header: Header<'s>,
+    window: Option<Window>,
+    declared: Option<ColumnType>,
+    parsed: SqlExpr,
+}
+
+fn read_trait<'s>(source: &'s SourceFile, columns: &[(String, ColumnType)]) -> Result<ReadTrait<'s>> {
+    let SourceFile { name, file, text } = source;
+    check_name(name, file)?;
+    if columns.iter().any(|(column, _)| column.eq_ignore_ascii_case(name)) {
+        let message = format!("{file}: profiles have a column `{name}` already; rename the file");
+        return Err(EngineError::invalid(message));
+    }
+    let text = check_text(Kind::Trait, file, text)?;
+    let header = read_header(text);
+    header.check(file, &HEADER_KEYS)?;
+    let window = window_of(file, &header)?;
+    let declared = type_of(file, &header)?;
+    let parsed = parse_sql(Kind::Trait, file, text)?;
+    Ok(ReadTrait { source, header, window, declared, parsed })
+}
+
+/// Trait names become columns, so nobody shall need quotes to write one.
+fn check_name(name: &str, file: &str) -> Result<()> {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    let is_start = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
+    if is_start && name.bytes().all(allowed) {
+        return Ok(());
+    }
+    Err(EngineError::invalid(format!(
+        "{file}: trait name `{name}` may hold only lower-case letters, digits and `_`, and begins with a letter; rename \
+         the file"
+    )))
+}
+
+/// The window in a header.
+pub(super) fn window_of(file: &str, header: &Header<'_>) -> Result<Option<Window>> {
+    let Some(text) = header.get("window") else { return Ok(None) };
+    match literals::days_of_text(text) {
+        Ok(days) => Ok(Some(Window::Within { days, ago: 0 })),
+        Err(message) => Err(refused(file, header.place("window"), format!("header `window`: {message}"))),
+    }
+}
+
+fn type_of(file: &str, header: &Header<'_>) -> Result<Option<ColumnType>> {
+    let Some(text) = header.get("type") else { return Ok(None) };
+    match TYPES.iter().find(|(name, _)| text.eq_ignore_ascii_case(name)) {
+        Some((_, column_type)) => Ok(Some(*column_type)),
+        None => {
+            let hint = suggestion(text, TYPES.iter().map(|(name, _)| *name));
+            Err(refused(file, header.place("type"), format!("there is no type `{text}`; {hint}")))
+        }
+    }
+}
+
+/// For each trait, the traits that it names as columns: those that were read, and those that are wrong.
+fn references<'s>(
+    files: &'s [SourceFile],
+    read: &BTreeMap<&'s str, ReadTrait<'s>>,
+    columns: &[(String, ColumnType)],
+) -> BTreeMap<&'s str, BTreeSet<&'s str>> {
+    let named = |ident: &Ident| {
+        let is_column = columns.iter().any(|(column, _)| *column == ident.value);
+        let is_meant = |name: &str| match ident.quote_style {
+            Some(_) => name == ident.value,
+            None => name.eq_ignore_ascii_case(&ident.value),
+        };
+        let found = files.iter().map(|source| source.name.as_str()).find(|name| is_meant(name));
+        found.filter(|_| !is_column)
+    };
+    let mut references: BTreeMap<&str, BTreeSet<&str>> =
+        files.iter().map(|source| (source.name.as_str(), BTreeSet::new())).collect();
+    for (name, found) in read {
+        let needed = references.entry(name).or_default();
+        walk(&found.parsed, &mut |node| {
+            if let Node::Name(ident) = node {
+                needed.extend(named(ident));
+            }
+        });
+    }
+    references
+}
+
+fn check_trait(found: &ReadTrait<'_>, columns: &[(String, ColumnType)]) -> Result<TraitDefinition> {
+    let ReadTrait { source: SourceFile { name, file, .. }, header, window, declared, parsed } = found;
+    let checker = Checker::new(Scope::Trait, name, file, columns).with_window(window.unwrap_or(Window::Ever));
+    let (expression, own_type) = match checker.expression(parsed)? {
+        (expression, Some(own_type)) => (expression, own_type),
+        (_, None) => {
+            return checker.refuse(parsed, format!("{} is a number of days, not a value", snippet(parsed)));
+        }
+    };
+    let column_type = declared.unwrap_or(own_type);
+    let expression = match (own_type, column_type) {
+        (own_type, declared) if own_type == declared => expression,
+        (ColumnType::Integer, ColumnType::Decimal) => Expr::Cast { expr: Box::new(expression), to: column_type },
+        (own_type, declared) => {
+            let (own_type, declared) = (keyword(own_type), keyword(declared));
+            let message = format!(
+                "the expression is of type {own_type}, but `type` says {declared}; write `-- type: {own_type}`, or \
+                 change the expression"
+            );
+            return Err(refused(file, header.place("type"), message));
+        }
+    };
+    Ok(TraitDefinition {
+        name: name.clone(),
+        file: file.clone(),
+        title: header.text("title"),
+        description: header.text("description"),
+        column_type,
+        window: *window,
+        sql: as_written(header.rest),
+        expression,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,76 @@
+//! Which days a figure counts: `within`, `ago`, `since` and `between`.
+
+use chrono::NaiveDate;
+
+use super::behavior::Window;
+use super::calls::Call;
+use super::check::{Checker, snippet};
+use super::literals;
+use super::parse::sql_parser::ast::Expr as SqlExpr;
+use super::{Expr, Literal};
+use crate::error::Result;
+
+const BETWEEN_USAGE: &str = "write two days: `between => (date '2026-01-01', date '2026-01-31')`";
+
+impl Checker<'_> {
+    /// The window of a call, or that of all figures that give none.
+    pub(super) fn window_of(&self, call: &Call<'_>) -> Result<Window> {
+        let given: Vec<(&str, &SqlExpr)> = ["within", "since", "between"]
+            .into_iter()
+            .filter_map(|name| call.named(name).map(|value| (name, value)))
+            .collect();
+        if let [(earlier, _), (later, value), ..] = given.as_slice() {
+            return self.refuse(value, format!("`{earlier}` and `{later}` are two windows; keep one of them"));
+        }
+        let window = match given.first() {
+            None => self.window,
+            Some(("within", value)) => Window::Within { days: self.days(call, "within", value)?, ago: 0 },
+            Some(("since", day)) => Window::Since(self.day(day, "`since`")?),
+            Some((_, days)) => self.days_between(days)?,
+        };
+        let Some(ago) = call.named("ago") else { return Ok(window) };
+        match (window, call.named("within")) {
+            (Window::Within { days, .. }, Some(_)) => Ok(Window::Within { days, ago: self.days(call, "ago", ago)? }),
+            _ => {
+                let usage = "write `within => interval '30 days', ago => interval '30 days'`";
+                self.refuse(ago, format!("`ago` moves the window of `within` back; {usage}"))
+            }
+        }
+    }
+
+    fn days(&self, call: &Call<'_>, argument: &str, value: &SqlExpr) -> Result<u32> {
+        match value {
+            SqlExpr::Interval(interval) => {
+                literals::interval_days(interval).map_err(|message| self.error(value, message))
+            }
+            other => {
+                let message = format!(
+                    "`{argument}` must be an interval, not {}; write `{}('Event Name', within => interval '90 days')`",
+                    snippet(other),
+                    call.name
+                );
+                self.refuse(other, message)
+            }
+        }
+    }
+
+    fn days_between(&self, days: &SqlExpr) -> Result<Window> {
+        let SqlExpr::Tuple(pair) = days else { return self.refuse(days, BETWEEN_USAGE) };
+        let [first, last] = pair.as_slice() else { return self.refuse(days, BETWEEN_USAGE) };
+        let (first_day, last_day) = (self.day(first, "`between`")?, self.day(last, "`between`")?);
+        if last_day < first_day {
+            return self.refuse(last, format!("{last_day} is before {first_day}: no day is between them"));
+        }
+        Ok(Window::Between(first_day, last_day))
+    }
+
+    /// A day must be known before any profile is read, so it is a constant.
+    fn day(&self, sql: &SqlExpr, what: &str) -> Result<NaiveDate> {
+        match self.expression(sql) {
+            Ok((Expr::Literal(Literal::Date(day)), _)) => Ok(day),
+            // A constant that is no day says so itself.
+            Err(error) if matches!(sql, SqlExpr::TypedString(_)) => Err(error),
+            _ => self.refuse(sql, format!("{what} must be a day such as `date '2026-01-31'`, not {}", snippet(sql))),
+        }
+    }
+}

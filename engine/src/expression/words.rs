@@ -1,0 +1,216 @@
+//! An expression in plain English, for people who do not read the language. Brackets keep the meaning unambiguous.
+
+mod behavior;
+mod functions;
+
+use self::behavior::{count_compared, figure_value, measure, sequence};
+use self::functions::function;
+use super::behavior::{Figure, Property};
+use super::{BinaryOp, ColumnType, Expr, Literal, ScalarFunction};
+
+/// Returns an expression in plain English.
+pub(crate) fn in_words(expression: &Expr) -> String {
+    match expression {
+        Expr::Column { name, .. } => name.clone(),
+        Expr::Literal(literal) => constant(literal),
+        Expr::And(conditions) => joined(conditions, ", and "),
+        Expr::Or(conditions) => joined(conditions, ", or "),
+        Expr::Not(condition) => opposite(condition),
+        Expr::Negate(number) => format!("minus {}", part(number)),
+        Expr::Binary { op, left, right } => binary(*op, left, right),
+        Expr::IsNull { expr, negated } => format!("{} is {}", part(expr), if *negated { "known" } else { "unknown" }),
+        Expr::IsBoolean { expr, value, negated } => truth(expr, *value, *negated),
+        Expr::InList { expr, list, negated } => {
+            let list: Vec<String> = list.iter().map(constant).collect();
+            let is_one = if *negated { "is none of" } else { "is one of" };
+            format!("{} {is_one} ({})", part(expr), list.join(", "))
+        }
+        Expr::Between { expr, low, high, negated } => {
+            let is = if *negated { "is not" } else { "is" };
+            format!("{} {is} from {} to {}", part(expr), part(low), part(high))
+        }
+        Expr::Like { expr, pattern, negated, case_insensitive } => {
+            let case = if *case_insensitive { ", in upper or lower case" } else { "" };
+            format!("{} {}{case}", part(expr), pattern_words(pattern, *negated))
+        }
+        Expr::Cast { expr, to } => format!("{} as {}", part(expr), type_words(*to)),
+        Expr::Case { branches, otherwise } => case(branches, otherwise.as_deref()),
+        Expr::DaysSince(time) => format!("the days since {}", part(time)),
+        Expr::Contains { list, value } => format!("{} has the entry {}", part(list), part(value)),
+        Expr::Score { of, groups, descending } => {
+            let lowest = if *descending { "highest" } else { "lowest" };
+            format!("the score of {} from 1 (the {lowest}) to {groups}", part(of))
+        }
+        Expr::Measure(it) => figure_value(it),
+        Expr::Did(it) => format!("did {}", measure(it)),
+        Expr::Sequence(it) => sequence(it),
+        Expr::Consented(purpose) => format!("consented to '{purpose}'"),
+        Expr::InSegment(segment) => format!("in segment '{segment}'"),
+        Expr::Property { property, .. } => property_words(property),
+        Expr::Function { function: it, arguments } => function(*it, arguments),
+    }
+}
+
+/// What stands inside something else: in brackets if it has parts that could be read as belonging there.
+fn part(expression: &Expr) -> String {
+    let words = in_words(expression);
+    match expression {
+        Expr::Column { .. } | Expr::Literal(_) | Expr::Measure(_) | Expr::Property { .. } => words,
+        Expr::Function { arguments, .. } if arguments.len() <= 1 => words,
+        Expr::DaysSince(_) => words,
+        _ => format!("({words})"),
+    }
+}
+
+fn joined(conditions: &[Expr], word: &str) -> String {
+    conditions.iter().map(condition).collect::<Vec<_>>().join(word)
+}
+
+/// A condition among others.
+fn condition(expression: &Expr) -> String {
+    match expression {
+        Expr::And(_) | Expr::Or(_) => format!("({})", in_words(expression)),
+        _ => in_words(expression),
+    }
+}
+
+fn opposite(condition: &Expr) -> String {
+    match condition {
+        Expr::Did(it) => format!("did not do {}", measure(it)),
+        Expr::Consented(purpose) => format!("did not consent to '{purpose}'"),
+        Expr::InSegment(_) | Expr::Column { .. } => format!("not {}", in_words(condition)),
+        _ => format!("not ({})", in_words(condition)),
+    }
+}
+
+fn truth(condition: &Expr, value: bool, negated: bool) -> String {
+    let is = if negated { "is not" } else { "is" };
+    // Both are how `did_first_time` is kept: only there a time is compared and what is unknown is false.
+    match condition {
+        Expr::And(bounds) if value && !negated => match bounds.as_slice() {
+            [from @ Expr::Binary { .. }, until @ Expr::Binary { .. }]
+                if is_first_time(from) && is_first_time(until) =>
+            {
+                in_words(condition)
+            }
+            _ => format!("({}) {is} {value}", in_words(condition)),
+        },
+        comparison if value && !negated && is_first_time(comparison) => in_words(comparison),
+        other => format!("({}) {is} {value}", in_words(other)),
+    }
+}
+
+fn is_first_time(comparison: &Expr) -> bool {
+    match comparison {
+        Expr::Binary { op: BinaryOp::GreaterOrEqual | BinaryOp::Less, left, .. } => {
+            matches!(left.as_ref(), Expr::Measure(measure) if measure.figure == Figure::FirstTime)
+        }
+        _ => false,
+    }
+}
+
+fn binary(op: BinaryOp, left: &Expr, right: &Expr) -> String {
+    if let (Expr::Measure(measure), Expr::Literal(Literal::Integer(number))) = (left, right)
+        && let Some(words) = count_compared(measure, op, *number)
+    {
+        return words;
+    }
+    if let Some(shifted) = shifted(op, left, right) {
+        return shifted;
+    }
+    let is_time = is_time(left) || is_time(right);
+    let verb = match op {
+        BinaryOp::Equal => "is",
+        BinaryOp::NotEqual => "is not",
+        BinaryOp::Less if is_time => "is before",
+        BinaryOp::LessOrEqual if is_time => "is not after",
+        BinaryOp::Greater if is_time => "is after",
+        BinaryOp::GreaterOrEqual if is_time => "is not before",
+        BinaryOp::Less => "is less than",
+        BinaryOp::LessOrEqual => "is at most",
+        BinaryOp::Greater => "is more than",
+        BinaryOp::GreaterOrEqual => "is at least",
+        BinaryOp::Add => "+",
+        BinaryOp::Subtract => "-",
+        BinaryOp::Multiply => "*",
+        BinaryOp::Divide => "/",
+        BinaryOp::Concatenate => "followed by",
+    };
+    format!("{} {verb} {}", part(left), part(right))
+}
+
+/// A time moved by days.
+fn shifted(op: BinaryOp, time: &Expr, days: &Expr) -> Option<String> {
+    let Expr::Literal(days @ Literal::Days(_)) = days else { return None };
+    let direction = if op == BinaryOp::Add { "after" } else { "before" };
+    Some(format!("{} {direction} {}", constant(days), part(time)))
+}
+
+fn is_time(expression: &Expr) -> bool {
+    let is_time = |column_type| matches!(column_type, ColumnType::Date | ColumnType::Timestamp);
+    match expression {
+        Expr::Column { column_type, .. } => is_time(*column_type),
+        Expr::Property { as_type, .. } => is_time(*as_type),
+        Expr::Cast { to, .. } => is_time(*to),
+        Expr::Measure(measure) => is_time(measure.figure.column_type()),
+        Expr::Literal(literal) => matches!(literal, Literal::Date(_) | Literal::Timestamp(_)),
+        Expr::Function { function, .. } => {
+            matches!(function, ScalarFunction::Now | ScalarFunction::CurrentDate | ScalarFunction::DateTrunc)
+        }
+        Expr::Binary { left, .. } => self::is_time(left),
+        _ => false,
+    }
+}
+
+fn case(branches: &[(Expr, Expr)], otherwise: Option<&Expr>) -> String {
+    let branches = branches.iter().map(|(when, value)| format!("{} if {}", part(value), condition(when)));
+    let otherwise = otherwise.map(|value| format!("otherwise {}", part(value)));
+    branches.chain(otherwise).collect::<Vec<_>>().join("; ")
+}
+
+fn constant(literal: &Literal) -> String {
+    match literal {
+        Literal::Text(text) => format!("'{text}'"),
+        Literal::Integer(number) => number.to_string(),
+        Literal::Decimal(digits) => digits.clone(),
+        Literal::Boolean(value) => value.to_string(),
+        Literal::Date(day) => day.to_string(),
+        Literal::Timestamp(instant) => format!("{} UTC", instant.naive_utc()),
+        Literal::Days(days) => super::text::counted(*days, "day"),
+    }
+}
+
+fn pattern_words(pattern: &str, negated: bool) -> String {
+    let plain = |text: &str| !text.is_empty() && !text.contains(['%', '_', '\\']);
+    let (start, end) = (pattern.strip_suffix('%'), pattern.strip_prefix('%'));
+    let inner = end.and_then(|text| text.strip_suffix('%'));
+    let (verb, negative, text) = match (inner, start, end) {
+        (Some(text), _, _) if plain(text) => ("contains", "does not contain", text),
+        (_, Some(text), _) if plain(text) => ("starts with", "does not start with", text),
+        (_, _, Some(text)) if plain(text) => ("ends with", "does not end with", text),
+        _ => ("looks like", "does not look like", pattern),
+    };
+    format!("{} '{text}'", if negated { negative } else { verb })
+}
+
+fn type_words(column_type: ColumnType) -> &'static str {
+    match column_type {
+        ColumnType::Text => "text",
+        ColumnType::Integer => "a whole number",
+        ColumnType::Decimal => "a number",
+        ColumnType::Boolean => "true or false",
+        ColumnType::Date => "a day",
+        ColumnType::Timestamp => "a time",
+        ColumnType::Texts => "a list",
+    }
+}
+
+fn property_words(property: &Property) -> String {
+    match property {
+        Property::Column(name) => name.clone(),
+        Property::Path(path) => path.join("."),
+    }
+}
+
+#[cfg(test)]
+mod tests;
