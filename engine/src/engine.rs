@@ -42,7 +42,7 @@ use crate::snapshot::{Snapshot, Statement};
 use crate::store::Lake;
 use crate::store::generation;
 use crate::store::keyed::cache::LookupCache;
-use crate::{behavior, identity, limits, profile, segment};
+use crate::{behavior, expression, identity, limits, profile, segment};
 
 /// What an engine needs to know of the world.
 #[derive(Debug, Clone)]
@@ -129,8 +129,10 @@ impl Engine {
         let mut functions = identity::functions::functions(&options.config.identity)?;
         functions.extend(profile::functions(&options.config.attributes));
         functions.extend(behavior::functions());
+        functions.extend(segment::functions());
         let mut relations = identity::relations(&options.config.identity);
         relations.extend(behavior::relations(&options.config.behavior));
+        relations.extend(segment::relations());
         let judge_identifiers = identity::judge(&options.config.identity)?;
         let normalizer = Arc::new(Normalizer::new(&options.config.identity)?);
         let queries_max = options.config.serve.queries_max;
@@ -390,23 +392,40 @@ impl Engine {
         preview: usize,
         limits: QueryLimits,
     ) -> Result<SegmentEstimate> {
+        let _place = self.place().await?;
         let (of_snapshot, expression) = (Arc::clone(snapshot), expression.to_owned());
-        let planned = self.cpu.run(async move {
-            let session = of_snapshot.session();
-            segment::selected(session, &expression, of_snapshot.as_of()?).await
+        let selected = self.cpu.run(async move {
+            let census = of_snapshot.census()?;
+            let selected = segment::selected(of_snapshot.session(), census, &expression);
+            let selected = match limits.time {
+                Some(time) => timeout(time, selected).await.map_err(|_| too_long(time))??,
+                None => selected.await?,
+            };
+            Ok((selected, census.people().await?.len()))
         });
-        let (members, everybody) = planned.await?;
-        // The answer is a number and a few ids, however many people are counted.
-        let limits = QueryLimits { rows: None, ..limits };
-        let mut members = self.execute(&snapshot.statement(members), limits).await?;
-        let mut estimate = SegmentEstimate { size: 0, profile_count: everybody, preview: Vec::new() };
-        while let Some(batch) = members.batches.try_next().await? {
-            estimate.size += batch.num_rows() as u64;
-            let wanted = preview.saturating_sub(estimate.preview.len());
-            let ids = crate::query::functions::text(batch.column(0))?;
-            estimate.preview.extend(ids.iter().flatten().take(wanted).map(str::to_owned));
+        let (selected, everybody) = selected.await?;
+        let preview = selected.iter().take(preview).collect::<Vec<_>>();
+        Ok(SegmentEstimate {
+            size: selected.len(),
+            profile_count: everybody as u64,
+            preview: self.profile_ids(snapshot, &preview).await?,
+        })
+    }
+
+    /// The ids of some profiles, in their order.
+    async fn profile_ids(&self, snapshot: &Arc<Snapshot>, ordinals: &[u32]) -> Result<Vec<String>> {
+        if ordinals.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(estimate)
+        let of: Vec<String> = ordinals.iter().map(u32::to_string).collect();
+        let query =
+            format!("select profile_id from profile.persons where ordinal in ({}) order by ordinal", of.join(", "));
+        let batches = self.rows(snapshot, &query, &[], QueryLimits::default()).await?;
+        let mut ids = Vec::with_capacity(ordinals.len());
+        for batch in &batches {
+            ids.extend(crate::query::functions::text(batch.column(0))?.iter().flatten().map(str::to_owned));
+        }
+        Ok(ids)
     }
 
     /// An identifier, `namespace:value`, in the form in which it is stored.
@@ -455,11 +474,13 @@ impl Engine {
     pub async fn check(&self) -> Result<Option<u64>> {
         let catalog = Catalog::load(built_in::MODELS, &self.project.folder)?;
         check::check(&self.project, &catalog).await?;
-        let files = segment::load(&self.project.folder)?;
+        let folder = &self.project.folder;
+        let (traits, segments) = (expression::load(folder, "traits")?, expression::load(folder, "segments")?);
         let snapshot = self.reload().await?;
         // Which attributes there are is known only from data.
         if snapshot.number().is_some() {
-            segment::parse(snapshot.session(), &files).await?;
+            profile::traits::parse(snapshot.session(), &traits).await?;
+            segment::parse(snapshot.session(), &segments).await?;
             check::check_invariants(snapshot.session()).await?;
         }
         Ok(snapshot.number())

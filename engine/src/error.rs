@@ -185,6 +185,13 @@ impl From<serde_json::Error> for EngineError {
     }
 }
 
+/// On the way through a query that an operator or a function of ours is part of.
+impl From<EngineError> for datafusion::error::DataFusionError {
+    fn from(error: EngineError) -> Self {
+        Self::External(Box::new(error))
+    }
+}
+
 impl From<datafusion::error::DataFusionError> for EngineError {
     fn from(error: datafusion::error::DataFusionError) -> Self {
         use datafusion::error::DataFusionError;

@@ -11,6 +11,7 @@ mod behavior;
 mod calls;
 mod check;
 mod definition;
+mod files;
 mod functions;
 mod header;
 mod literals;
@@ -36,8 +37,9 @@ pub(crate) use self::behavior::{
     EVENT_COLUMNS, EventCondition, EventSelector, Figure, Measure, Property, Sequence, SequenceStep, Share, Window,
 };
 pub(crate) use self::definition::{SegmentDefinition, SourceFile, TraitDefinition};
+pub(crate) use self::files::load;
 pub(crate) use self::order::{needed, order};
-pub(crate) use self::parse::parse_segment;
+pub(crate) use self::parse::{SegmentHeader, parse_segment, parse_segments, read_segment_header};
 pub(crate) use self::search::{measures_in, sequences_in};
 pub(crate) use self::text::text_of;
 pub(crate) use self::traits::parse_traits;

@@ -16,7 +16,7 @@
 //! inside it an arrow points one way only:
 //!
 //! ```text
-//! error, ids, clock, config, decimal, limits, progress <- store <- query <- project, model <- expression <- landing, identity, profile, behavior, segment <- refresh, lookup <- snapshot <- engine
+//! error, ids, clock, config, decimal, limits, progress <- store <- query <- project, model <- expression <- evaluation <- landing, identity, profile, behavior, segment <- refresh, lookup <- snapshot <- engine
 //! ```
 //!
 //! What always holds:
@@ -31,8 +31,7 @@ mod config;
 mod decimal;
 mod engine;
 mod error;
-// Until traits and rules use all of it.
-#[allow(dead_code, unused_imports)]
+mod evaluation;
 mod expression;
 mod identity;
 mod ids;

@@ -58,9 +58,9 @@ pub(crate) enum Found {
 /// The tables of one generation that hold persons, open for look-ups.
 pub(crate) struct ProfileLookup {
     identities: KeyedTable,
-    profiles: KeyedTable,
+    persons: KeyedTable,
+    traits: KeyedTable,
     attributes: KeyedTable,
-    memberships: KeyedTable,
     events: KeyedTable,
 }
 
@@ -86,14 +86,14 @@ impl ProfileLookup {
         };
         Ok(Self {
             identities: table("identity", "identities").await?,
-            profiles: table("profile", "profiles").await?,
+            persons: table("profile", "persons").await?,
+            traits: table("profile", "traits").await?,
             attributes: table("profile", "attributes").await?,
-            memberships: table("segment", "memberships").await?,
             events: table("staging", "events").await?,
         })
     }
 
-    /// The person that `key` names, with the `event_limit` latest events.
+    /// The person that `key` names, with the `event_limit` latest events; without segments.
     ///
     /// # Errors
     /// What the store reports.
@@ -109,27 +109,25 @@ impl ProfileLookup {
             }
         };
         let id = [profile_id.as_str()];
-        let (identifiers, profile, attributes, segments) = tokio::try_join!(
+        let (identifiers, person, traits, attributes) = tokio::try_join!(
             self.identities.rows(BY_PROFILE_ID, &id),
-            self.profiles.rows(ONLY_KEY, &id),
+            self.persons.rows(ONLY_KEY, &id),
+            self.traits.rows(ONLY_KEY, &id),
             self.attributes.rows(ONLY_KEY, &id),
-            self.memberships.rows(ONLY_KEY, &id),
         )?;
-        let (Some(identifiers), Some(profile), Some(attributes), Some(segments)) =
-            (identifiers, profile, attributes, segments)
+        let (Some(identifiers), Some(person), Some(traits), Some(attributes)) =
+            (identifiers, person, traits, attributes)
         else {
             return Ok(Found::TooMuch);
         };
-        if profile.is_empty() {
-            return Ok(Found::Nobody);
-        }
+        let Some(person) = person.first() else { return Ok(Found::Nobody) };
+        let profile = vec![joined(person, traits.first())?];
         let Some(events) = self.events(&identifiers, event_limit).await? else { return Ok(Found::TooMuch) };
         let identifiers = sorted(&self.identities, identifiers, &[("namespace", ASCENDING), ("value", ASCENDING)])?;
         let by_name =
             [("name", ASCENDING), ("is_current", DESCENDING), ("updated_at", DESCENDING), ("source", ASCENDING)];
         let attributes = sorted(&self.attributes, attributes, &by_name)?;
-        let segments = sorted(&self.memberships, segments, &[("segment", ASCENDING)])?;
-        Ok(Found::Card(ProfileCard { profile_id, profile, identifiers, attributes, segments, events }))
+        Ok(Found::Card(ProfileCard { profile_id, profile, identifiers, attributes, segments: Vec::new(), events }))
     }
 
     async fn events(&self, identifiers: &[RecordBatch], limit: usize) -> Result<Option<Vec<RecordBatch>>> {
@@ -141,6 +139,19 @@ impl ProfileLookup {
         let keys: Vec<[&str; 2]> = keys.iter().map(|[namespace, value]| [namespace.as_str(), value]).collect();
         self.events.latest(&keys, limit).await
     }
+}
+
+/// The row of `profile.profiles`: what is in both is of the person, and nobody sees ordinals.
+fn joined(person: &RecordBatch, traits: Option<&RecordBatch>) -> Result<RecordBatch> {
+    let mut columns = Vec::new();
+    for batch in std::iter::once(person).chain(traits) {
+        for (field, values) in batch.schema().fields().iter().zip(batch.columns()) {
+            if field.name() != "ordinal" && (std::ptr::eq(batch, person) || field.name() != "profile_id") {
+                columns.push((field.name().clone(), values.slice(0, 1)));
+            }
+        }
+    }
+    Ok(RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, values)| (name, values, true)))?)
 }
 
 fn first_text(row: &RecordBatch, column: &str) -> Result<String> {

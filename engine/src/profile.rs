@@ -2,11 +2,13 @@
 //!
 //! * [`survivors`] says which of the values that sources tell of an attribute stands.
 //! * [`normalize`] makes values of attributes comparable.
-//! * [`columns`] gives `profile.profiles` a column for each attribute.
+//! * [`columns`] gives `profile.persons` a column for each attribute.
+//! * [`traits`] computes what the project defines beside them.
 
 mod columns;
 mod normalize;
 mod survivors;
+pub(crate) mod traits;
 
 pub(crate) use columns::{attribute_columns, columns_differ, is_wide, with_attributes};
 pub(crate) use survivors::functions;

@@ -1,6 +1,7 @@
 //! A refresh: brings every derived table up to date and publishes them as one generation.
 //!
-//! * [`run`] takes the lease, runs the models in order, the segments, the checks, and publishes.
+//! * [`run`] takes the lease, runs the models in order, the checks, and publishes.
+//! * [`definitions`] is what the project defines beside models: traits and segments.
 //! * [`history`] is what histories need of the last generation.
 //! * [`check`] plans every model without data.
 //! * [`merges`] stops one that merges too much; [`simulate`] shows what another configuration would do.
@@ -9,6 +10,7 @@
 //! * [`ledger`] keeps `ops.refreshes` and `ops.checks`: what each run did to each table.
 
 pub(crate) mod check;
+mod definitions;
 mod history;
 pub(crate) mod ledger;
 mod merges;

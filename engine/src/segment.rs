@@ -1,39 +1,29 @@
 //! Stage 5: segments. A segment is a boolean expression over a profile, in a file of the project.
 //!
-//! * [`compile`] makes a DataFusion expression of what a file says; no text of a user ever becomes part of a query.
 //! * [`evaluate`] finds the members of all segments in one pass, and who entered and left.
+//! * [`members`] is who is in each segment and since when, in memory; [`rows`] makes rows of that in SQL.
+//! * [`estimate`] answers for an expression that is not saved.
 
-mod compile;
+mod estimate;
 mod evaluate;
+mod members;
+mod rows;
 
-pub(crate) use evaluate::{parse, refresh, selected};
+use std::sync::Arc;
 
-use std::path::Path;
+pub(crate) use estimate::selected;
+pub(crate) use evaluate::{evaluate, parse, table};
+pub(crate) use members::Memberships;
 
-use crate::error::{EngineError, Result};
-use crate::expression::SourceFile;
+use crate::query::relation::Relations;
+use crate::query::session::Functions;
 
-/// The files of the project's folder `segments/`, sorted by name.
-///
-/// # Errors
-/// What reading the folder reports.
-pub(crate) fn load(project: &Path) -> Result<Vec<SourceFile>> {
-    let folder = project.join("segments");
-    let mut files = Vec::new();
-    if !folder.is_dir() {
-        return Ok(files);
-    }
-    for entry in std::fs::read_dir(&folder)? {
-        let path = entry?.path();
-        let Some(name) = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".sql"))
-        else {
-            continue;
-        };
-        let file = format!("segments/{name}.sql");
-        let text =
-            std::fs::read_to_string(&path).map_err(|error| EngineError::from(error).context(format!("`{file}`")))?;
-        files.push(SourceFile { name: name.to_owned(), file, text });
-    }
-    files.sort_by(|left, right| left.name.cmp(&right.name));
-    Ok(files)
+/// The functions of this stage.
+pub(crate) fn functions() -> Functions {
+    vec![rows::set_size()]
+}
+
+/// The relations of this stage.
+pub(crate) fn relations() -> Relations {
+    vec![Arc::new(rows::SetMembers), Arc::new(rows::MembersOf)]
 }

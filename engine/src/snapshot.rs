@@ -8,12 +8,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::logical_expr::{LogicalPlan, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{SQLOptions, SessionContext};
+use tokio::sync::OnceCell;
 
 use crate::clock::Micros;
 use crate::error::{EngineError, Result};
+use crate::evaluation::Census;
 use crate::identity::correction_log;
 use crate::lookup::ProfileLookup;
 use crate::project::Project;
@@ -21,6 +24,7 @@ use crate::query::catalog::{register, register_view};
 use crate::query::placeholders;
 use crate::query::session::CATALOG;
 use crate::refresh::ledger;
+use crate::segment::Memberships;
 use crate::store::TableName;
 use crate::store::delta::{Table, Version};
 use crate::store::generation::Generation;
@@ -32,6 +36,10 @@ pub struct Snapshot {
     generation: Option<Generation>,
     session: SessionContext,
     lookup: Mutex<Option<Arc<ProfileLookup>>>,
+    /// What is known of its profiles, in memory; `None` before the first refresh.
+    census: Option<Census>,
+    /// Who is in its segments, in memory, with the memory that they take.
+    memberships: OnceCell<(Arc<Memberships>, MemoryReservation)>,
 }
 
 impl std::fmt::Debug for Snapshot {
@@ -62,7 +70,9 @@ impl Snapshot {
             }
             register_generation(project, &session, generation, versions).await?;
         }
-        Ok(Self { generation, session, lookup: Mutex::new(lookup.map(Arc::new)) })
+        let census = generation.as_ref().map(|generation| Census::new(&session, generation.as_of));
+        let (lookup, memberships) = (Mutex::new(lookup.map(Arc::new)), OnceCell::new());
+        Ok(Self { generation, session, lookup, census, memberships })
     }
 
     /// The generation's number; `None` before the first refresh.
@@ -75,10 +85,26 @@ impl Snapshot {
         self.generation.as_ref().map(|generation| generation.published_at)
     }
 
-    /// The instant to which windows such as "the last 30 days" refer, microseconds since 1970 UTC.
-    pub(crate) fn as_of(&self) -> Result<Micros> {
-        let generation = self.generation.as_ref().ok_or_else(nothing_refreshed)?;
-        Ok(generation.as_of)
+    /// What is known of its profiles.
+    ///
+    /// # Errors
+    /// FailedPrecondition before the first refresh.
+    pub(crate) fn census(&self) -> Result<&Census> {
+        self.census.as_ref().ok_or_else(nothing_refreshed)
+    }
+
+    /// Who is in its segments.
+    ///
+    /// # Errors
+    /// Exhausted if there is no memory for them; what reading them reports.
+    pub(crate) async fn memberships(&self) -> Result<Arc<Memberships>> {
+        let read = async || {
+            let memberships = Memberships::read(&self.session, "segment.member_sets").await?;
+            let held = MemoryConsumer::new("members of segments").register(&self.session.runtime_env().memory_pool);
+            held.try_grow(memberships.bytes())?;
+            Ok::<_, EngineError>((Arc::new(memberships), held))
+        };
+        Ok(Arc::clone(&self.memberships.get_or_try_init(read).await?.0))
     }
 
     /// The session that reads it.

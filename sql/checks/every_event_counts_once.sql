@@ -4,7 +4,7 @@ with counted as (
         (select count(*) from staging.events) as events,
         (select sum(event_count) from behavior.measures) as of_measures,
         (select sum(event_count) from behavior.sessions) as of_sessions,
-        (select sum(event_count) from profile.profiles) as of_profiles
+        (select sum(event_count) from profile.persons) as of_profiles
 )
 
 select * from counted

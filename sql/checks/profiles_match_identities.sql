@@ -1,6 +1,6 @@
 -- The profiles are those that identifiers belong to, each once.
 with listed as (
-    select profile_id, 1 as of_profiles, 0 as of_identities from profile.profiles
+    select profile_id, 1 as of_profiles, 0 as of_identities from profile.persons
     union all
     select profile_id, 0 as of_profiles, 1 as of_identities from identity.identities
 )

@@ -12,7 +12,7 @@
 --   profile_id       text       the profile it belongs to
 --   first_seen_at    timestamp  time of the earliest event or record with it
 --   last_seen_at     timestamp  time of the latest event or record with it
---   ordinal          bigint     the identifier's number: one of its own in all generations since everything was computed anew
+--   ordinal          bigint     the identifier's number: its own for good, dense, never given again
 --   profile_ordinal  bigint     the ordinal of the profile's anchor, by which states and segments know the profile
 --   cluster          text       where a limit stood against links, or may have: the smallest identifier of all that links connect, dropped ones too; else null
 with laid as (
@@ -34,20 +34,24 @@ members as (
 ),
 
 numbered as (
-    -- if full
-    select members.*, row_number() over (order by first_landed, identifier) as ordinal from members
-    -- end
-    -- if incremental
     select
         members.*,
         coalesce(
-            touched.earlier_ordinal,
+            known.ordinal,
             -- those without a number come first
-            (select coalesce(max(ordinal), 0) from previous.identity.identities)
-                + row_number() over (order by touched.earlier_ordinal is not null, first_landed, members.identifier)
+            (select coalesce(max(ordinal), 0) from last.identity.ordinals)
+                + row_number() over (order by known.ordinal is not null, first_landed, members.identifier)
         ) as ordinal
     from members
-    left join identity.touched on touched.identifier = members.identifier
+    -- if full
+    left join (
+        select namespace || ':' || value as identifier, ordinal from last.identity.identities
+    ) known on known.identifier = members.identifier
+    -- end
+    -- if incremental
+    left join (
+        select identifier, earlier_ordinal as ordinal from identity.touched
+    ) known on known.identifier = members.identifier
     -- end
 ),
 

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
 use tokio::time::timeout;
 
 use super::Engine;
-use crate::error::Result;
+use crate::error::{EngineError, Result};
 use crate::lookup::{Found, ProfileCard, ProfileKey};
 use crate::query::functions::text;
 use crate::query::limited::{QueryLimits, too_long};
@@ -17,7 +19,6 @@ const PROFILE: &str = "select * from profile.profiles where profile_id = $1";
 const IDENTIFIERS: &str = "select * from identity.identities where profile_id = $1 order by namespace, value";
 const ATTRIBUTES: &str =
     "select * from profile.attributes where profile_id = $1 order by name, is_current desc, updated_at desc, source";
-const SEGMENTS: &str = "select * from segment.memberships where profile_id = $1 order by segment";
 const EVENTS: &str = "select events.event_id, events.source, events.touchpoint, events.event_type, events.event_name,
         events.occurred_at, events.namespace, events.value, events.page_path, events.revenue, events.currency,
         events.properties, events.landed_order
@@ -70,6 +71,21 @@ impl Engine {
         event_limit: usize,
         limits: QueryLimits,
     ) -> Result<Option<ProfileCard>> {
+        let found = self.found(snapshot, key, event_limit, limits).await?;
+        let Some(mut card) = found else { return Ok(None) };
+        let of_snapshot = Arc::clone(snapshot);
+        let memberships = self.cpu.run(async move { of_snapshot.memberships().await }).await?;
+        card.segments = memberships.rows_of(&card.profile_id, ordinal_of(&card)?)?;
+        Ok(Some(card))
+    }
+
+    async fn found(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        key: &ProfileKey,
+        event_limit: usize,
+        limits: QueryLimits,
+    ) -> Result<Option<ProfileCard>> {
         if let Some(lookup) = snapshot.lookup() {
             let key = key.clone();
             let found = self.cpu.run(async move {
@@ -107,16 +123,19 @@ impl Engine {
         let of_profile = |query| self.rows(snapshot, query, &parameters, limits);
         let latest = format!("{EVENTS} limit {event_limit}");
         let events = async { if event_limit == 0 { Ok(Vec::new()) } else { of_profile(&latest).await } };
-        let (profile, identifiers, attributes, segments, events) = tokio::try_join!(
-            of_profile(PROFILE),
-            of_profile(IDENTIFIERS),
-            of_profile(ATTRIBUTES),
-            of_profile(SEGMENTS),
-            events
-        )?;
+        let (profile, identifiers, attributes, events) =
+            tokio::try_join!(of_profile(PROFILE), of_profile(IDENTIFIERS), of_profile(ATTRIBUTES), events)?;
         if profile.iter().all(|batch| batch.num_rows() == 0) {
             return Ok(None);
         }
-        Ok(Some(ProfileCard { profile_id, profile, identifiers, attributes, segments, events }))
+        Ok(Some(ProfileCard { profile_id, profile, identifiers, attributes, segments: Vec::new(), events }))
     }
+}
+
+/// The ordinal by which segments know a person.
+fn ordinal_of(card: &ProfileCard) -> Result<u32> {
+    let column = card.identifiers.first().and_then(|rows| rows.column_by_name("profile_ordinal"));
+    let ordinal = column.and_then(|column| column.as_primitive_opt::<Int64Type>()?.values().first().copied());
+    let ordinal = ordinal.and_then(|ordinal| u32::try_from(ordinal).ok());
+    ordinal.ok_or_else(|| EngineError::internal("a profile has no ordinal"))
 }

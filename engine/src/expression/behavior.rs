@@ -92,7 +92,7 @@ pub(crate) enum Figure {
     FirstTime,
     /// When the last of them was: a timestamp, null if none.
     LastTime,
-    /// The sum of a number: a decimal, null if none.
+    /// The sum of a number: a decimal, 0 if none.
     Sum(Property),
     /// The mean of a number: a decimal, null if none.
     Average(Property),
@@ -110,7 +110,7 @@ pub(crate) enum Figure {
     MostFrequent(Property),
     /// How many different values there are: an integer, 0 if none.
     DistinctCount(Property),
-    /// The different values, sorted: a list of text, null if none.
+    /// The different values, sorted: a list of text, empty if none.
     Values(Property),
     /// Whether there are so many in each of the last weeks: a boolean, never null. Weeks are blocks of seven days that
     /// end with the day for which it is computed; the measure's window covers exactly them.
@@ -166,6 +166,14 @@ impl Property {
 pub(crate) struct Share {
     /// From 0 to 1000.
     pub(crate) thousandths: u16,
+}
+
+impl Share {
+    /// The place, counted from 1, up to which this share of `count` values lies: the nearest rank.
+    pub(crate) fn rank(self, count: i64) -> i64 {
+        let thousandths = i64::from(self.thousandths) * count;
+        (thousandths / 1000 + i64::from(thousandths % 1000 > 0)).max(1)
+    }
 }
 
 /// Which days a measure counts, by UTC.

@@ -180,7 +180,7 @@ impl Checker<'_> {
         Ok((Expr::Property { property, as_type: ColumnType::Text }, Some(ColumnType::Text)))
     }
 
-    /// A column of events without quotes, or a property in quotes.
+    /// A column of events, or a property. A property that is called like a column is written `property('...')`.
     fn property_argument(&self, sql: &SqlExpr, usage: &str) -> Result<Property> {
         match sql {
             SqlExpr::Identifier(ident) => self.event_column(sql, ident),
@@ -192,7 +192,10 @@ impl Checker<'_> {
                     _ => self.path(sql, usage),
                 }
             }
-            _ => self.path(sql, usage),
+            _ => Ok(match self.path(sql, usage)? {
+                Property::Path(path) if is_column(&path) => Property::Column(path.concat()),
+                property => property,
+            }),
         }
     }
 
@@ -215,6 +218,11 @@ impl Checker<'_> {
         }
         Ok(Property::Path(names))
     }
+}
+
+/// Whether a path is one name that events have a column of.
+pub(super) fn is_column(path: &[String]) -> bool {
+    matches!(path, [name] if super::EVENT_COLUMNS.iter().any(|(column, _)| column == name))
 }
 
 /// The value of a measure.

@@ -11,7 +11,7 @@ pub(super) use datafusion::sql::sqlparser as sql_parser;
 use super::check::{Checker, Scope};
 use super::header::read_header;
 use super::syntax::{Kind, check_text, parse_sql};
-use super::{ColumnType, SegmentDefinition};
+use super::{ColumnType, SegmentDefinition, SourceFile};
 use crate::error::{EngineError, Result};
 
 const HEADER_KEYS: [&str; 3] = ["title", "purpose", "description"];
@@ -45,6 +45,53 @@ pub(crate) fn parse_segment(
         sql: as_written(header.rest),
         expression,
     })
+}
+
+/// Parses and checks all segments, in an order in which each comes after those that it names.
+///
+/// # Errors
+///
+/// `InvalidInput` with a line for each file that is wrong, as [`parse_segment`] and [`order`](fn@super::order) say it.
+pub(crate) fn parse_segments(files: &[SourceFile], columns: &[(String, ColumnType)]) -> Result<Vec<SegmentDefinition>> {
+    let mut definitions = Vec::new();
+    let mut problems = Vec::new();
+    for file in files {
+        match parse_segment(&file.name, &file.file, &file.text, columns) {
+            Ok(definition) => definitions.push(definition),
+            Err(error) => problems.push(error.to_string()),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(EngineError::invalid(problems.join("\n")));
+    }
+    super::order(definitions)
+}
+
+/// What the file of a segment says before its expression is checked.
+#[derive(Debug, Clone)]
+pub(crate) struct SegmentHeader {
+    /// As [`SegmentDefinition`] has it.
+    pub(crate) title: Option<String>,
+    /// As [`SegmentDefinition`] has it.
+    pub(crate) purpose: Option<String>,
+    /// As [`SegmentDefinition`] has it.
+    pub(crate) description: Option<String>,
+    /// As [`SegmentDefinition`] has it.
+    pub(crate) sql: String,
+}
+
+/// Reads what needs no column of profiles.
+///
+/// # Errors
+///
+/// As [`parse_segment`], for the name and the header.
+pub(crate) fn read_segment_header(source: &SourceFile) -> Result<SegmentHeader> {
+    check_name(&source.name, &source.file)?;
+    let text = check_text(Kind::Segment, &source.file, &source.text)?;
+    let header = read_header(text);
+    header.check(&source.file, &HEADER_KEYS)?;
+    let [title, purpose, description] = HEADER_KEYS.map(|key| header.text(key));
+    Ok(SegmentHeader { title, purpose, description, sql: as_written(header.rest) })
 }
 
 /// An expression for people to read: without what surrounds it.

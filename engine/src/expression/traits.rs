@@ -19,6 +19,7 @@ use super::parse::as_written;
 use super::parse::sql_parser::ast::{Expr as SqlExpr, Ident};
 use super::search::{Node, walk};
 use super::syntax::{Kind, check_text, parse_sql, refused};
+use super::text::needs_quotes;
 use super::tree::{ColumnType, Expr};
 use super::types::keyword;
 use crate::config::nearest::suggestion;
@@ -50,9 +51,8 @@ pub(crate) fn parse_traits(files: &[SourceFile], columns: &[(String, ColumnType)
         match read_trait(source, columns) {
             Ok(found) => match read.insert(&source.name, found) {
                 None => {}
-                Some(_) => {
-                    problems.push(format!("{}: trait `{}` is defined twice; rename one", source.file, source.name))
-                }
+                Some(_) => problems
+                    .push(format!("{}: trait `{}` is defined twice; rename one of them", source.file, source.name)),
             },
             Err(error) => problems.push(error.to_string()),
         }
@@ -116,7 +116,11 @@ fn check_name(name: &str, file: &str) -> Result<()> {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     let is_start = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
     if is_start && name.bytes().all(allowed) {
-        return Ok(());
+        return if needs_quotes(name) {
+            Err(EngineError::invalid(format!("{file}: `{name}` is a word of the language; rename the file")))
+        } else {
+            Ok(())
+        };
     }
     Err(EngineError::invalid(format!(
         "{file}: trait name `{name}` may hold only lower-case letters, digits and `_`, and begins with a letter; rename \

@@ -39,7 +39,7 @@ pub(crate) fn in_words(expression: &Expr) -> String {
         Expr::Contains { list, value } => format!("{} has the entry {}", part(list), part(value)),
         Expr::Score { of, groups, descending } => {
             let lowest = if *descending { "highest" } else { "lowest" };
-            format!("the score of {} from 1 (the {lowest}) to {groups}", part(of))
+            format!("the score of {} from 1 (the {lowest}) to {groups}", term(of))
         }
         Expr::Measure(it) => figure_value(it),
         Expr::Did(it) => format!("did {}", measure(it)),
@@ -54,11 +54,19 @@ pub(crate) fn in_words(expression: &Expr) -> String {
 /// What stands inside something else: in brackets if it has parts that could be read as belonging there.
 fn part(expression: &Expr) -> String {
     let words = in_words(expression);
+    let is_plain = match expression {
+        Expr::Column { .. } | Expr::Literal(_) | Expr::Measure(_) | Expr::Property { .. } | Expr::DaysSince(_) => true,
+        Expr::Function { function, .. } => functions::is_one_phrase(*function),
+        _ => false,
+    };
+    if is_plain { words } else { format!("({words})") }
+}
+
+/// What is computed with: a figure in brackets too, since its window comes last.
+fn term(expression: &Expr) -> String {
     match expression {
-        Expr::Column { .. } | Expr::Literal(_) | Expr::Measure(_) | Expr::Property { .. } => words,
-        Expr::Function { arguments, .. } if arguments.len() <= 1 => words,
-        Expr::DaysSince(_) => words,
-        _ => format!("({words})"),
+        Expr::Measure(_) | Expr::DaysSince(_) | Expr::Function { .. } => format!("({})", in_words(expression)),
+        _ => part(expression),
     }
 }
 
@@ -91,7 +99,7 @@ fn truth(condition: &Expr, value: bool, negated: bool) -> String {
             [from @ Expr::Binary { .. }, until @ Expr::Binary { .. }]
                 if is_first_time(from) && is_first_time(until) =>
             {
-                in_words(condition)
+                format!("({})", in_words(condition))
             }
             _ => format!("({}) {is} {value}", in_words(condition)),
         },
@@ -118,25 +126,30 @@ fn binary(op: BinaryOp, left: &Expr, right: &Expr) -> String {
     if let Some(shifted) = shifted(op, left, right) {
         return shifted;
     }
-    let is_time = is_time(left) || is_time(right);
-    let verb = match op {
-        BinaryOp::Equal => "is",
-        BinaryOp::NotEqual => "is not",
-        BinaryOp::Less if is_time => "is before",
-        BinaryOp::LessOrEqual if is_time => "is not after",
-        BinaryOp::Greater if is_time => "is after",
-        BinaryOp::GreaterOrEqual if is_time => "is not before",
-        BinaryOp::Less => "is less than",
-        BinaryOp::LessOrEqual => "is at most",
-        BinaryOp::Greater => "is more than",
-        BinaryOp::GreaterOrEqual => "is at least",
+    let symbol = match op {
         BinaryOp::Add => "+",
         BinaryOp::Subtract => "-",
         BinaryOp::Multiply => "*",
         BinaryOp::Divide => "/",
         BinaryOp::Concatenate => "followed by",
+        _ => return format!("{} {} {}", part(left), comparison(op, is_time(left) || is_time(right)), part(right)),
     };
-    format!("{} {verb} {}", part(left), part(right))
+    format!("{} {symbol} {}", term(left), term(right))
+}
+
+fn comparison(op: BinaryOp, is_time: bool) -> &'static str {
+    match (op, is_time) {
+        (BinaryOp::NotEqual, _) => "is not",
+        (BinaryOp::Less, true) => "is before",
+        (BinaryOp::Less, false) => "is less than",
+        (BinaryOp::LessOrEqual, true) => "is at or before",
+        (BinaryOp::LessOrEqual, false) => "is at most",
+        (BinaryOp::Greater, true) => "is after",
+        (BinaryOp::Greater, false) => "is more than",
+        (BinaryOp::GreaterOrEqual, true) => "is at or after",
+        (BinaryOp::GreaterOrEqual, false) => "is at least",
+        _ => "is",
+    }
 }
 
 /// A time moved by days.

@@ -7,8 +7,8 @@ use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 use crate::decimal;
 
 /// The names of all types.
-pub(crate) const NAMES: [&str; 10] =
-    ["text", "texts", "bigint", "decimal", "double", "boolean", "timestamp", "date", "attributes", "integer"];
+pub(crate) const NAMES: [&str; 11] =
+    ["text", "texts", "bigint", "decimal", "double", "boolean", "timestamp", "date", "attributes", "integer", "binary"];
 
 /// The Arrow type of a name, or `None` for an unknown name.
 pub(crate) fn arrow_type(name: &str) -> Option<DataType> {
@@ -22,6 +22,7 @@ pub(crate) fn arrow_type(name: &str) -> Option<DataType> {
         "boolean" => DataType::Boolean,
         "timestamp" => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
         "date" => DataType::Date32,
+        "binary" => DataType::Binary,
         "attributes" => list_of(DataType::Struct(Fields::from(vec![
             Field::new("name", DataType::Utf8, false),
             Field::new("value", DataType::Utf8, false),

@@ -1,4 +1,4 @@
-//! Attributes as columns. `profile.attributes` has rows for each attribute; `profile.profiles` has a column for each, and
+//! Attributes as columns. `profile.attributes` has rows for each attribute; `profile.persons` has a column for each, and
 //! which there are is known from the data alone. Two marks in the model say where they go.
 
 use std::collections::HashSet;

@@ -5,6 +5,7 @@
 //! all with equal values in the columns that its relation names.
 
 use std::any::Any;
+use std::collections::HashSet;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -47,7 +48,7 @@ pub(crate) trait Relation: fmt::Debug + Send + Sync {
     /// A plan error if the query's columns do not fit.
     fn schema(&self, input: &Schema) -> Result<SchemaRef>;
 
-    /// Columns of the query of which rows with equal values belong together; none if all rows do.
+    /// Columns of the query of which rows with equal values belong together; none if all rows do. The answer has them, too.
     fn partition_by(&self) -> &'static [&'static str];
 
     /// A new operator, which accounts for its memory with `reservation`.
@@ -177,6 +178,14 @@ impl UserDefinedLogicalNodeCore for RelationNode {
 
     fn expressions(&self) -> Vec<Expr> {
         Vec::new()
+    }
+
+    /// Rows with equal values in the columns that they are partitioned by belong together, so a filter on those may as well
+    /// leave rows out before.
+    fn prevent_predicate_push_down_columns(&self) -> HashSet<String> {
+        let kept = self.relation.partition_by();
+        let names = self.schema.fields().iter().map(|field| field.name().clone());
+        names.filter(|name| !kept.contains(&name.as_str())).collect()
     }
 
     fn fmt_for_explain(&self, formatter: &mut fmt::Formatter) -> fmt::Result {

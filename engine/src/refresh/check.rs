@@ -10,6 +10,7 @@ use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 
 use crate::error::{EngineError, Result};
+use crate::evaluation::Keeping;
 use crate::identity::corrections::Corrections;
 use crate::model::built_in;
 use crate::model::catalog::Catalog;
@@ -19,6 +20,7 @@ use crate::model::workspace::Workspace;
 use crate::project::Project;
 use crate::query::catalog::register;
 use crate::query::session::CATALOG;
+use crate::refresh::definitions::{register_keeping, register_segments};
 use crate::refresh::history;
 use crate::refresh::report::StepReport;
 use crate::store::TableName;
@@ -33,6 +35,8 @@ pub(crate) async fn check(project: &Project, catalog: &Catalog) -> Result<()> {
     history::register_generation(&session, 1, 0)?;
     let corrections = Corrections::load(project).await?;
     register(&session, CATALOG, &TableName::new("config", "corrections"), corrections.relation()?)?;
+    register_keeping(&session, &Keeping::default())?;
+    register_segments(&session, &[])?;
     for name in landing::tables() {
         let table: Arc<dyn TableProvider> = Arc::new(EmptyTable::new(Arc::new(landing::table_schema(&name))));
         for slice in [CATALOG, "new", "previous", "last"] {
@@ -52,7 +56,10 @@ pub(crate) async fn check(project: &Project, catalog: &Catalog) -> Result<()> {
         check_references(catalog, model)?;
         let mut planned = None;
         for incremental in [true, false] {
-            let sql = profile::with_attributes(&model.sql(incremental), &[]);
+            let mut sql = profile::with_attributes(&model.sql(incremental), &[]);
+            if model.name == profile::traits::view() {
+                sql = profile::traits::with_columns(&session, model, &sql).await?;
+            }
             let frame = session.sql(&sql).await.map_err(|error| located(model, EngineError::from(error)))?;
             planned = Some(contracted(model, frame)?);
         }

@@ -49,9 +49,18 @@ pub(crate) async fn last_versions(
             partition_columns: Vec::new(),
             files: Vec::new(),
         };
-        versions.insert(model.name.clone(), version.unwrap_or_else(nothing));
+        versions.insert(model.name.clone(), version.map_or_else(nothing, |version| with_columns(version, &schema)));
     }
     Ok(versions)
+}
+
+/// The version with all columns of a header: those that an earlier release did not have yet are null.
+fn with_columns(mut version: Version, header: &Schema) -> Version {
+    let header = file_schema(header);
+    let missing = header.fields().iter().filter(|field| version.schema.index_of(field.name()).is_err());
+    let fields: Vec<_> = version.schema.fields().iter().chain(missing).cloned().collect();
+    version.schema = Arc::new(Schema::new(fields));
+    version
 }
 
 /// Registers `config.generation(number, started_at)`: the generation that a refresh makes, and when it began.

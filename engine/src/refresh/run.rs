@@ -21,11 +21,13 @@ use crate::model::catalog::Catalog;
 use crate::model::definition::Model;
 use crate::model::materialize::Outcome;
 use crate::model::workspace::{TableState, Workspace};
+use crate::profile::traits;
 use crate::progress::Progress;
 use crate::project::Project;
 use crate::query::catalog::register;
 use crate::query::session::CATALOG;
 use crate::refresh::check;
+use crate::refresh::definitions::Definitions;
 use crate::refresh::history;
 use crate::refresh::ledger::Ledger;
 use crate::refresh::merges;
@@ -141,7 +143,6 @@ async fn refresh_holding_lease(
     lease: &Lease,
 ) -> Result<RefreshReport> {
     let catalog = Catalog::load(built_in::MODELS, &project.folder)?;
-    let definitions = segment::load(&project.folder)?;
     let corrections = Corrections::load(project).await?;
     maintenance::clean(&project.lake).await?;
 
@@ -157,15 +158,11 @@ async fn refresh_holding_lease(
         workspace.note_changed(corrections_name());
     }
     ledger.is_full = base.is_none();
+    let definitions = Definitions::load(project, &workspace, number).await?;
 
-    run_models(&workspace, &catalog, progress, ledger).await?;
+    run_models(&workspace, &catalog, Some(&definitions), progress, ledger).await?;
     if let (Some(last), Some(share), false) = (&last, project.config.identity.merges_max_share, options.allow_merges) {
         merges::check(&workspace, last, share).await?;
-    }
-    let as_of = project.clock.now();
-    progress.step("segments");
-    for (name, outcome, seconds) in segment::refresh(&workspace, &definitions, last.as_ref(), as_of).await? {
-        ledger.table(report(name, &outcome, seconds), progress);
     }
     progress.step("checks");
     let (checks, outcome) = check::check_workspace(&workspace).await?;
@@ -174,7 +171,8 @@ async fn refresh_holding_lease(
     }
     outcome?;
 
-    let next = describe(&workspace, last.as_ref(), ledger, fingerprint, corrections.digest(), as_of);
+    let mut next = describe(&workspace, last.as_ref(), ledger, fingerprint, corrections.digest(), definitions.as_of);
+    next.published_at = project.clock.now();
     lease.confirm().await?;
     if !generation::publish(&project.lake, &next).await? {
         return Err(EngineError::new(
@@ -252,6 +250,7 @@ async fn open(project: &Project, name: &TableName, version: Option<u64>) -> Resu
 pub(crate) async fn run_models(
     workspace: &Workspace,
     catalog: &Catalog,
+    definitions: Option<&Definitions>,
     progress: &Progress,
     ledger: &mut Ledger,
 ) -> Result<()> {
@@ -272,7 +271,7 @@ pub(crate) async fn run_models(
             let (model, _) = waiting.remove(place);
             progress.step(&model.name.to_string());
             let span = tracing::info_span!("model", table = %model.name);
-            running.push(run_model(workspace, model).instrument(span).boxed());
+            running.push(run_model(workspace, model, definitions).instrument(span).boxed());
         }
         let Some((model, outcome, seconds)) = running.next().await.transpose()? else { break };
         ledger.table(report(model.name.to_string(), &outcome, seconds), progress);
@@ -286,14 +285,31 @@ pub(crate) async fn run_models(
     }
 }
 
-async fn run_model<'m>(workspace: &Workspace, model: &'m Model) -> Result<(&'m Model, Outcome, f64)> {
+async fn run_model<'m>(
+    workspace: &Workspace,
+    model: &'m Model,
+    definitions: Option<&Definitions>,
+) -> Result<(&'m Model, Outcome, f64)> {
     let started = Instant::now();
-    let outcome = if profile::is_wide(model) {
-        let attributes = profile::attribute_columns(workspace, model).await?;
-        let all = profile::columns_differ(workspace, model, &attributes);
-        workspace.materialize(model, |sql| profile::with_attributes(&sql, &attributes), all).await?
-    } else {
-        workspace.materialize(model, |sql| sql, false).await?
+    let outcome = match definitions {
+        _ if profile::is_wide(model) => {
+            let attributes = profile::attribute_columns(workspace, model).await?;
+            let all = profile::columns_differ(workspace, model, &attributes);
+            workspace.materialize(model, |sql| profile::with_attributes(&sql, &attributes), all).await?
+        }
+        Some(definitions) if model.name == traits::table() => {
+            traits::compute(workspace, &definitions.traits, &definitions.census).await?
+        }
+        Some(definitions) if model.name == segment::table() => {
+            workspace.register_slices(&model.references()?)?;
+            let Definitions { segments, census, as_of, generation, .. } = definitions;
+            segment::evaluate(workspace, segments, census, *as_of, *generation).await?
+        }
+        _ if model.name == traits::view() => {
+            let sql = traits::with_columns(&workspace.session, model, &model.sql(workspace.incremental)).await?;
+            workspace.materialize(model, |_| sql.clone(), false).await?
+        }
+        _ => workspace.materialize(model, |sql| sql, false).await?,
     };
     Ok((model, outcome, started.elapsed().as_secs_f64()))
 }

@@ -52,8 +52,9 @@ impl Simulation {
             EngineError::failed_precondition("nothing is published to compare with: run `tessera refresh` first")
         })?;
         let tables = ["changes", "dropped_links"].map(|name| TableName::new("identity", name));
-        let catalog = Catalog::load(built_in::MODELS, &project.folder)?.made_for(&tables)?;
+        let catalog = Catalog::load(built_in::MODELS, &project.folder)?;
         let mut compared = history::last_versions(&project.lake, &catalog, Some(&last)).await?;
+        let catalog = catalog.made_for(&tables)?;
         // A history begins anew: only what this configuration would change is of interest.
         for model in catalog.models().iter().filter(|model| model.strategy == Strategy::History) {
             if let Some(version) = compared.get_mut(&model.name) {
@@ -67,7 +68,7 @@ impl Simulation {
         history::register_generation(&workspace.session, last.number + 1, ledger.started_at)?;
         let corrections = Corrections::load(project).await?;
         register(&workspace.session, CATALOG, &corrections_name(), corrections.relation()?)?;
-        run_models(&workspace, &catalog, progress, &mut ledger).await?;
+        run_models(&workspace, &catalog, None, progress, &mut ledger).await?;
         let published = Reference { name: TableName::new("identity", "identities"), slice: Slice::Last };
         workspace.register_slices(&BTreeSet::from([published]))?;
         Ok(Self { session: workspace.session, cpu })

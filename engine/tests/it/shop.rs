@@ -149,19 +149,12 @@ impl Shop {
                 "identity.event_sets",
                 "identity.sets",
                 "behavior.measures",
+                "behavior.defined_measures",
+                "behavior.measure_definitions",
                 "behavior.touched_measures",
             ];
             if !skipped.contains(&name.as_str()) {
-                // Ordinals count in the order of arrival: computed anew, they are others.
-                let columns = self
-                    .rows(&format!(
-                        "select '\"' || column_name || '\"' from information_schema.columns
-                         where table_schema || '.' || table_name = '{name}'
-                             and column_name not in ('ordinal', 'profile_ordinal')"
-                    ))
-                    .await
-                    .join(", ");
-                dump.insert(name.clone(), self.rows(&format!("select {columns} from {name}")).await);
+                dump.insert(name.clone(), self.rows(&format!("select * from {name}")).await);
             }
         }
         dump.insert(

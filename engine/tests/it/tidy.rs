@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 /// The engine's modules from the bottom up; a module may name those of lower layers and of its own.
-const LAYERS: [&[&str]; 10] = [
+const LAYERS: [&[&str]; 11] = [
     &["error", "ids", "clock", "config", "decimal", "limits", "progress"],
     &["store"],
     &["query"],
     &["project", "model"],
     &["expression"],
+    &["evaluation"],
     &["landing", "identity", "profile", "behavior", "segment"],
     &["refresh", "lookup"],
     &["snapshot"],
@@ -17,7 +18,7 @@ const LAYERS: [&[&str]; 10] = [
 ];
 
 /// The layer of the stages, which meet in tables only.
-const STAGES: usize = 5;
+const STAGES: usize = 6;
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();

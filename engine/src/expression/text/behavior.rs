@@ -1,6 +1,7 @@
 //! Figures, windows and sequences in their one form.
 
 use super::super::behavior::{EventSelector, Figure, Measure, Property, Sequence, Share, Window};
+use super::super::measures::is_column;
 use super::names::{name, quoted};
 
 const MINUTES_PER_HOUR: u32 = 60;
@@ -59,6 +60,7 @@ fn figure_arguments(figure: &Figure) -> Vec<String> {
 fn property_text(property: &Property) -> String {
     match property {
         Property::Column(column) => name(column),
+        Property::Path(path) if is_column(path) => format!("property({})", quoted(&path.concat())),
         Property::Path(path) => quoted(&path.join(".")),
     }
 }

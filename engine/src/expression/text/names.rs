@@ -30,13 +30,17 @@ const WORDS: [&str; 26] = [
     "with",
 ];
 
-/// The name of a column, in quotes if it would be read as something else without.
-pub(super) fn name(name: &str) -> String {
+/// Whether a name would be read as something else without quotes.
+pub(in super::super) fn needs_quotes(name: &str) -> bool {
     let is_start = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
-    let is_plain = name.bytes().next().is_some_and(is_start)
-        && name.bytes().all(|byte| is_start(byte) || byte.is_ascii_digit())
-        && WORDS.binary_search(&name).is_err();
-    if is_plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+    let is_plain =
+        name.bytes().next().is_some_and(is_start) && name.bytes().all(|byte| is_start(byte) || byte.is_ascii_digit());
+    !is_plain || WORDS.binary_search(&name).is_ok()
+}
+
+/// The name of a column, in quotes if it needs them.
+pub(super) fn name(name: &str) -> String {
+    if needs_quotes(name) { format!("\"{}\"", name.replace('"', "\"\"")) } else { name.to_owned() }
 }
 
 /// Text in single quotes.

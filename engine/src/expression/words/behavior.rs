@@ -104,9 +104,17 @@ pub(super) fn sequence(sequence: &Sequence) -> String {
 }
 
 fn percentile(share: Share) -> String {
-    match share.thousandths {
-        500 => "median".to_owned(),
-        thousandths if thousandths.is_multiple_of(10) => format!("{}th percentile", thousandths / 10),
-        thousandths => format!("{}.{}th percentile", thousandths / 10, thousandths % 10),
+    let (percent, rest) = (share.thousandths / 10, share.thousandths % 10);
+    let ending = match (percent % 100, percent % 10) {
+        (11..=13, _) => "th",
+        (_, 1) => "st",
+        (_, 2) => "nd",
+        (_, 3) => "rd",
+        _ => "th",
+    };
+    match (percent, rest) {
+        (50, 0) => "median".to_owned(),
+        (_, 0) => format!("{percent}{ending} percentile"),
+        _ => format!("{percent}.{rest}th percentile"),
     }
 }

@@ -32,6 +32,12 @@ pub(super) fn function(function: ScalarFunction, arguments: &[Expr]) -> String {
     }
 }
 
+/// Whether nothing that follows the words could be read as belonging to them.
+pub(super) fn is_one_phrase(function: ScalarFunction) -> bool {
+    use ScalarFunction::{Coalesce, Concat, NullIf, StartsWith};
+    !matches!(function, Coalesce | Concat | NullIf | StartsWith)
+}
+
 fn unit(arguments: &[Expr]) -> &str {
     match arguments.first() {
         Some(Expr::Literal(Literal::Text(unit))) => match unit.as_str() {

@@ -1,98 +1,34 @@
-//! From a segment's expression to DataFusion's. Values stay values: no text of a user becomes part of a query.
+//! From an expression of ours to DataFusion's. Values stay values: no text of a user becomes part of a query.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use arrow::datatypes::{DataType, TimeUnit};
 use chrono::{DateTime, NaiveDate};
 use datafusion::common::ScalarValue;
 use datafusion::functions::expr_fn as functions;
-use datafusion::functions_aggregate::expr_fn::{max, min, sum};
 use datafusion::functions_nested::expr_fn as nested;
 use datafusion::logical_expr::expr::{Between, InList, Like};
 use datafusion::logical_expr::utils::{conjunction, disjunction};
-use datafusion::logical_expr::{Case, Expr, ExprFunctionExt, Operator, binary_expr, cast, col, ident, lit, try_cast};
+use datafusion::logical_expr::{Case, Expr, Operator, binary_expr, cast, ident, lit, try_cast};
 
+use super::figures::Figures;
+use super::fold::QUOTIENT;
+use super::measured::{PROPERTIES, event_property};
 use crate::clock::Micros;
+use crate::decimal;
 use crate::error::{EngineError, Result};
-use crate::expression::{self, BinaryOp, ColumnType, Figure, Literal, ScalarFunction, SegmentDefinition, Window};
+use crate::expression::{self, BinaryOp, ColumnType, Figure, Literal, Property, ScalarFunction};
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
-/// Digits of a division's result: enough for money by money.
-const QUOTIENT: DataType = DataType::Decimal128(38, 10);
 
-/// What some segment needs of events, as a column of the relation that segments are evaluated on.
-#[derive(Debug, Clone)]
-pub(super) struct Measure {
-    /// What.
-    pub(super) measure: expression::Measure,
-    /// The column.
-    pub(super) column: String,
-}
-
-impl Measure {
-    /// The figure over the daily figures of one profile.
-    pub(super) fn folded(&self, as_of: Micros) -> Result<Expr> {
-        let folded = match (&self.measure.figure, &self.measure.events.condition) {
-            (Figure::Count, None) => sum(col("event_count")),
-            (Figure::FirstTime, None) => min(col("first_at")),
-            (Figure::LastTime, None) => max(col("last_at")),
-            _ => return Err(not_measured(&self.measure)),
-        };
-        Ok(folded.filter(self.applies(as_of)).build()?.alias(&self.column))
-    }
-
-    /// True for the daily figures that count.
-    fn applies(&self, as_of: Micros) -> Expr {
-        let is_event = col("event_name").eq(lit(self.measure.events.event.clone()));
-        let day = |day| lit(ScalarValue::Date32(Some(day)));
-        let is_late = self.first_day(as_of).map(|first| col("date").gt_eq(day(first)));
-        let last_day = match self.measure.window {
-            Window::Between(_, last) => Some(days_since_epoch(last)),
-            Window::Within { ago, .. } if ago > 0 => Some(day_of(as_of) - ago.cast_signed() - 1),
-            _ => None,
-        };
-        let is_early = last_day.map(|last| col("date").lt_eq(day(last)));
-        is_late.into_iter().chain(is_early).fold(is_event, Expr::and)
-    }
-
-    /// The first day that counts, counted from 1970; `None` if every day does. A window of n days is the day of `as_of`
-    /// and the n before it.
-    pub(super) fn first_day(&self, as_of: Micros) -> Option<i32> {
-        match self.measure.window {
-            Window::Ever => None,
-            Window::Within { days, ago } => Some(day_of(as_of) - ago.cast_signed() - days.cast_signed()),
-            Window::Since(first) | Window::Between(first, _) => Some(days_since_epoch(first)),
-        }
-    }
-}
-
-/// All segments, ready to be evaluated on profiles joined with measures.
-pub(super) struct Compiled {
-    /// What has to be counted.
-    pub(super) measures: Vec<Measure>,
-    /// Each segment's name with its condition.
-    pub(super) segments: Vec<(String, Expr)>,
-}
-
-/// Compiles `definitions`, of which each comes after those that it names. `as_of` is what `now()` means.
-pub(super) fn compile(definitions: &[SegmentDefinition], as_of: Micros) -> Result<Compiled> {
-    let used: BTreeSet<expression::Measure> =
-        definitions.iter().flat_map(|definition| expression::measures_used(&definition.expression)).collect();
-    let columns =
-        used.into_iter().enumerate().map(|(number, measure)| (measure, format!("measure_{number}"))).collect();
-    let mut compiler = Compiler { columns, segments: BTreeMap::new(), as_of };
-    let mut segments = Vec::new();
-    for definition in definitions {
-        let condition = compiler.expr(&definition.expression).map_err(|error| error.context(&definition.file))?;
-        compiler.segments.insert(definition.name.clone(), condition.clone());
-        segments.push((definition.name.clone(), condition));
-    }
-    let measures = compiler.columns.into_iter().map(|(measure, column)| Measure { measure, column }).collect();
-    Ok(Compiled { measures, segments })
+/// What a condition over one event is to DataFusion.
+pub(super) fn event_condition(condition: &expression::Expr) -> Result<Expr> {
+    // Neither the time nor any other segment can be named in it.
+    Compiler { figures: &Figures::default(), segments: &BTreeMap::new(), as_of: 0 }.expr(condition)
 }
 
 /// The type that a profile's column has in an expression; `None` for columns that expressions cannot use.
-pub(super) fn column_type(data_type: &DataType) -> Option<ColumnType> {
+pub(crate) fn column_type(data_type: &DataType) -> Option<ColumnType> {
     Some(match data_type {
         DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => ColumnType::Text,
         data_type if data_type.is_integer() => ColumnType::Integer,
@@ -105,15 +41,19 @@ pub(super) fn column_type(data_type: &DataType) -> Option<ColumnType> {
     })
 }
 
-struct Compiler {
-    columns: BTreeMap<expression::Measure, String>,
-    /// Conditions of the segments before: `in_segment` is their condition.
-    segments: BTreeMap<String, Expr>,
-    as_of: Micros,
+/// Compiles expressions over profiles.
+#[derive(Clone, Copy)]
+pub(super) struct Compiler<'a> {
+    /// The columns of what profiles do.
+    pub(super) figures: &'a Figures,
+    /// What other segments are: `in_segment` is their condition.
+    pub(super) segments: &'a BTreeMap<&'a str, &'a expression::Expr>,
+    /// What `now()` means.
+    pub(super) as_of: Micros,
 }
 
-impl Compiler {
-    fn expr(&self, expr: &expression::Expr) -> Result<Expr> {
+impl Compiler<'_> {
+    pub(super) fn expr(&self, expr: &expression::Expr) -> Result<Expr> {
         use expression::Expr as Source;
         let negate = |expr: Expr, negated: bool| if negated { !expr } else { expr };
         Ok(match expr {
@@ -159,22 +99,21 @@ impl Compiler {
                 lit(i64::from(day_of(self.as_of))) - day(self.expr(time)?)
             }
             Source::Contains { list, value } => nested::array_has(self.expr(list)?, self.expr(value)?),
-            // Who never did it has no row among the measures.
-            Source::Measure(measure) if measure.figure == Figure::Count => {
-                functions::coalesce(vec![self.measured(measure)?, lit(0_i64)])
+            Source::Measure(measure) => ident(self.figures.measure(measure)?),
+            Source::Did(measure) => match measure.figure {
+                Figure::Count => ident(self.figures.measure(measure)?).gt(lit(0_i64)),
+                _ => return Err(EngineError::internal("who did something is known by a count")),
+            },
+            Source::Sequence(sequence) => ident(self.figures.sequence(sequence)?),
+            Source::Score { .. } => ident(self.figures.score(expr)?),
+            Source::Consented(_) => {
+                return Err(EngineError::invalid("no source tells consent yet: remove `consented(...)`"));
             }
-            Source::Did(measure) => functions::coalesce(vec![self.measured(measure)?, lit(0_i64)]).gt(lit(0_i64)),
-            Source::Measure(measure) => self.measured(measure)?,
-            Source::Sequence(_) | Source::Consented(_) | Source::Score { .. } | Source::Property { .. } => {
-                return Err(EngineError::internal("this is not measured"));
-            }
-            Source::InSegment(name) => {
-                let condition = self
-                    .segments
-                    .get(name)
-                    .ok_or_else(|| EngineError::internal(format!("segment `{name}` is not compiled yet")))?;
-                condition.clone().is_true()
-            }
+            Source::Property { property, as_type } => self.property(property, *as_type),
+            Source::InSegment(name) => match self.segments.get(name.as_str()) {
+                Some(condition) => self.expr(condition)?.is_true(),
+                None => return Err(EngineError::internal(format!("segment `{name}` is not compiled yet"))),
+            },
             Source::Function { function, arguments } => self.function(*function, arguments)?,
         })
     }
@@ -183,15 +122,19 @@ impl Compiler {
         exprs.iter().map(|expr| self.expr(expr)).collect()
     }
 
-    fn measured(&self, measure: &expression::Measure) -> Result<Expr> {
-        self.columns.get(measure).map(col).ok_or_else(|| not_measured(measure))
+    fn property(&self, property: &Property, as_type: ColumnType) -> Expr {
+        let text = match property {
+            Property::Column(name) => ident(name),
+            Property::Path(path) => event_property(ident(PROPERTIES), path),
+        };
+        if as_type == ColumnType::Text { text } else { try_cast(text, arrow_type(as_type)) }
     }
 
     fn literal(&self, literal: &Literal) -> Result<Expr> {
         Ok(match literal {
             Literal::Text(text) => lit(text.clone()),
             Literal::Integer(number) => lit(*number),
-            Literal::Decimal(digits) => lit(decimal(digits)?),
+            Literal::Decimal(digits) => lit(exact(digits)?),
             Literal::Boolean(value) => lit(*value),
             Literal::Date(date) => lit(ScalarValue::Date32(Some(days_since_epoch(*date)))),
             Literal::Timestamp(instant) => lit(timestamp(instant.timestamp_micros())),
@@ -241,10 +184,6 @@ impl Compiler {
     }
 }
 
-fn not_measured(measure: &expression::Measure) -> EngineError {
-    EngineError::internal(format!("`{}` is not measured", measure.events.event))
-}
-
 fn binary(op: BinaryOp, left: Expr, right: Expr) -> Expr {
     let operator = match op {
         BinaryOp::Equal => Operator::Eq,
@@ -270,7 +209,7 @@ fn arrow_type(column_type: ColumnType) -> DataType {
     match column_type {
         ColumnType::Text => DataType::Utf8View,
         ColumnType::Integer => DataType::Int64,
-        ColumnType::Decimal => DataType::Decimal128(38, 10),
+        ColumnType::Decimal => QUOTIENT,
         ColumnType::Boolean => DataType::Boolean,
         ColumnType::Date => DataType::Date32,
         ColumnType::Timestamp => timestamp_type(),
@@ -278,7 +217,16 @@ fn arrow_type(column_type: ColumnType) -> DataType {
     }
 }
 
-fn timestamp_type() -> DataType {
+/// The type that a column of events of this type is stored as.
+pub(super) fn stored_type(column_type: ColumnType) -> DataType {
+    match column_type {
+        ColumnType::Decimal => DataType::Decimal128(decimal::PRECISION, decimal::SCALE),
+        other => arrow_type(other),
+    }
+}
+
+/// An instant.
+pub(super) fn timestamp_type() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
 }
 
@@ -286,7 +234,7 @@ fn timestamp(micros: Micros) -> ScalarValue {
     ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into()))
 }
 
-fn decimal(digits: &str) -> Result<ScalarValue> {
+fn exact(digits: &str) -> Result<ScalarValue> {
     let scale = digits.split_once('.').map_or(0, |(_, fraction)| fraction.len());
     let (scale, unscaled) = (i8::try_from(scale).ok(), digits.replace('.', "").parse::<i128>().ok());
     match (scale, unscaled) {
@@ -297,10 +245,12 @@ fn decimal(digits: &str) -> Result<ScalarValue> {
     }
 }
 
-fn day_of(micros: Micros) -> i32 {
+/// The UTC day of an instant, counted from 1970.
+pub(crate) fn day_of(micros: Micros) -> i32 {
     i32::try_from(micros.div_euclid(MICROS_PER_DAY)).unwrap_or(i32::MAX)
 }
 
-fn days_since_epoch(date: NaiveDate) -> i32 {
+/// A day, counted from 1970.
+pub(super) fn days_since_epoch(date: NaiveDate) -> i32 {
     i32::try_from((date - DateTime::UNIX_EPOCH.date_naive()).num_days()).unwrap_or(i32::MAX)
 }

@@ -1,0 +1,27 @@
+//! Traits and segments of all profiles at once.
+//!
+//! What events say is [`kept`] by day and identifier: of all of them how many there are, and what traits and segments
+//! define beside that, which [`measured`] finds in one reading of new events. The [`census`] reads profiles into memory,
+//! with what expressions need of them; [`fold`] adds days up to figures, in blocks of profiles that stay in a
+//! processor's cache, and DataFusion computes what expressions make of them.
+
+mod census;
+mod compile;
+mod conditions;
+mod figures;
+mod fold;
+mod kept;
+mod measured;
+mod people;
+mod population;
+mod property;
+mod read;
+mod score;
+mod sequence;
+mod series;
+
+pub(crate) use census::Census;
+pub(crate) use compile::column_type;
+pub(crate) use kept::{Keeping, Kept, Listed, all_listed};
+pub(crate) use measured::functions;
+pub(crate) use people::People;

@@ -1,0 +1,174 @@
+//! What is known of all profiles of a generation, read when it is first needed and kept for who needs it next.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arrow::array::{Array, ArrayRef};
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::prelude::SessionContext;
+use tokio::sync::OnceCell;
+
+use super::compile::day_of;
+use super::figures::Figures;
+use super::kept::{Kept, listed};
+use super::people::People;
+use super::population::Population;
+use super::read::{self, Wanted};
+use super::series::Series;
+use crate::clock::Micros;
+use crate::error::Result;
+use crate::expression::{Expr, columns_used};
+
+/// The tables with a row for each profile.
+const TABLES: [&str; 2] = ["profile.persons", "profile.traits"];
+
+/// What is known of all profiles.
+pub(crate) struct Census {
+    session: SessionContext,
+    as_of: Micros,
+    people: OnceCell<Arc<People>>,
+    /// Numbers under which `behavior.defined_measures` holds what it does, by definition.
+    kept: OnceCell<BTreeMap<String, i64>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    columns: BTreeMap<String, ArrayRef>,
+    series: HashMap<Kept, (Wanted, Arc<Series>)>,
+    held: Option<MemoryReservation>,
+}
+
+impl Census {
+    /// One of the tables that `session` has, as of an instant. Nothing is read yet.
+    pub(crate) fn new(session: &SessionContext, as_of: Micros) -> Self {
+        let session = session.clone();
+        Self { session, as_of, people: OnceCell::new(), kept: OnceCell::new(), known: Mutex::default() }
+    }
+
+    /// The profiles.
+    ///
+    /// # Errors
+    /// What reading them reports.
+    pub(crate) async fn people(&self) -> Result<&Arc<People>> {
+        let read = async || {
+            let people = Arc::new(People::read(&self.session).await?);
+            self.hold(people.bytes())?;
+            Ok(people)
+        };
+        self.people.get_or_try_init(read).await
+    }
+
+    /// Keeps a column that was computed, in the order of the people.
+    ///
+    /// # Errors
+    /// Exhausted if there is no memory for it.
+    pub(crate) fn keep(&self, column: &str, values: ArrayRef) -> Result<()> {
+        self.hold(values.get_array_memory_size())?;
+        self.known().columns.insert(column.to_owned(), values);
+        Ok(())
+    }
+
+    /// A column of `profile.profiles`, in the order of the people.
+    ///
+    /// # Errors
+    /// What reading it reports.
+    pub(crate) async fn column(&self, name: &str) -> Result<ArrayRef> {
+        let columns = self.columns(BTreeSet::from([name.to_owned()])).await?;
+        let found = columns.into_values().next();
+        found.ok_or_else(|| crate::error::EngineError::internal(format!("profiles have no column `{name}`")))
+    }
+
+    /// The profiles, with what some expressions need of them.
+    ///
+    /// # Errors
+    /// Exhausted if that does not fit into the memory for queries; what reading it reports.
+    pub(crate) async fn population(&self, expressions: &[&Expr]) -> Result<Arc<Population>> {
+        let people = Arc::clone(self.people().await?);
+        let columns = expressions.iter().flat_map(|expression| columns_used(expression)).collect();
+        let columns = self.columns(columns).await?;
+        let figures = Figures::of(expressions.iter().copied());
+        let series = self.series(&figures).await?;
+        let today = day_of(self.as_of);
+        let instants = read::instants(&self.session, &figures.sequences, today, &people).await?;
+        Ok(Arc::new(Population { session: self.session.clone(), as_of: self.as_of, people, columns, series, instants }))
+    }
+
+    async fn columns(&self, mut wanted: BTreeSet<String>) -> Result<BTreeMap<String, ArrayRef>> {
+        let mut columns = BTreeMap::new();
+        {
+            let known = self.known();
+            columns.extend(wanted.iter().filter_map(|name| Some((name.clone(), Arc::clone(known.columns.get(name)?)))));
+        }
+        wanted.retain(|name| !columns.contains_key(name));
+        for table in TABLES {
+            if wanted.is_empty() {
+                break;
+            }
+            let provider = self.session.table(table).await?;
+            let is_here = |name: &String| provider.schema().fields().iter().any(|field| field.name() == name);
+            let here: Vec<String> = wanted.iter().filter(|name| is_here(name)).cloned().collect();
+            wanted.retain(|name| !here.contains(name));
+            if here.is_empty() {
+                continue;
+            }
+            for (name, values) in self.people().await?.columns(&self.session, table, &here).await? {
+                self.keep(&name, Arc::clone(&values))?;
+                columns.insert(name, values);
+            }
+        }
+        Ok(columns)
+    }
+
+    async fn series(&self, figures: &Figures) -> Result<HashMap<Kept, Arc<Series>>> {
+        let mut wanted = read::wanted(&figures.measures, day_of(self.as_of));
+        let mut series = HashMap::new();
+        {
+            let known = self.known();
+            for (of, wanted) in &mut wanted {
+                if let Some((read, known)) = known.series.get(of) {
+                    if read.covers(wanted) {
+                        series.insert(of.clone(), Arc::clone(known));
+                    } else {
+                        *wanted = wanted.or(*read);
+                    }
+                }
+            }
+        }
+        wanted.retain(|of, _| !series.contains_key(of));
+        if wanted.is_empty() {
+            return Ok(series);
+        }
+        let kept = self.kept.get_or_try_init(async || listed(&self.session).await).await?;
+        let read = read::series(&self.session, wanted.clone(), kept, self.people().await?).await?;
+        for (of, read) in read {
+            self.hold(read.bytes())?;
+            let read = Arc::new(read);
+            if let Some(wanted) = wanted.get(&of) {
+                self.known().series.insert(of.clone(), (*wanted, Arc::clone(&read)));
+            }
+            series.insert(of, read);
+        }
+        Ok(series)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes memory of the pool. If there is not enough, what was known before makes room.
+    fn hold(&self, bytes: usize) -> Result<()> {
+        let mut known = self.known();
+        let pool = &self.session.runtime_env().memory_pool;
+        let held = known.held.get_or_insert_with(|| MemoryConsumer::new("profiles in memory").register(pool));
+        if held.try_grow(bytes).is_ok() {
+            return Ok(());
+        }
+        held.free();
+        (known.columns, known.series) = Default::default();
+        if let Some(held) = &mut known.held {
+            held.try_grow(bytes)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,249 @@
+//! What is kept of each event, as functions in SQL: `measured(...)` lists it for the models that fold it by day.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Decimal128Builder, Int64Builder, ListArray, RecordBatch, StringViewArray,
+    StringViewBuilder, StructArray, UInt32Array,
+};
+use arrow::buffer::OffsetBuffer;
+use arrow::compute::{cast, filter, take_record_batch};
+use arrow::datatypes::{DataType, Decimal128Type, Field, Fields, Schema, SchemaRef};
+use datafusion::common::DFSchema;
+use datafusion::logical_expr::{Expr, ScalarUDF, lit};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::prelude::SessionContext;
+
+use super::compile;
+use super::kept::{Keeping, Kept, What};
+use super::property::property;
+use crate::decimal::{self, parse_decimal};
+use crate::error::Result;
+use crate::expression::{EVENT_COLUMNS, Property};
+use crate::query::functions::{constant, of_column, of_columns, text};
+
+/// Arguments of `measured`: the event's name, its columns, its properties.
+const ARGUMENTS: usize = EVENT_COLUMNS.len() + 2;
+
+/// The functions by which `sql/behavior/defined_measures.sql` keeps what `keeping` names:
+/// * `measured(event_name, <columns of events>, properties)` lists what is kept of an event; `newly_measured` only what
+///   the last generation did not keep.
+/// * `is_measured(event_name)` and `is_newly_measured(event_name)` are true if that may be anything.
+/// * `new_measures()` is how much the last generation did not keep.
+pub(crate) fn functions(session: &SessionContext, keeping: &Keeping) -> Result<Vec<Arc<ScalarUDF>>> {
+    // What `behavior.measures` has of every event is not kept twice.
+    let all = Arc::new(Measurer::new(session, keeping, |kept, _| !kept.is_of_all_events())?);
+    let is_new = |kept: &Kept, number| !kept.is_of_all_events() && keeping.new.contains(&number);
+    let new = Arc::new(Measurer::new(session, keeping, is_new)?);
+    let count = i64::try_from(keeping.new.len()).unwrap_or(i64::MAX);
+    let [measured, newly] = [("measured", &all), ("newly_measured", &new)].map(|(name, measurer)| {
+        let measurer = Arc::clone(measurer);
+        of_columns(name, list_type(), move |columns: &[ArrayRef; ARGUMENTS]| Ok(measurer.measure(columns)?))
+    });
+    let [is_measured, is_newly] = [("is_measured", &all), ("is_newly_measured", &new)].map(|(name, measurer)| {
+        let measurer = Arc::clone(measurer);
+        of_column(name, DataType::Boolean, move |names| Ok(measurer.knows(&text(names)?)))
+    });
+    Ok(vec![measured, newly, is_measured, is_newly, constant("new_measures", Some(count))])
+}
+
+/// A function with the arguments of `measured` that lists everything in `keeping` that an event is.
+pub(super) fn listing(session: &SessionContext, keeping: &Keeping) -> Result<Arc<ScalarUDF>> {
+    let measurer = Measurer::new(session, keeping, |_, _| true)?;
+    Ok(of_columns("listed", list_type(), move |columns: &[ArrayRef; ARGUMENTS]| Ok(measurer.measure(columns)?)))
+}
+
+/// What is kept of the events of each name.
+struct Measurer(BTreeMap<String, Vec<Measured>>);
+
+/// One thing that is kept.
+struct Measured {
+    number: i64,
+    condition: Option<Arc<dyn PhysicalExpr>>,
+    what: What,
+}
+
+/// What was found: for a row of events, under which number, a value or a number or neither.
+struct Found {
+    row: u32,
+    number: i64,
+    value: Option<String>,
+    amount: Option<i128>,
+}
+
+impl Measurer {
+    fn new(session: &SessionContext, keeping: &Keeping, takes: impl Fn(&Kept, i64) -> bool) -> Result<Self> {
+        let schema = DFSchema::try_from(event_schema())?;
+        let mut by_event: BTreeMap<String, Vec<Measured>> = BTreeMap::new();
+        for (kept, number) in keeping.iter().filter(|(kept, number)| takes(kept, *number)) {
+            let condition = match &kept.events.condition {
+                Some(condition) => {
+                    let compiled = compile::event_condition(&condition.expression)?;
+                    Some(session.create_physical_expr(compiled, &schema)?)
+                }
+                None => None,
+            };
+            let measured = Measured { number, condition, what: kept.what.clone() };
+            by_event.entry(kept.events.event.clone()).or_default().push(measured);
+        }
+        Ok(Self(by_event))
+    }
+
+    fn knows(&self, names: &StringViewArray) -> ArrayRef {
+        Arc::new(names.iter().map(|name| name.map(|name| self.0.contains_key(name))).collect::<BooleanArray>())
+    }
+
+    fn measure(&self, columns: &[ArrayRef; ARGUMENTS]) -> Result<ArrayRef> {
+        let names = text(&columns[0])?;
+        let schema = event_schema();
+        let given = columns.iter().zip(schema.fields()).map(|(column, field)| cast(column, field.data_type()));
+        let events = RecordBatch::try_new(Arc::clone(&schema), given.collect::<std::result::Result<_, _>>()?)?;
+        let mut rows_of: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
+        for (row, name) in names.iter().enumerate() {
+            if let Some((name, _)) = name.and_then(|name| self.0.get_key_value(name)) {
+                rows_of.entry(name).or_default().push(row as u32);
+            }
+        }
+        let mut found = Vec::new();
+        for (name, rows) in rows_of {
+            let rows = UInt32Array::from(rows);
+            let of_name = take_record_batch(&events, &rows)?;
+            for measured in &self.0[name] {
+                measured.find(&of_name, &rows, &mut found)?;
+            }
+        }
+        found.sort_by_key(|found| found.row);
+        listed(found, names.len())
+    }
+}
+
+impl Measured {
+    /// Looks at events, which are those at `rows` of all.
+    fn find(&self, events: &RecordBatch, rows: &UInt32Array, found: &mut Vec<Found>) -> Result<()> {
+        let (events, rows) = match &self.condition {
+            Some(condition) => {
+                let is_true = condition.evaluate(events)?.into_array(events.num_rows())?;
+                let is_true = is_true.as_boolean();
+                let events = arrow::compute::filter_record_batch(events, is_true)?;
+                (events, filter(rows, is_true)?.as_primitive().clone())
+            }
+            None => (events.clone(), rows.clone()),
+        };
+        let number = self.number;
+        let rows = rows.values().iter().copied();
+        match &self.what {
+            What::Event => found.extend(rows.map(|row| Found { row, number, value: None, amount: None })),
+            What::Value(of) => {
+                let values = values(&events, of)?;
+                let some = rows.zip(values.iter()).filter_map(|(row, value)| Some((row, value?.to_owned())));
+                found.extend(some.map(|(row, value)| Found { row, number, value: Some(value), amount: None }));
+            }
+            What::Number(of) => {
+                let amounts = amounts(&events, of)?;
+                let some = rows.zip(amounts).filter_map(|(row, amount)| Some((row, amount?)));
+                found.extend(some.map(|(row, amount)| Found { row, number, value: None, amount: Some(amount) }));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The property of each event, as text.
+fn values(events: &RecordBatch, of: &Property) -> Result<StringViewArray> {
+    match of {
+        Property::Column(name) => text_of(events, name),
+        Property::Path(path) => {
+            let mut values = StringViewBuilder::with_capacity(events.num_rows());
+            for json in text_of(events, PROPERTIES)?.iter() {
+                values.append_option(json.and_then(|json| property(json, path)));
+            }
+            Ok(values.finish())
+        }
+    }
+}
+
+/// The property of each event, if it is a number, in units of the last digit that decimals have.
+fn amounts(events: &RecordBatch, of: &Property) -> Result<Vec<Option<i128>>> {
+    if let Property::Column(name) = of
+        && let Some(numbers) =
+            events.column_by_name(name).and_then(|column| column.as_primitive_opt::<Decimal128Type>())
+    {
+        return Ok(numbers.iter().collect());
+    }
+    Ok(values(events, of)?.iter().map(|value| value.and_then(parse_decimal)).collect())
+}
+
+fn text_of(events: &RecordBatch, name: &str) -> Result<StringViewArray> {
+    let column = events.column(events.schema().index_of(name)?);
+    Ok(text(column)?)
+}
+
+/// The column of events with their properties.
+pub(super) const PROPERTIES: &str = "properties";
+
+/// The property at `path` of events, as text; `properties` is their column.
+pub(super) fn event_property(properties: Expr, path: &[String]) -> Expr {
+    // No sender's key has this sign in it, which separates identifiers, too.
+    const SEPARATOR: char = '\u{1f}';
+    let function = of_columns("event_property", DataType::Utf8View, |[properties, path]| {
+        let (properties, path) = (text(properties)?, text(path)?);
+        let mut values = StringViewBuilder::with_capacity(properties.len());
+        // The path is one constant.
+        let path: Vec<String> =
+            path.iter().flatten().next().unwrap_or_default().split(SEPARATOR).map(str::to_owned).collect();
+        for json in properties.iter() {
+            values.append_option(json.and_then(|json| property(json, &path)));
+        }
+        Ok(Arc::new(values.finish()) as ArrayRef)
+    });
+    function.call(vec![properties, lit(path.join(&SEPARATOR.to_string()))])
+}
+
+/// The columns of events that `measured` takes.
+pub(super) fn event_columns() -> impl Iterator<Item = &'static str> {
+    let columns = EVENT_COLUMNS.iter().map(|(name, _)| *name);
+    std::iter::once("event_name").chain(columns).chain(std::iter::once(PROPERTIES))
+}
+
+fn event_schema() -> SchemaRef {
+    let columns =
+        EVENT_COLUMNS.iter().map(|(name, column_type)| Field::new(*name, compile::stored_type(*column_type), true));
+    let text = |name| Field::new(name, DataType::Utf8View, true);
+    let fields = std::iter::once(text("event_name")).chain(columns).chain(std::iter::once(text(PROPERTIES)));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+fn list_type() -> DataType {
+    DataType::List(element())
+}
+
+fn element() -> Arc<Field> {
+    Arc::new(Field::new("element", DataType::Struct(found_fields()), true))
+}
+
+fn found_fields() -> Fields {
+    Fields::from(vec![
+        Field::new("measure_id", DataType::Int64, true),
+        Field::new("property_value", DataType::Utf8View, true),
+        Field::new("number", DataType::Decimal128(decimal::PRECISION, decimal::SCALE), true),
+    ])
+}
+
+/// A list for each of `rows` rows; `found` is in their order.
+fn listed(found: Vec<Found>, rows: usize) -> Result<ArrayRef> {
+    let mut lengths = vec![0; rows];
+    let mut numbers = Int64Builder::with_capacity(found.len());
+    let mut values = StringViewBuilder::with_capacity(found.len());
+    let mut amounts = Decimal128Builder::with_capacity(found.len());
+    for Found { row, number, value, amount } in found {
+        lengths[row as usize] += 1;
+        numbers.append_value(number);
+        values.append_option(value);
+        amounts.append_option(amount);
+    }
+    let amounts = amounts.finish().with_precision_and_scale(decimal::PRECISION, decimal::SCALE)?;
+    let columns: Vec<ArrayRef> = vec![Arc::new(numbers.finish()), Arc::new(values.finish()), Arc::new(amounts)];
+    let entries = StructArray::try_new(found_fields(), columns, None)?;
+    Ok(Arc::new(ListArray::try_new(element(), OffsetBuffer::from_lengths(lengths), Arc::new(entries), None)?))
+}

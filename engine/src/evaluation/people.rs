@@ -1,0 +1,146 @@
+//! The profiles of a generation as rows, in the order of their ordinals.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::interleave;
+use arrow::datatypes::Int64Type;
+use datafusion::common::runtime::SpawnedTask;
+use datafusion::logical_expr::ident;
+use datafusion::prelude::SessionContext;
+use roaring::RoaringBitmap;
+
+use crate::error::{EngineError, ErrorKind, Result};
+
+/// The row of an identifier that no profile has.
+pub(super) const NOBODY: u32 = u32::MAX;
+/// The column by which states and segments know a profile.
+const ORDINAL: &str = "ordinal";
+
+/// Who the profiles are.
+#[derive(Debug)]
+pub(crate) struct People {
+    ordinals: Vec<u32>,
+    living: RoaringBitmap,
+    /// The row of the profile that has an identifier, by the identifier's ordinal.
+    rows: Vec<u32>,
+}
+
+impl People {
+    /// Reads who the profiles are and which identifiers they have.
+    ///
+    /// # Errors
+    /// What the query reports; Exhausted for more identifiers than bitmaps can number.
+    pub(super) async fn read(session: &SessionContext) -> Result<Self> {
+        let columns = [ORDINAL, "profile_ordinal"];
+        let batches = session.table("identity.identities").await?.select_columns(&columns)?.collect().await?;
+        let mut profile_of: Vec<u32> = Vec::new();
+        for batch in &batches {
+            let [of, profiles] = [0, 1].map(|column| batch.column(column).as_primitive::<Int64Type>());
+            for (&ordinal, &profile) in of.values().iter().zip(profiles.values()) {
+                let place = small(ordinal)? as usize;
+                if profile_of.len() <= place {
+                    profile_of.resize(place + 1, NOBODY);
+                }
+                profile_of[place] = small(profile)?;
+            }
+        }
+        let is_anchor = |(ordinal, profile): (usize, &u32)| (*profile as usize == ordinal).then_some(*profile);
+        let ordinals: Vec<u32> = profile_of.iter().enumerate().filter_map(is_anchor).collect();
+        let mut row_of = vec![NOBODY; profile_of.len()];
+        for (row, &ordinal) in ordinals.iter().enumerate() {
+            row_of[ordinal as usize] = row as u32;
+        }
+        let rows = profile_of.iter().map(|&profile| row_of.get(profile as usize).copied().unwrap_or(NOBODY)).collect();
+        let living = RoaringBitmap::from_sorted_iter(ordinals.iter().copied())
+            .map_err(|_| EngineError::internal("ordinals are not ordered"))?;
+        Ok(Self { ordinals, living, rows })
+    }
+
+    /// How many they are.
+    pub(crate) fn len(&self) -> usize {
+        self.ordinals.len()
+    }
+
+    /// The profiles' ordinals, ascending: that of each row.
+    pub(crate) fn ordinals(&self) -> &[u32] {
+        &self.ordinals
+    }
+
+    /// The same as a set.
+    pub(crate) fn living(&self) -> &RoaringBitmap {
+        &self.living
+    }
+
+    /// The ordinal of the profile that has an identifier now.
+    pub(crate) fn profile_of(&self, identifier: u32) -> Option<u32> {
+        self.ordinals.get(self.row_of(i64::from(identifier)) as usize).copied()
+    }
+
+    /// The row of the profile that has an identifier, or [`NOBODY`].
+    pub(super) fn row_of(&self, identifier: i64) -> u32 {
+        usize::try_from(identifier).ok().and_then(|ordinal| self.rows.get(ordinal)).copied().unwrap_or(NOBODY)
+    }
+
+    /// Bytes that they take in memory.
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(self.ordinals.as_slice()) + size_of_val(self.rows.as_slice()) + self.living.serialized_size()
+    }
+
+    /// Columns of a table that has a row for each profile, in the order of the people; null for those that it does not
+    /// have.
+    ///
+    /// # Errors
+    /// What the query reports.
+    pub(super) async fn columns(
+        &self,
+        session: &SessionContext,
+        table: &str,
+        columns: &[String],
+    ) -> Result<BTreeMap<String, ArrayRef>> {
+        let selected =
+            std::iter::once(ORDINAL).chain(columns.iter().map(String::as_str)).map(ident).collect::<Vec<_>>();
+        let batches = session.table(table).await?.select(selected)?.collect().await?;
+        let absent = (0, 0);
+        let mut places = vec![absent; self.len()];
+        for (number, batch) in batches.iter().enumerate() {
+            for (place, &ordinal) in batch.column(0).as_primitive::<Int64Type>().values().iter().enumerate() {
+                // Its anchor is an identifier of the profile.
+                if let Some(of_row) = places.get_mut(self.row_of(ordinal) as usize) {
+                    *of_row = (number + 1, place);
+                }
+            }
+        }
+        let places = Arc::new(places);
+        let tasks: Vec<_> = columns
+            .iter()
+            .enumerate()
+            .map(|(index, name)| {
+                let parts: Vec<ArrayRef> = batches.iter().map(|batch| Arc::clone(batch.column(index + 1))).collect();
+                let (name, places) = (name.clone(), Arc::clone(&places));
+                SpawnedTask::spawn_blocking(move || {
+                    let Some(first) = parts.first() else { return Ok(None) };
+                    let nothing = arrow::array::new_null_array(first.data_type(), 1);
+                    let parts: Vec<&dyn Array> = std::iter::once(&nothing).chain(&parts).map(AsRef::as_ref).collect();
+                    Ok::<_, EngineError>(Some((name, interleave(&parts, &places)?)))
+                })
+            })
+            .collect();
+        let mut ordered = BTreeMap::new();
+        for task in tasks {
+            ordered.extend(task.join().await.map_err(|error| EngineError::internal(error.to_string()))??);
+        }
+        Ok(ordered)
+    }
+}
+
+/// An ordinal as bitmaps have it.
+fn small(ordinal: i64) -> Result<u32> {
+    u32::try_from(ordinal).ok().filter(|&ordinal| ordinal != NOBODY).ok_or_else(|| {
+        EngineError::new(
+            ErrorKind::Exhausted,
+            format!("there are more than {} identifiers: segments cannot number so many", u32::MAX - 1),
+        )
+    })
+}

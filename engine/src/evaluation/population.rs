@@ -1,0 +1,180 @@
+//! All profiles in memory, with what some expressions need of them: where traits and segments are computed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::common::DFSchema;
+use datafusion::common::runtime::SpawnedTask;
+use datafusion::prelude::SessionContext;
+use roaring::RoaringBitmap;
+
+use super::compile::{Compiler, day_of};
+use super::conditions::Conditions;
+use super::figures::{Figures, measure_column, sequence_column};
+use super::fold::{self, Days};
+use super::kept::Kept;
+use super::people::People;
+use super::score;
+use super::sequence::Instants;
+use super::series::Series;
+use crate::clock::Micros;
+use crate::error::{EngineError, Result};
+use crate::expression::Expr;
+
+/// Profiles whose figures are computed at once: their columns fit into a processor's cache.
+const BLOCK_ROWS: u32 = 16 * 1024;
+
+/// Profiles with the columns, and what was kept of the events, that some expressions need.
+pub(crate) struct Population {
+    pub(super) session: SessionContext,
+    pub(super) as_of: Micros,
+    pub(super) people: Arc<People>,
+    /// In the order of the people.
+    pub(super) columns: BTreeMap<String, ArrayRef>,
+    pub(super) series: HashMap<Kept, Arc<Series>>,
+    pub(super) instants: Instants,
+}
+
+impl Population {
+    /// The profiles.
+    pub(crate) fn people(&self) -> &People {
+        &self.people
+    }
+
+    /// The values of an expression, in the order of the people.
+    ///
+    /// # Errors
+    /// What computing it reports.
+    pub(crate) async fn values(self: &Arc<Self>, expression: &Expr) -> Result<ArrayRef> {
+        let mut figures = Figures::of([expression]);
+        let mut scores = Vec::new();
+        for of in score::scores(expression) {
+            let values = Box::pin(self.values(score::scored(of)?)).await?;
+            scores.push((figures.add_score(of), score::groups(of, &values)?));
+        }
+        let schema = Arc::new(self.schema(&figures, &scores));
+        let none = BTreeMap::new();
+        let compiler = Compiler { figures: &figures, segments: &none, as_of: self.as_of };
+        let df_schema = DFSchema::try_from(Arc::clone(&schema))?;
+        let value = self.session.create_physical_expr(compiler.expr(expression)?, &df_schema)?;
+        let (figures, scores) = (Arc::new(figures), Arc::new(scores));
+        let parts = self.by_block(Vec::new, move |population, values: &mut Vec<(u32, ArrayRef)>, rows| {
+            let batch = population.block(&rows, &schema, &figures, &scores)?;
+            values.push((rows.start, value.evaluate(&batch)?.into_array(batch.num_rows())?));
+            Ok(())
+        });
+        let mut parts: Vec<(u32, ArrayRef)> = parts.await?.into_iter().flatten().collect();
+        parts.sort_by_key(|(start, _)| *start);
+        let parts: Vec<&dyn Array> = parts.iter().map(|(_, part)| part.as_ref()).collect();
+        Ok(arrow::compute::concat(&parts)?)
+    }
+
+    /// For each of named conditions, of which each comes after those that it names with `in_segment`, the ordinals of the
+    /// profiles for which it is true.
+    ///
+    /// # Errors
+    /// What compiling and computing them report.
+    pub(crate) async fn selected(self: &Arc<Self>, conditions: &[(&str, &Expr)]) -> Result<Vec<RoaringBitmap>> {
+        let figures = Arc::new(Figures::of(conditions.iter().map(|(_, condition)| *condition)));
+        let schema = Arc::new(self.schema(&figures, &[]));
+        let segments = conditions.iter().copied().collect();
+        let compiler = Compiler { figures: &figures, segments: &segments, as_of: self.as_of };
+        let df_schema = DFSchema::try_from(Arc::clone(&schema))?;
+        let compiled = Conditions::compile(&self.session, compiler, &df_schema, conditions)?;
+        let count = conditions.len();
+        let empty = move || vec![RoaringBitmap::new(); count];
+        let parts = self.by_block(empty, move |population, members: &mut Vec<RoaringBitmap>, rows| {
+            let batch = population.block(&rows, &schema, &figures, &[])?;
+            let ordinals = &population.people.ordinals()[rows.start as usize..rows.end as usize];
+            for (members, mask) in members.iter_mut().zip(compiled.masks(&batch)?) {
+                let of_block = mask.values().set_indices().map(|row| ordinals[row]);
+                // Blocks come in order, and so do ordinals in them.
+                members.append(of_block).map_err(|_| EngineError::internal("profiles are not ordered"))?;
+            }
+            Ok(())
+        });
+        let mut parts = parts.await?.into_iter();
+        let mut members = parts.next().unwrap_or_else(|| vec![RoaringBitmap::new(); count]);
+        for part in parts {
+            members.iter_mut().zip(part).for_each(|(members, part)| *members |= part);
+        }
+        Ok(members)
+    }
+
+    /// The columns of a block.
+    fn schema(&self, figures: &Figures, scores: &[(String, ArrayRef)]) -> Schema {
+        let field = |name: &str, values: &ArrayRef| Field::new(name, values.data_type().clone(), true);
+        let mut fields: Vec<Field> = self.columns.iter().map(|(name, values)| field(name, values)).collect();
+        fields.extend(scores.iter().map(|(name, values)| field(name, values)));
+        for (place, measure) in figures.measures.iter().enumerate() {
+            fields.push(Field::new(measure_column(place), fold::data_type(&measure.figure), true));
+        }
+        for place in 0..figures.sequences.len() {
+            fields.push(Field::new(sequence_column(place), arrow::datatypes::DataType::Boolean, true));
+        }
+        Schema::new(fields)
+    }
+
+    /// Some rows with all columns that expressions may name.
+    fn block(
+        &self,
+        rows: &Range<u32>,
+        schema: &SchemaRef,
+        figures: &Figures,
+        scores: &[(String, ArrayRef)],
+    ) -> Result<RecordBatch> {
+        let today = day_of(self.as_of);
+        let slice = |values: &ArrayRef| values.slice(rows.start as usize, rows.len());
+        let mut columns: Vec<ArrayRef> = self.columns.values().map(slice).collect();
+        columns.extend(scores.iter().map(|(_, values)| slice(values)));
+        for measure in &figures.measures {
+            let series = self.series.get(&Kept::of(measure));
+            let series = series.ok_or_else(|| EngineError::internal("what a measure needs was not read"))?;
+            let days = Days::of(measure.window, today);
+            columns.push(fold::folded(&measure.figure, series, days, today, rows.clone())?);
+        }
+        for sequence in &figures.sequences {
+            let days = Days::of(sequence.window, today);
+            columns.push(Arc::new(self.instants.did(sequence, days, rows.clone())));
+        }
+        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows.len()));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+    }
+
+    /// Works on all blocks, as many at a time as a query has threads. Each thread adds to a value of its own, in the order
+    /// of the blocks that it takes.
+    async fn by_block<A: Send + 'static>(
+        self: &Arc<Self>,
+        empty: impl Fn() -> A,
+        work: impl Fn(&Self, &mut A, Range<u32>) -> Result<()> + Send + Sync + 'static,
+    ) -> Result<Vec<A>> {
+        let count = self.people.len() as u32;
+        let (work, next) = (Arc::new(work), Arc::new(AtomicUsize::new(0)));
+        let threads = self.session.copied_config().target_partitions();
+        let tasks: Vec<_> = (0..threads)
+            .map(|_| {
+                let (population, work, next) = (Arc::clone(self), Arc::clone(&work), Arc::clone(&next));
+                let mut done = empty();
+                SpawnedTask::spawn_blocking(move || {
+                    loop {
+                        let block = u32::try_from(next.fetch_add(1, Ordering::Relaxed)).unwrap_or(u32::MAX);
+                        let start = block.saturating_mul(BLOCK_ROWS);
+                        if start >= count {
+                            return Ok::<_, EngineError>(done);
+                        }
+                        work(&population, &mut done, start..count.min(start + BLOCK_ROWS))?;
+                    }
+                })
+            })
+            .collect();
+        let mut all = Vec::new();
+        for task in tasks {
+            all.push(task.join().await.map_err(|error| EngineError::internal(error.to_string()))??);
+        }
+        Ok(all)
+    }
+}

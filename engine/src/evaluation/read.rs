@@ -1,0 +1,285 @@
+//! Reading what was kept of events: each table once, whatever many figures need it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+use datafusion::common::ScalarValue;
+use datafusion::common::runtime::SpawnedTask;
+use datafusion::dataframe::DataFrame;
+use datafusion::logical_expr::{Expr, col, lit};
+use datafusion::physical_plan::execute_stream_partitioned;
+use datafusion::prelude::SessionContext;
+use futures::StreamExt;
+
+use super::fold::{self, Days};
+use super::kept::{Keeping, Kept, What};
+use super::measured;
+use super::people::{NOBODY, People};
+use super::sequence::Instants;
+use super::series::{Needs, Series, SeriesBuilder, StateColumns};
+use crate::error::{EngineError, Result};
+use crate::expression::{EventSelector, Measure, Sequence};
+use crate::query::functions::text;
+
+/// What every event is counted in.
+const MEASURES: &str = "behavior.measures";
+/// What traits and segments define.
+const DEFINED: &str = "behavior.defined_measures";
+/// The query that keeps it, here run for what is not kept.
+const DEFINED_SQL: &str = include_str!("../../../sql/behavior/defined_measures.sql");
+
+/// What is wanted of a series.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    needs: Needs,
+    /// The earliest day that any figure counts.
+    first_day: i32,
+}
+
+impl Wanted {
+    /// True if it has all of `other`.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        self.first_day <= other.first_day && self.needs.or(other.needs) == self.needs
+    }
+
+    /// What either wants.
+    pub(super) fn or(self, other: Self) -> Self {
+        Self { needs: self.needs.or(other.needs), first_day: self.first_day.min(other.first_day) }
+    }
+}
+
+/// The series that measures are folded from, and what they want of them.
+pub(super) fn wanted(measures: &[Measure], today: i32) -> BTreeMap<Kept, Wanted> {
+    let mut all: BTreeMap<Kept, Wanted> = BTreeMap::new();
+    for measure in measures {
+        let wanted = Wanted { needs: fold::needs(&measure.figure), first_day: Days::of(measure.window, today).first };
+        let known = all.entry(Kept::of(measure)).or_insert(wanted);
+        *known = known.or(wanted);
+    }
+    all
+}
+
+/// Reads series. `kept` has the numbers under which the state holds some of them, by definition.
+///
+/// # Errors
+/// What the queries report.
+pub(super) async fn series(
+    session: &SessionContext,
+    wanted: BTreeMap<Kept, Wanted>,
+    kept: &BTreeMap<String, i64>,
+    people: &Arc<People>,
+) -> Result<HashMap<Kept, Series>> {
+    let (mut of_all, mut defined, mut others) = (Vec::new(), Vec::new(), Vec::new());
+    for (of, wanted) in wanted {
+        match kept.get(&of.definition()) {
+            _ if of.is_of_all_events() => of_all.push((of, wanted)),
+            Some(number) => defined.push((of, wanted, *number)),
+            None => others.push((of, wanted)),
+        }
+    }
+    let mut series = HashMap::new();
+    if !of_all.is_empty() {
+        series.extend(of_all_events(session, of_all, people).await?);
+    }
+    if !defined.is_empty() {
+        let frame = session.table(DEFINED).await?;
+        series.extend(of_measures(frame, defined, people).await?);
+    }
+    if !others.is_empty() {
+        let (frame, numbered) = not_kept(session, others).await?;
+        series.extend(of_measures(frame, numbered, people).await?);
+    }
+    Ok(series)
+}
+
+async fn of_all_events(
+    session: &SessionContext,
+    wanted: Vec<(Kept, Wanted)>,
+    people: &Arc<People>,
+) -> Result<Vec<(Kept, Series)>> {
+    let places: HashMap<String, usize> =
+        wanted.iter().enumerate().map(|(place, (of, _))| (of.events.event.clone(), place)).collect();
+    let names = places.keys().map(|name| lit(name.as_str())).collect();
+    let first_day = wanted.iter().map(|(_, wanted)| wanted.first_day).min().unwrap_or(i32::MIN);
+    let frame =
+        session.table(MEASURES).await?.filter(col("event_name").in_list(names, false))?.filter(since(first_day))?;
+    let needs = union(wanted.iter().map(|(_, wanted)| wanted.needs));
+    let frame = frame.select(selected("event_name", needs, |column| match column {
+        "total" => col("revenue").alias("total"),
+        other => col(other),
+    }))?;
+    let place_of = move |batch: &RecordBatch| -> Result<Vec<usize>> {
+        let names = text(batch.column(0))?;
+        Ok(names.iter().map(|name| name.and_then(|name| places.get(name)).copied().unwrap_or(usize::MAX)).collect())
+    };
+    let needs = wanted.iter().map(|(_, wanted)| wanted.needs).collect();
+    let series = read(frame, needs, place_of, people).await?;
+    Ok(wanted.into_iter().map(|(of, _)| of).zip(series).collect())
+}
+
+async fn of_measures(
+    frame: DataFrame,
+    wanted: Vec<(Kept, Wanted, i64)>,
+    people: &Arc<People>,
+) -> Result<Vec<(Kept, Series)>> {
+    let places: HashMap<i64, usize> = wanted.iter().enumerate().map(|(place, (.., number))| (*number, place)).collect();
+    let numbers = places.keys().map(|number| lit(*number)).collect();
+    let first_day = wanted.iter().map(|(_, wanted, _)| wanted.first_day).min().unwrap_or(i32::MIN);
+    let needs = union(wanted.iter().map(|(_, wanted, _)| wanted.needs));
+    let frame = frame.filter(col("measure_id").in_list(numbers, false))?.filter(since(first_day))?;
+    let frame = frame.select(selected("measure_id", needs, col))?;
+    let place_of = move |batch: &RecordBatch| -> Result<Vec<usize>> {
+        let numbers = batch.column(0).as_primitive::<Int64Type>();
+        Ok(numbers.values().iter().map(|number| places.get(number).copied().unwrap_or(usize::MAX)).collect())
+    };
+    let needs = wanted.iter().map(|(_, wanted, _)| wanted.needs).collect();
+    let series = read(frame, needs, place_of, people).await?;
+    Ok(wanted.into_iter().map(|(of, ..)| of).zip(series).collect())
+}
+
+/// What nobody has asked for before, from the events themselves.
+async fn not_kept(
+    session: &SessionContext,
+    wanted: Vec<(Kept, Wanted)>,
+) -> Result<(DataFrame, Vec<(Kept, Wanted, i64)>)> {
+    let keeping = Keeping::settle(wanted.iter().map(|(of, _)| of.clone()).collect(), Vec::new());
+    let numbers: HashMap<Kept, i64> = keeping.iter().map(|(of, number)| (of.clone(), number)).collect();
+    // Functions of its own, over the same tables.
+    let session = SessionContext::new_with_state(session.state());
+    for function in measured::functions(&session, &keeping)? {
+        session.register_udf(function.as_ref().clone());
+    }
+    let sql = crate::model::definition::everything(&crate::model::definition::counting_lines(DEFINED_SQL, false))?;
+    let frame = session.sql(&sql).await?;
+    let numbered = wanted.into_iter().map(|(of, wanted)| {
+        let number = numbers.get(&of).copied().ok_or_else(|| EngineError::internal("a measure has no number"))?;
+        Ok((of, wanted, number))
+    });
+    Ok((frame, numbered.collect::<Result<_>>()?))
+}
+
+fn union(needs: impl Iterator<Item = Needs>) -> Needs {
+    needs.fold(Needs::default(), Needs::or)
+}
+
+fn since(first_day: i32) -> Expr {
+    match first_day {
+        i32::MIN => lit(true),
+        day => col("date").gt_eq(lit(ScalarValue::Date32(Some(day)))),
+    }
+}
+
+/// The columns that are needed, after the one that tells whose row it is.
+fn selected(whose: &str, needs: Needs, column: impl Fn(&'static str) -> Expr) -> Vec<Expr> {
+    let mut names = vec!["ordinal", "date", "event_count"];
+    names.extend(needs.times.then_some(["first_at", "last_at"]).into_iter().flatten());
+    names.extend(needs.totals.then_some("total"));
+    names.extend(needs.numbers.then_some(["number_count", "least", "most"]).into_iter().flatten());
+    names.extend(needs.values.then_some("property_value"));
+    std::iter::once(col(whose)).chain(names.into_iter().map(column)).collect()
+}
+
+/// Reads the rows of a query into series; `place_of` says to which each row of a batch belongs.
+async fn read(
+    frame: DataFrame,
+    needs: Vec<Needs>,
+    place_of: impl Fn(&RecordBatch) -> Result<Vec<usize>> + Send + Sync + 'static,
+    people: &Arc<People>,
+) -> Result<Vec<Series>> {
+    let context = Arc::new(frame.task_ctx());
+    let streams = execute_stream_partitioned(frame.create_physical_plan().await?, context)?;
+    let (needs, place_of) = (Arc::new(needs), Arc::new(place_of));
+    let tasks: Vec<_> = streams
+        .into_iter()
+        .map(|mut stream| {
+            let (needs, place_of, people) = (Arc::clone(&needs), Arc::clone(&place_of), Arc::clone(people));
+            SpawnedTask::spawn(async move {
+                let mut builders: Vec<SeriesBuilder> = needs.iter().map(|needs| SeriesBuilder::new(*needs)).collect();
+                let read = union(needs.iter().copied());
+                while let Some(batch) = stream.next().await.transpose()? {
+                    let columns = StateColumns::of(&batch, read)?;
+                    let mut of_series = vec![Vec::new(); builders.len()];
+                    for (row, place) in place_of(&batch)?.into_iter().enumerate() {
+                        if let Some(of_series) = of_series.get_mut(place) {
+                            of_series.push(row);
+                        }
+                    }
+                    for (builder, places) in builders.iter_mut().zip(of_series) {
+                        builder.push(&columns, places.into_iter(), &people);
+                    }
+                }
+                Ok::<_, EngineError>(builders)
+            })
+        })
+        .collect();
+    let mut whole: Vec<SeriesBuilder> = needs.iter().map(|needs| SeriesBuilder::new(*needs)).collect();
+    for task in tasks {
+        let part = task.join().await.map_err(|error| EngineError::internal(error.to_string()))??;
+        whole.iter_mut().zip(part).for_each(|(whole, part)| whole.absorb(part));
+    }
+    Ok(whole.into_iter().map(|builder| builder.finish(people.len())).collect())
+}
+
+/// Reads the events that steps of `sequences` name.
+pub(super) async fn instants(
+    session: &SessionContext,
+    sequences: &[Sequence],
+    today: i32,
+    people: &People,
+) -> Result<Instants> {
+    let selectors: BTreeSet<&EventSelector> = sequences
+        .iter()
+        .flat_map(|sequence| &sequence.steps)
+        .flat_map(|step| step.without.iter().chain([&step.events]))
+        .collect();
+    if selectors.is_empty() {
+        return Ok(Instants::default());
+    }
+    let first_day = sequences.iter().map(|sequence| Days::of(sequence.window, today).first).min().unwrap_or(i32::MIN);
+    let names: BTreeSet<&str> = selectors.iter().map(|selector| selector.event.as_str()).collect();
+    let events = session
+        .table("staging.events")
+        .await?
+        .filter(col("event_name").in_list(names.into_iter().map(lit).collect(), false))?;
+    let events = match first_day {
+        i32::MIN => events,
+        day => events.filter(col("occurred_at").gt_eq(lit(ScalarValue::Date32(Some(day)))))?,
+    };
+    let identities = session.table("identity.identities").await?.select(vec![
+        col("namespace").alias("of_namespace"),
+        col("value").alias("of_value"),
+        col("ordinal"),
+    ])?;
+    let keeping = Keeping::settle(
+        selectors.iter().map(|selector| Kept { events: (*selector).clone(), what: What::Event }).collect(),
+        Vec::new(),
+    );
+    let measurer = measured::listing(session, &keeping)?;
+    let joined = events.join(
+        identities,
+        datafusion::common::JoinType::Inner,
+        &["namespace", "value"],
+        &["of_namespace", "of_value"],
+        None,
+    )?;
+    let arguments = measured::event_columns().map(col).collect();
+    let frame = joined.select(vec![col("ordinal"), col("occurred_at"), measurer.call(arguments).alias("selectors")])?;
+    let mut read = Vec::new();
+    for batch in frame.collect().await? {
+        let ordinals = batch.column(0).as_primitive::<Int64Type>();
+        let at = batch.column(1).as_primitive::<TimestampMicrosecondType>();
+        let lists = batch.column(2).as_list::<i32>();
+        let numbers = lists.values().as_struct().column(0).as_primitive::<Int64Type>();
+        for row in 0..batch.num_rows() {
+            let person = people.row_of(ordinals.value(row));
+            if person != NOBODY {
+                let (start, end) = (lists.value_offsets()[row] as usize, lists.value_offsets()[row + 1] as usize);
+                read.extend(numbers.values()[start..end].iter().map(|&number| (person, at.value(row), number as u32)));
+            }
+        }
+    }
+    let places = keeping.iter().map(|(kept, number)| (kept.events.clone(), number as u32)).collect();
+    Ok(Instants::ordered(read, places))
+}

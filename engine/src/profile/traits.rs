@@ -1,0 +1,127 @@
+//! Traits: a column of every profile, computed from what it did and is. `profile.traits` holds them, and
+//! `profile.profiles` shows them beside attributes.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema};
+use datafusion::prelude::SessionContext;
+
+use crate::error::Result;
+use crate::evaluation::{Census, column_type};
+use crate::expression::{ColumnType, SourceFile, TraitDefinition, parse_traits};
+use crate::model::definition::Model;
+use crate::model::materialize::Outcome;
+use crate::model::workspace::Workspace;
+use crate::store::TableName;
+
+/// Rows of a batch of the table.
+const BATCH_ROWS: usize = 64 * 1024;
+/// Digits of a decimal trait: sums of money, and what is left of it when it is divided.
+const DECIMAL_PRECISION: u8 = 28;
+/// Of them after the point.
+const DECIMAL_SCALE: i8 = 6;
+/// What joins the people's columns and traits in the view, for as long as there are traits.
+const TRAITS_BEGIN: &str = "-- if traits\n";
+const TRAITS_END: &str = "-- end traits\n";
+const COLUMNS_MARK: &str = "-- {columns}";
+/// The column by which only states and segments know a profile.
+const ORDINAL: &str = "ordinal";
+
+/// `profile.traits`.
+pub(crate) fn table() -> TableName {
+    TableName::new("profile", "traits")
+}
+
+/// `profile.profiles`, the view.
+pub(crate) fn view() -> TableName {
+    TableName::new("profile", "profiles")
+}
+
+/// Reads the files of traits against the columns that profiles have.
+///
+/// # Errors
+/// InvalidInput with file, line and column, for all files that are wrong.
+pub(crate) async fn parse(session: &SessionContext, files: &[SourceFile]) -> Result<Vec<TraitDefinition>> {
+    let persons = session.table("profile.persons").await?;
+    let columns: Vec<(String, ColumnType)> = persons
+        .schema()
+        .fields()
+        .iter()
+        .filter(|field| field.name() != ORDINAL)
+        .filter_map(|field| Some((field.name().clone(), column_type(field.data_type())?)))
+        .collect();
+    parse_traits(files, &columns)
+}
+
+/// Computes all traits of all profiles, and lets `census` know them.
+///
+/// # Errors
+/// InvalidInput for a trait that is wrong, saying file, line and column; what computing them reports.
+pub(crate) async fn compute(workspace: &Workspace, files: &[SourceFile], census: &Census) -> Result<Outcome> {
+    let session = &workspace.session;
+    let definitions = parse(session, files).await?;
+    let batches = if definitions.is_empty() {
+        let none = session.sql("select profile_id, ordinal from profile.persons where false").await?;
+        vec![RecordBatch::new_empty(Arc::new(none.schema().as_arrow().clone()))]
+    } else {
+        values(&definitions, census).await?
+    };
+    workspace.store(&table(), session.read_batches(batches)?, Vec::new()).await
+}
+
+async fn values(definitions: &[TraitDefinition], census: &Census) -> Result<Vec<RecordBatch>> {
+    let ordinals = census.people().await?.ordinals().iter().map(|&ordinal| i64::from(ordinal));
+    let mut columns: Vec<(String, ArrayRef)> = vec![
+        ("profile_id".to_owned(), census.column("profile_id").await?),
+        (ORDINAL.to_owned(), Arc::new(Int64Array::from_iter_values(ordinals))),
+    ];
+    for definition in definitions {
+        let population = census.population(&[&definition.expression]).await?;
+        let values = population.values(&definition.expression).await;
+        let values = stored(values.map_err(|error| error.context(&definition.file))?, definition.column_type)?;
+        census.keep(&definition.name, Arc::clone(&values))?;
+        columns.push((definition.name.clone(), values));
+    }
+    let fields: Vec<Field> =
+        columns.iter().map(|(name, values)| Field::new(name, values.data_type().clone(), true)).collect();
+    let columns = columns.into_iter().map(|(_, values)| values).collect();
+    let whole = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
+    let rows = whole.num_rows();
+    Ok((0..rows).step_by(BATCH_ROWS).map(|start| whole.slice(start, BATCH_ROWS.min(rows - start))).collect())
+}
+
+/// The values as the table has them: decimals of all traits have as many digits.
+fn stored(values: ArrayRef, column_type: ColumnType) -> Result<ArrayRef> {
+    Ok(match column_type {
+        ColumnType::Decimal => arrow::compute::cast(&values, &DataType::Decimal128(DECIMAL_PRECISION, DECIMAL_SCALE))?,
+        _ => values,
+    })
+}
+
+/// The query of `profile.profiles` with a column for everything that profiles have.
+///
+/// # Errors
+/// What the catalog reports.
+pub(crate) async fn with_columns(session: &SessionContext, model: &Model, sql: &str) -> Result<String> {
+    let columns = async |table: &str, but: &[&str]| -> Result<Vec<String>> {
+        let named = session.table(format!("profile.{table}")).await?;
+        let names = named.schema().fields().iter().map(|field| field.name().clone());
+        Ok(names.filter(|name| !but.contains(&name.as_str())).map(|name| format!("{table}.\"{name}\"")).collect())
+    };
+    let mut all = columns("persons", &["profile_id", ORDINAL]).await?;
+    let traits = columns("traits", &["profile_id", ORDINAL]).await?;
+    let sql = if traits.is_empty() { without_traits(model, sql)? } else { sql.to_owned() };
+    all.extend(traits);
+    Ok(sql.replace(COLUMNS_MARK, &all.iter().map(|column| format!(", {column}")).collect::<String>()))
+}
+
+fn without_traits(model: &Model, sql: &str) -> Result<String> {
+    let parts = sql.split_once(TRAITS_BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(TRAITS_END)?.1)));
+    match parts {
+        Some((before, after)) => Ok(format!("{before}{after}")),
+        // A project's own view may do without the marks.
+        None if !sql.contains(TRAITS_BEGIN) => Ok(sql.to_owned()),
+        None => Err(model.error(1, "`-- if traits` has no `-- end traits`")),
+    }
+}

@@ -1,0 +1,75 @@
+-- What traits and segments define beside the number of events: events under a condition, numbers and values of their
+-- properties, for each identifier and day. A state: appended to, folded when read. New events are read once for all
+-- measures; a new measure reads earlier events once, for itself alone.
+--
+-- key: measure_id, ordinal, date, property_value
+-- strategy: fold
+-- unique: first_at, last_at
+-- fold: sum(event_count), min(first_at), max(last_at), sum(number_count), sum(total), min(least), max(most)
+-- columns:
+--   measure_id      bigint     number in `behavior.measure_definitions`
+--   ordinal         bigint     ordinal of the events' own identifier
+--   date            date       day in UTC
+--   property_value  text       the property's value, if values are kept
+--   event_count     bigint     number of events
+--   first_at        timestamp  the first of them
+--   last_at         timestamp  the last of them
+--   number_count    bigint     of them with a number, if numbers are kept
+--   total           decimal    sum of the numbers
+--   least           decimal    the least of them
+--   most            decimal    the greatest of them
+with found as (
+    select
+        namespace,
+        value,
+        occurred_at,
+        unnest(measured(
+            event_name, source, touchpoint, party, event_type, page_path, page_title, page_section, referrer, utm_source,
+            utm_medium, utm_campaign, currency, revenue, occurred_at, properties
+        )) as found
+    from new.staging.events
+    where is_measured(event_name)
+),
+
+-- if incremental
+found_anew as (
+    select
+        namespace,
+        value,
+        occurred_at,
+        unnest(newly_measured(
+            event_name, source, touchpoint, party, event_type, page_path, page_title, page_section, referrer, utm_source,
+            utm_medium, utm_campaign, currency, revenue, occurred_at, properties
+        )) as found
+    from previous.staging.events
+    where event_name in (select event_name from config.measures where is_new)
+),
+
+-- end
+numbered as (
+    select identities.ordinal, found.occurred_at, found.found
+    from found
+    join new.identity.identities identities  -- whoever did something new is among those that this refresh resolved
+        on identities.namespace = found.namespace and identities.value = found.value
+    -- if incremental
+    union all
+    select identities.ordinal, found.occurred_at, found.found
+    from found_anew found
+    join identity.identities on identities.namespace = found.namespace and identities.value = found.value
+    -- end
+)
+
+select
+    found['measure_id'] as measure_id,
+    ordinal,
+    cast(occurred_at as date) as date,
+    found['property_value'] as property_value,
+    count(*) as event_count,
+    min(occurred_at) as first_at,
+    max(occurred_at) as last_at,
+    count(found['number']) as number_count,
+    sum(found['number']) as total,
+    min(found['number']) as least,
+    max(found['number']) as most
+from numbered
+group by 1, 2, 3, 4

@@ -1,0 +1,12 @@
+-- The highest ordinal that an identifier ever had, so that none is given again.
+--
+-- key: ordinal
+-- strategy: full
+-- columns:
+--   ordinal  bigint  the highest
+select coalesce(max(ordinal), 0) as ordinal
+from (
+    select ordinal from new.identity.identities
+    union all
+    select ordinal from last.identity.ordinals
+)

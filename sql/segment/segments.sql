@@ -1,0 +1,11 @@
+-- The segments of the project, as their files define them.
+--
+-- key: segment
+-- strategy: full
+-- columns:
+--   segment      text  its name: the file's
+--   title        text  what people call it
+--   purpose      text  what it may be used for
+--   description  text  more about it
+--   expression   text  the condition over a profile
+select segment, title, purpose, description, expression from config.segments
