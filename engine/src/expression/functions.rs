@@ -117,12 +117,9 @@ impl Checker<'_> {
 
     /// The functions that may stand here.
     fn functions(&self) -> impl Iterator<Item = &'static str> + Clone {
-        let of_profiles: &[&str] = if self.scope == Scope::Event { &[] } else { &OF_PROFILES };
-        let (events, more): (&[&str], &[&str]) =
-            if self.scope == Scope::Event { (&[], &["property"]) } else { (&MEASURES, &["did_sequence"]) };
-        let moving = self.scope == Scope::Event;
-        let scalars = SCALARS.iter().filter(move |name| !(moving && ["now", "current_date"].contains(*name)));
-        events.iter().chain(more).chain(of_profiles).chain(scalars).copied()
+        let more: &[&str] = &["did_sequence", "property"];
+        let all = MEASURES.iter().chain(more).chain(&OF_PROFILES).chain(&SCALARS).copied();
+        all.filter(|name| family(name).is_some_and(|family| self.misplaced(name, family).is_none()))
     }
 
     /// Why a function may not stand here, and what to do instead.

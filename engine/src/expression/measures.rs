@@ -255,3 +255,6 @@ fn share_of(literal: &Expr) -> Option<Share> {
     let thousandths = whole.checked_mul(1_000)?.checked_add(fraction)?;
     (thousandths <= 1_000).then_some(Share { thousandths })
 }
+
+#[cfg(test)]
+mod tests;

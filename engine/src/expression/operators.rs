@@ -120,7 +120,9 @@ impl Checker<'_> {
         let (fitted, common) = self.fit_all(&[inner, low, high])?;
         match (common, <[Expr; 3]>::try_from(fitted)) {
             (ColumnType::Boolean, _) => self.refuse(inner, UNORDERED),
-            (ColumnType::Texts, _) | (_, Err(_)) => self.refuse(inner, "lists have no order; use `contains`"),
+            (ColumnType::Texts, _) | (_, Err(_)) => {
+                self.refuse(inner, "lists have no order; write `contains(list, 'entry')`")
+            }
             (_, Ok([expr, low, high])) => {
                 let (expr, low, high) = (Box::new(expr), Box::new(low), Box::new(high));
                 Ok((Expr::Between { expr, low, high, negated }, Some(ColumnType::Boolean)))

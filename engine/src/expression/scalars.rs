@@ -250,3 +250,6 @@ fn choice(known: &[&str]) -> String {
         None => String::new(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -90,7 +90,7 @@ fn files(folder: PathBuf) -> Vec<PathBuf> {
 #[test]
 fn test_sql_logic_files() {
     let files = files(PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../sql/tests")));
-    assert!(files.len() >= 1, "the .slt files were not found");
+    assert!(files.len() >= 5, "the .slt files were not found");
     for file in files {
         let mut runner =
             Runner::new(|| async { Ok(Project { shop: Shop::new(CONFIG), runtime: Runtime::new().unwrap() }) });

@@ -1,0 +1,128 @@
+//! Functions of single values.
+
+use super::*;
+use crate::expression::testing::{expression, refuses_segment, segment};
+use crate::expression::{columns_used, uses_now};
+
+#[test]
+fn case_fits_its_values() {
+    let typed = |text: &str| match expression(text) {
+        Expr::Case { branches, otherwise } => (branches, otherwise),
+        other => panic!("{text} is {other:?}"),
+    };
+    let (branches, otherwise) = typed("case when age > 3 then '2026-01-31' else birthday end");
+    assert!(matches!(branches[0].1, Expr::Literal(Literal::Date(_))), "{branches:?}");
+    assert!(otherwise.is_some());
+    let (branches, otherwise) = typed("case country when 'FR' then 1 when 'DE' then 2.5 else null end");
+    assert_eq!(branches.len(), 2);
+    assert_eq!(otherwise, None);
+    segment("case when is_customer then age > 3 else false end");
+}
+
+#[test]
+fn says_what_moves_with_time() {
+    for (text, moves) in [
+        ("now() > last_seen_at", true),
+        ("birthday < current_date", true),
+        ("coalesce(days_since(birthday), 1) > 3", true),
+        ("did_first_time('x', within => interval '3 days')", true),
+        ("did('x', within => interval '3 days')", false),
+        ("age > 3 and birthday < '2026-01-31'", false),
+    ] {
+        assert_eq!(uses_now(&segment(text)), moves, "{text}");
+    }
+}
+
+#[test]
+fn says_which_columns_it_reads() {
+    let text = "case when COUNTRY = 'FR' then age end > lifetime_value and contains(tags, country)
+        and event_sum('x', revenue) filter (where currency = 'EUR') > score";
+    let columns = [("score".to_owned(), ColumnType::Integer)];
+    let columns = [crate::expression::testing::columns().as_slice(), &columns].concat();
+    let parsed = crate::expression::parse_segment("loyal", "f", text, &columns).expect("valid");
+    assert_eq!(columns_used(&parsed.expression), ["age", "country", "lifetime_value", "score", "tags"]);
+}
+
+#[test]
+fn refuses_wrong_calls() {
+    for (text, message) in [
+        ("concat(country) = 'x'", "1:1: wrong arguments; write `concat(first_name, ' ', last_name)`"),
+        ("concat(country, age) = 'x'", "1:17: `age` is a number, but text is needed here; write `cast(... as text)`"),
+        ("country || age = 'x'", "1:12: `age` is a number, but text is needed here; write `cast(... as text)`"),
+        ("trim(age) = 'x'", "1:6: `age` is a number, but text is needed here; write `cast(... as text)`"),
+        (
+            "trim(both 'x' from country) = 'x'",
+            "1:11: `TRIM(BOTH 'x' FROM country)` is not available in segments; write `trim(text)`",
+        ),
+        (
+            "floor(country) = 1",
+            "1:7: `country` is text, but a number is needed here; write `cast(... as decimal)` if it holds numbers",
+        ),
+        (
+            "ceil(lifetime_value, 2) = 1",
+            "1:6: `CEIL(lifetime_value, 2)` is not available in segments; write `floor(number)` or `ceil(number)`",
+        ),
+        ("flor(lifetime_value) = 1", "1:1: function `flor` is not available in segments; did you mean `floor`?"),
+        ("nullif(country) = 'x'", "1:1: wrong arguments; write `nullif(column, '')`"),
+        (
+            "nullif(country, 1) = 'x'",
+            "1:17: `country` is text, but `1` is a number; write '1' in quotes, or `cast(country as decimal)`",
+        ),
+        ("greatest(age) = 1", "1:1: wrong arguments; write `greatest(column, another)`"),
+        ("greatest(is_customer, did('x'))", "1:10: `is_customer` is true or false, which has no order"),
+        ("least(age, country) = 1", "1:12: `age` is a number, but `country` is text; write `cast(country as decimal)`"),
+        (
+            "date_part('century', birthday) = 1",
+            "1:11: `'century'` is not a unit; write 'year', 'quarter', 'month', 'week', 'day', 'dow', 'doy', 'hour' or 'minute'",
+        ),
+        ("date_part('year') = 1", "1:1: wrong arguments; write `date_part('month', last_seen_at)`"),
+        (
+            "extract(epoch from birthday) = 1",
+            "1:20: `epoch` is not a unit; write 'year', 'quarter', 'month', 'week', 'day', 'dow', 'doy', 'hour' or 'minute'",
+        ),
+        ("extract(year from country) = 1", "1:19: `country` is text, but a date or a time is needed here"),
+        ("days_since(age) > 1", "1:12: `age` is a number, but a date or a time is needed here"),
+        ("days_since() > 1", "1:1: wrong arguments; write `days_since(last_seen_at)`"),
+        (
+            "contains(country, 'x')",
+            "1:10: `country` is text, but a list is needed here; to search in text, write `like '%word%'`",
+        ),
+        ("contains(tags, 5)", "1:16: `5` is a number, but text is needed here; write `cast(... as text)`"),
+        ("contains(tags)", "1:1: wrong arguments; write `contains(list, 'entry')`"),
+        ("length(age) = 1", "1:8: `age` is a number, but text is needed here; write `cast(... as text)`"),
+        ("tags = tags", "1:1: lists are not compared; write `contains(list, 'entry')`"),
+        ("tags = 'x'", "1:8: `tags` is a list, but `'x'` is text; write `contains(list, 'entry')`"),
+        ("tags in ('x')", "1:10: `tags` is a list, but `'x'` is text; write `contains(list, 'entry')`"),
+        ("tags between tags and tags", "1:1: lists have no order; write `contains(list, 'entry')`"),
+        ("tags", "1:1: `tags` is a list, not a condition; write `contains(list, '...')`"),
+        ("cast(tags as text) = 'x'", "1:6: `tags` is a list, which cannot become text"),
+        (
+            "consented(country)",
+            "1:11: the purpose must be text in single quotes, not `country`; write `consented('marketing')`",
+        ),
+        ("consented()", "1:1: `consented` takes one purpose; write `consented('marketing')`"),
+        (
+            "score(age, 5) > 3",
+            "1:1: `score` is not available in segments: it compares all profiles; write a trait with it, and name the trait here",
+        ),
+        ("case when age then 1 end = 1", "1:11: `age` is a number, not a condition; compare it, such as `> 0`"),
+        (
+            "case when is_customer then 1 else 'x' end = 1",
+            "1:35: `1` is a number, but `'x'` is text; compare a column with a constant",
+        ),
+        (
+            "case when is_customer then null else 'x' end = 'x'",
+            "1:28: `then null` is not available; a `case` without `else` is null where no condition is true",
+        ),
+        (
+            "case country when 5 then 1 end = 1",
+            "1:19: `country` is text, but `5` is a number; write '5' in quotes, or `cast(country as decimal)`",
+        ),
+        (
+            "last_seen_at - birthday > 3",
+            "1:1: times cannot be subtracted; write `days_since(first_seen_at) > 30`, or `first_seen_at < now() - interval '30 days'`",
+        ),
+    ] {
+        refuses_segment(text, message);
+    }
+}
