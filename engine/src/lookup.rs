@@ -58,8 +58,7 @@ pub(crate) enum Found {
 /// The tables of one generation that hold persons, open for look-ups.
 pub(crate) struct ProfileLookup {
     identities: KeyedTable,
-    persons: KeyedTable,
-    traits: KeyedTable,
+    profiles: KeyedTable,
     attributes: KeyedTable,
     events: KeyedTable,
 }
@@ -86,8 +85,7 @@ impl ProfileLookup {
         };
         Ok(Self {
             identities: table("identity", "identities").await?,
-            persons: table("profile", "persons").await?,
-            traits: table("profile", "traits").await?,
+            profiles: table("profile", "profiles").await?,
             attributes: table("profile", "attributes").await?,
             events: table("staging", "events").await?,
         })
@@ -109,19 +107,17 @@ impl ProfileLookup {
             }
         };
         let id = [profile_id.as_str()];
-        let (identifiers, person, traits, attributes) = tokio::try_join!(
+        let (identifiers, profile, attributes) = tokio::try_join!(
             self.identities.rows(BY_PROFILE_ID, &id),
-            self.persons.rows(ONLY_KEY, &id),
-            self.traits.rows(ONLY_KEY, &id),
+            self.profiles.rows(ONLY_KEY, &id),
             self.attributes.rows(ONLY_KEY, &id),
         )?;
-        let (Some(identifiers), Some(person), Some(traits), Some(attributes)) =
-            (identifiers, person, traits, attributes)
-        else {
+        let (Some(identifiers), Some(profile), Some(attributes)) = (identifiers, profile, attributes) else {
             return Ok(Found::TooMuch);
         };
-        let Some(person) = person.first() else { return Ok(Found::Nobody) };
-        let profile = vec![joined(person, traits.first())?];
+        if profile.is_empty() {
+            return Ok(Found::Nobody);
+        }
         let Some(events) = self.events(&identifiers, event_limit).await? else { return Ok(Found::TooMuch) };
         let identifiers = sorted(&self.identities, identifiers, &[("namespace", ASCENDING), ("value", ASCENDING)])?;
         let by_name =
@@ -139,19 +135,6 @@ impl ProfileLookup {
         let keys: Vec<[&str; 2]> = keys.iter().map(|[namespace, value]| [namespace.as_str(), value]).collect();
         self.events.latest(&keys, limit).await
     }
-}
-
-/// The row of `profile.profiles`: what is in both is of the person, and nobody sees ordinals.
-fn joined(person: &RecordBatch, traits: Option<&RecordBatch>) -> Result<RecordBatch> {
-    let mut columns = Vec::new();
-    for batch in std::iter::once(person).chain(traits) {
-        for (field, values) in batch.schema().fields().iter().zip(batch.columns()) {
-            if field.name() != "ordinal" && (std::ptr::eq(batch, person) || field.name() != "profile_id") {
-                columns.push((field.name().clone(), values.slice(0, 1)));
-            }
-        }
-    }
-    Ok(RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, values)| (name, values, true)))?)
 }
 
 fn first_text(row: &RecordBatch, column: &str) -> Result<String> {

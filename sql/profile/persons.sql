@@ -1,6 +1,6 @@
 -- What `profile.profiles` shows of each person beside traits: when seen, what done, and every attribute that any source
 -- tells, one column each. The columns of attributes are named by the data and follow those below; a name that is taken
--- gets the suffix `_attribute`.
+-- gets the suffix `_attribute`. In a project without traits, a view of `profile.profiles`.
 --
 -- key: profile_id
 -- strategy: merge

@@ -1,10 +1,13 @@
 -- One row per person: when seen, what done, every attribute that any source tells, and every trait that the project
 -- defines, one column each. The columns of attributes and traits are named by data and project; they follow those below.
+-- A project without traits has no `profile.persons` beside it: it is the same table, brought up to date where it changes.
 --
 -- key: profile_id
--- strategy: view
+-- strategy: full
+-- unique: profile_id, ordinal, first_seen_at, last_seen_at
 -- columns:
 --   profile_id        text       the profile
+--   ordinal           bigint     the profile's number: the ordinal of its anchor
 --   first_seen_at     timestamp  time of the earliest event or record of any of its identifiers
 --   last_seen_at      timestamp  time of the latest
 --   identifier_count  bigint     number of its identifiers
@@ -14,10 +17,6 @@
 --   lifetime_value    decimal    revenue of `Order Completed` less that of `Order Refunded`
 --   first_order_at    timestamp  its first `Order Completed`
 --   last_order_at     timestamp  its last `Order Completed`
-select
-    persons.profile_id
-    -- {columns}
+select persons.* -- {traits}
 from profile.persons
--- if traits
-left join profile.traits on traits.profile_id = persons.profile_id
--- end traits
+left join profile.traits on traits.ordinal = persons.ordinal

@@ -122,6 +122,11 @@ impl Model {
         Ok(model)
     }
 
+    /// The same model, of another table.
+    pub(crate) fn named(&self, name: TableName) -> Self {
+        Self { name, ..self.clone() }
+    }
+
     fn header_line(&mut self, number: usize, line: &str, in_columns: &mut bool) -> Result<()> {
         if *in_columns && line.starts_with("  ") {
             return self.column_line(number, line);

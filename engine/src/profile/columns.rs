@@ -50,9 +50,9 @@ pub(crate) async fn attribute_columns(workspace: &Workspace, model: &Model) -> R
     Ok(columns)
 }
 
-/// True if the last generation's table has other columns, so that all its rows must be written anew.
+/// True if the last generation has no such table, or one with other columns, so that all its rows must be written anew.
 pub(crate) fn columns_differ(workspace: &Workspace, model: &Model, attributes: &[AttributeColumn]) -> bool {
-    let Some((version, _)) = workspace.previous.get(&model.name) else { return false };
+    let Some((version, _)) = workspace.previous.get(&model.name) else { return true };
     let columns = version.schema.fields().iter().map(|field| field.name().as_str());
     let wanted = model.columns.iter().map(|column| column.name.as_str());
     !wanted.chain(attributes.iter().map(|column| column.name.as_str())).eq(columns)

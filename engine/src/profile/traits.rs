@@ -1,5 +1,5 @@
 //! Traits: a column of every profile, computed from what it did and is. `profile.traits` holds them, and
-//! `profile.profiles` shows them beside attributes.
+//! `profile.profiles` has them beside attributes.
 
 use std::sync::Arc;
 
@@ -10,7 +10,6 @@ use datafusion::prelude::SessionContext;
 use crate::error::Result;
 use crate::evaluation::{Census, column_type};
 use crate::expression::{ColumnType, SourceFile, TraitDefinition, parse_traits};
-use crate::model::definition::Model;
 use crate::model::materialize::Outcome;
 use crate::model::workspace::Workspace;
 use crate::store::TableName;
@@ -21,10 +20,7 @@ const BATCH_ROWS: usize = 64 * 1024;
 const DECIMAL_PRECISION: u8 = 28;
 /// Of them after the point.
 const DECIMAL_SCALE: i8 = 6;
-/// What joins the people's columns and traits in the view, for as long as there are traits.
-const TRAITS_BEGIN: &str = "-- if traits\n";
-const TRAITS_END: &str = "-- end traits\n";
-const COLUMNS_MARK: &str = "-- {columns}";
+const TRAITS_MARK: &str = "-- {traits}";
 /// The column by which only states and segments know a profile.
 const ORDINAL: &str = "ordinal";
 
@@ -33,8 +29,13 @@ pub(crate) fn table() -> TableName {
     TableName::new("profile", "traits")
 }
 
-/// `profile.profiles`, the view.
-pub(crate) fn view() -> TableName {
+/// `profile.persons`.
+pub(crate) fn persons() -> TableName {
+    TableName::new("profile", "persons")
+}
+
+/// `profile.profiles`.
+pub(crate) fn profiles() -> TableName {
     TableName::new("profile", "profiles")
 }
 
@@ -99,29 +100,13 @@ fn stored(values: ArrayRef, column_type: ColumnType) -> Result<ArrayRef> {
     })
 }
 
-/// The query of `profile.profiles` with a column for everything that profiles have.
+/// The query of `profile.profiles` with a column for each trait.
 ///
 /// # Errors
 /// What the catalog reports.
-pub(crate) async fn with_columns(session: &SessionContext, model: &Model, sql: &str) -> Result<String> {
-    let columns = async |table: &str, but: &[&str]| -> Result<Vec<String>> {
-        let named = session.table(format!("profile.{table}")).await?;
-        let names = named.schema().fields().iter().map(|field| field.name().clone());
-        Ok(names.filter(|name| !but.contains(&name.as_str())).map(|name| format!("{table}.\"{name}\"")).collect())
-    };
-    let mut all = columns("persons", &["profile_id", ORDINAL]).await?;
-    let traits = columns("traits", &["profile_id", ORDINAL]).await?;
-    let sql = if traits.is_empty() { without_traits(model, sql)? } else { sql.to_owned() };
-    all.extend(traits);
-    Ok(sql.replace(COLUMNS_MARK, &all.iter().map(|column| format!(", {column}")).collect::<String>()))
-}
-
-fn without_traits(model: &Model, sql: &str) -> Result<String> {
-    let parts = sql.split_once(TRAITS_BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(TRAITS_END)?.1)));
-    match parts {
-        Some((before, after)) => Ok(format!("{before}{after}")),
-        // A project's own view may do without the marks.
-        None if !sql.contains(TRAITS_BEGIN) => Ok(sql.to_owned()),
-        None => Err(model.error(1, "`-- if traits` has no `-- end traits`")),
-    }
+pub(crate) async fn with_traits(session: &SessionContext, sql: &str) -> Result<String> {
+    let traits = session.table("profile.traits").await?;
+    let names = traits.schema().fields().iter().map(|field| field.name().as_str());
+    let columns = names.filter(|name| !["profile_id", ORDINAL].contains(name)).map(|name| format!(", traits.{name}"));
+    Ok(sql.replace(TRAITS_MARK, &columns.collect::<String>()))
 }

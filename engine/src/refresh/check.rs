@@ -57,8 +57,8 @@ pub(crate) async fn check(project: &Project, catalog: &Catalog) -> Result<()> {
         let mut planned = None;
         for incremental in [true, false] {
             let mut sql = profile::with_attributes(&model.sql(incremental), &[]);
-            if model.name == profile::traits::view() {
-                sql = profile::traits::with_columns(&session, model, &sql).await?;
+            if model.name == profile::traits::profiles() {
+                sql = profile::traits::with_traits(&session, &sql).await?;
             }
             let frame = session.sql(&sql).await.map_err(|error| located(model, EngineError::from(error)))?;
             planned = Some(contracted(model, frame)?);

@@ -292,11 +292,15 @@ async fn run_model<'m>(
 ) -> Result<(&'m Model, Outcome, f64)> {
     let started = Instant::now();
     let outcome = match definitions {
-        _ if profile::is_wide(model) => {
-            let attributes = profile::attribute_columns(workspace, model).await?;
-            let all = profile::columns_differ(workspace, model, &attributes);
-            workspace.materialize(model, |sql| profile::with_attributes(&sql, &attributes), all).await?
+        // Without traits, persons are all there is to profiles.
+        Some(definitions) if model.name == traits::persons() && definitions.traits.is_empty() => {
+            let profiles = model.named(traits::profiles());
+            let outcome = run_wide(workspace, &profiles).await?;
+            workspace.define_view(model, format!("select * from {}", profiles.name)).await?;
+            outcome
         }
+        Some(definitions) if model.name == traits::profiles() && definitions.traits.is_empty() => Outcome::default(),
+        _ if profile::is_wide(model) => run_wide(workspace, model).await?,
         Some(definitions) if model.name == traits::table() => {
             traits::compute(workspace, &definitions.traits, &definitions.census).await?
         }
@@ -305,13 +309,21 @@ async fn run_model<'m>(
             let Definitions { segments, census, as_of, generation, .. } = definitions;
             segment::evaluate(workspace, segments, census, *as_of, *generation).await?
         }
-        _ if model.name == traits::view() => {
-            let sql = traits::with_columns(&workspace.session, model, &model.sql(workspace.incremental)).await?;
+        _ if model.name == traits::profiles() => {
+            let sql = traits::with_traits(&workspace.session, &model.sql(workspace.incremental)).await?;
             workspace.materialize(model, |_| sql.clone(), false).await?
         }
         _ => workspace.materialize(model, |sql| sql, false).await?,
     };
     Ok((model, outcome, started.elapsed().as_secs_f64()))
+}
+
+/// Runs a model that has a column for each attribute.
+async fn run_wide(workspace: &Workspace, model: &Model) -> Result<Outcome> {
+    let attributes = profile::attribute_columns(workspace, model).await?;
+    // A table that is not there yet, or has other columns, is written as a whole.
+    let all = profile::columns_differ(workspace, model, &attributes);
+    workspace.materialize(model, |sql| profile::with_attributes(&sql, &attributes), all).await
 }
 
 fn describe(

@@ -40,7 +40,7 @@ pub(crate) fn keys_of(name: &TableName) -> Option<&'static Keys> {
     };
     match (name.schema.as_str(), name.table.as_str()) {
         ("identity", "identities") => Some(&IDENTITIES),
-        ("profile", "persons" | "traits" | "attributes") => Some(&BY_PROFILE),
+        ("profile", "profiles" | "attributes") => Some(&BY_PROFILE),
         ("staging", "events") => Some(&EVENTS),
         _ => None,
     }
