@@ -1,10 +1,12 @@
 //! [`Engine`]: the one type that the command line and the servers call.
 //!
 //! * [`lookup`] finds one person.
+//! * [`segments`] counts and lists people.
 
 mod corrections;
 pub(crate) mod explain;
 pub(crate) mod lookup;
+pub(crate) mod segments;
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
@@ -69,17 +71,6 @@ pub struct QueryResult {
     pub schema: SchemaRef,
     /// The rows. Dropping it cancels the query.
     pub batches: BoxStream<'static, Result<RecordBatch>>,
-}
-
-/// How many people a condition selects, and some of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SegmentEstimate {
-    /// People whom it selects: an exact count.
-    pub size: u64,
-    /// People in all.
-    pub profile_count: u64,
-    /// Ids of some of those selected.
-    pub preview: Vec<String>,
 }
 
 /// One project, open.
@@ -379,53 +370,6 @@ impl Engine {
     /// Bytes that all queries, refreshes and look-ups together hold now.
     pub fn memory_held_bytes(&self) -> usize {
         self.project.runtime.memory_held_bytes()
-    }
-
-    /// Counts the people whom a segment's expression selects, without saving it, and names `preview` of them.
-    ///
-    /// # Errors
-    /// InvalidInput with line and column, and the nearest known names, for an expression that is wrong.
-    pub async fn estimate_segment(
-        &self,
-        snapshot: &Arc<Snapshot>,
-        expression: &str,
-        preview: usize,
-        limits: QueryLimits,
-    ) -> Result<SegmentEstimate> {
-        let _place = self.place().await?;
-        let (of_snapshot, expression) = (Arc::clone(snapshot), expression.to_owned());
-        let selected = self.cpu.run(async move {
-            let census = of_snapshot.census()?;
-            let selected = segment::selected(of_snapshot.session(), census, &expression);
-            let selected = match limits.time {
-                Some(time) => timeout(time, selected).await.map_err(|_| too_long(time))??,
-                None => selected.await?,
-            };
-            Ok((selected, census.people().await?.len()))
-        });
-        let (selected, everybody) = selected.await?;
-        let preview = selected.iter().take(preview).collect::<Vec<_>>();
-        Ok(SegmentEstimate {
-            size: selected.len(),
-            profile_count: everybody as u64,
-            preview: self.profile_ids(snapshot, &preview).await?,
-        })
-    }
-
-    /// The ids of some profiles, in their order.
-    async fn profile_ids(&self, snapshot: &Arc<Snapshot>, ordinals: &[u32]) -> Result<Vec<String>> {
-        if ordinals.is_empty() {
-            return Ok(Vec::new());
-        }
-        let of: Vec<String> = ordinals.iter().map(u32::to_string).collect();
-        let query =
-            format!("select profile_id from profile.persons where ordinal in ({}) order by ordinal", of.join(", "));
-        let batches = self.rows(snapshot, &query, &[], QueryLimits::default()).await?;
-        let mut ids = Vec::with_capacity(ordinals.len());
-        for batch in &batches {
-            ids.extend(crate::query::functions::text(batch.column(0))?.iter().flatten().map(str::to_owned));
-        }
-        Ok(ids)
     }
 
     /// An identifier, `namespace:value`, in the form in which it is stored.

@@ -16,8 +16,9 @@ use super::population::Population;
 use super::read::{self, Wanted};
 use super::series::Series;
 use crate::clock::Micros;
-use crate::error::Result;
+use crate::error::{EngineError, Result};
 use crate::expression::{Expr, columns_used};
+use crate::query::functions::text;
 
 /// The tables with a row for each profile.
 const TABLES: [&str; 2] = ["profile.persons", "profile.traits"];
@@ -76,7 +77,24 @@ impl Census {
     pub(crate) async fn column(&self, name: &str) -> Result<ArrayRef> {
         let columns = self.columns(BTreeSet::from([name.to_owned()])).await?;
         let found = columns.into_values().next();
-        found.ok_or_else(|| crate::error::EngineError::internal(format!("profiles have no column `{name}`")))
+        found.ok_or_else(|| EngineError::internal(format!("profiles have no column `{name}`")))
+    }
+
+    /// The ids of some profiles, in their order.
+    ///
+    /// # Errors
+    /// What reading them reports; Internal for an ordinal that is no profile's.
+    pub(crate) async fn profile_ids(&self, ordinals: &[u32]) -> Result<Vec<String>> {
+        if ordinals.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (people, ids) = (self.people().await?, text(&self.column("profile_id").await?)?);
+        let id = |&ordinal: &u32| {
+            let row = people.row_of(i64::from(ordinal)) as usize;
+            let found = (row < ids.len()).then(|| ids.value(row).to_owned());
+            found.ok_or_else(|| EngineError::internal("a member is no profile"))
+        };
+        ordinals.iter().map(id).collect()
     }
 
     /// The profiles, with what some expressions need of them.

@@ -4,6 +4,7 @@
 mod identity_doc;
 mod incremental;
 mod lookup;
+mod segments;
 mod serving;
 mod shop;
 mod sql_logic;

@@ -7,7 +7,7 @@ use tessera_proto::v1;
 use tessera_proto::v1::segment_service_server::SegmentService;
 use tonic::{Code, Request, Response, Status};
 
-use super::convert::{generation, rows};
+use super::convert::{generation, rows, timestamp};
 use super::page_token::{PageToken, page_size};
 use super::status::{invalid_field, to_status, with_reason};
 use super::{Reader, answered};
@@ -16,7 +16,7 @@ const SEGMENTS: &str =
     "select segments.segment, segments.title, segments.purpose, segments.description, segments.expression,
         coalesce(sizes.size, 0) as size
     from segment.segments
-    left join (select segment, count(*) as size from segment.memberships group by segment) sizes
+    left join (select segment, size from segment.sizes where generation = (select max(generation) from segment.sizes)) sizes
         on sizes.segment = segments.segment";
 const LISTING: &str = "segments";
 /// The most examples of an estimate.
@@ -111,18 +111,18 @@ impl Segments {
         if token.is_none() {
             self.segment(&snapshot, &request.segment).await?;
         }
-        let after = token.map(|token| token.last).unwrap_or_default();
-        let query = format!(
-            "select profile_id, entered_at from segment.memberships where segment = $1 and profile_id > $2 order by profile_id limit {}",
-            size + 1
-        );
-        let batches = self.0.rows(&snapshot, &query, &[&request.segment, &after]).await?;
-        let mut members = rows(&batches)
-            .map(|row| {
-                Ok(v1::SegmentMember { profile_id: row.text("profile_id")?, enter_time: row.time("entered_at")? })
+        let after = token.and_then(|token| token.last.parse().ok());
+        let listed =
+            self.0.engine.segment_members(&snapshot, &request.segment, after, size + 1).await.map_err(to_status)?;
+        let mut members: Vec<(String, v1::SegmentMember)> = listed
+            .into_iter()
+            .map(|member| {
+                let enter_time = Some(timestamp(member.entered_at));
+                (member.ordinal.to_string(), v1::SegmentMember { profile_id: member.profile_id, enter_time })
             })
-            .collect::<Result<Vec<_>, Status>>()?;
-        let next_page_token = next_token(&snapshot, &listing, &mut members, size, |member| &member.profile_id);
+            .collect();
+        let next_page_token = next_token(&snapshot, &listing, &mut members, size, |(ordinal, _)| ordinal);
+        let members = members.into_iter().map(|(_, member)| member).collect();
         Ok(v1::ListSegmentMembersResponse { generation: generation(&snapshot), members, next_page_token })
     }
 
