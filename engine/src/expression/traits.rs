@@ -72,7 +72,7 @@ pub(crate) fn parse_traits(files: &[SourceFile], columns: &[(String, ColumnType)
         let name = found.source.name.as_str();
         let is_typed = |needed: &&str| definitions.iter().any(|definition| definition.name == **needed);
         // One that waits for a wrong trait, or for itself.
-        if !needs.get(name).into_iter().flatten().all(|needed| is_typed(needed)) {
+        if !needs.get(name).into_iter().flatten().all(is_typed) {
             continue;
         }
         match check_trait(found, &known) {

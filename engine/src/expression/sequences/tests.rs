@@ -72,7 +72,7 @@ fn reads_spans() {
 fn refuses_wrong_sequences() {
     let step_usage =
         "write a step as 'Page Viewed' or as `event('Page Viewed') filter (where page_section = 'pricing')`";
-    let eleven = vec!["'A'"; 11].join(" then ");
+    let eleven = ["'A'"; 11].join(" then ");
     for (text, message) in [
         (
             "did_sequence('A')",
