@@ -16,12 +16,14 @@ mod people;
 mod population;
 mod property;
 mod read;
+mod scope;
 mod score;
 mod sequence;
 mod series;
 
 pub(crate) use census::Census;
-pub(crate) use compile::column_type;
+pub(crate) use compile::{column_type, day_of};
 pub(crate) use kept::{Keeping, Kept, Listed, all_listed};
 pub(crate) use measured::functions;
 pub(crate) use people::People;
+pub(crate) use scope::Scope;

@@ -33,16 +33,13 @@ mod used;
 mod windows;
 mod words;
 
-pub(crate) use self::behavior::{
-    EVENT_COLUMNS, EventCondition, EventSelector, Figure, Measure, Property, Sequence, SequenceStep, Share, Window,
-};
+pub(crate) use self::behavior::{EVENT_COLUMNS, EventSelector, Figure, Measure, Property, Sequence, Share, Window};
 pub(crate) use self::definition::{SegmentDefinition, SourceFile, TraitDefinition};
 pub(crate) use self::files::load;
 pub(crate) use self::order::{needed, order};
 pub(crate) use self::parse::{SegmentHeader, parse_segment, parse_segments, read_segment_header};
 pub(crate) use self::search::{measures_in, sequences_in};
-pub(crate) use self::text::text_of;
-pub(crate) use self::traits::parse_traits;
+pub(crate) use self::traits::{TraitHeader, parse_traits, read_trait_header};
 pub(crate) use self::tree::{BinaryOp, ColumnType, Expr, Literal, ScalarFunction};
-pub(crate) use self::used::{columns_used, measures_used, segments_used, sequences_used, uses_now};
+pub(crate) use self::used::{columns_used, is_of_everybody, measures_used, segments_used, sequences_used};
 pub(crate) use self::words::in_words;

@@ -11,7 +11,7 @@ mod rows;
 
 use std::sync::Arc;
 
-pub(crate) use estimate::selected;
+pub(crate) use estimate::{in_words, selected};
 pub(crate) use evaluate::{evaluate, parse, table};
 pub(crate) use members::Memberships;
 

@@ -16,7 +16,7 @@ use tokio::sync::OnceCell;
 
 use crate::clock::Micros;
 use crate::error::{EngineError, Result};
-use crate::evaluation::Census;
+use crate::evaluation::{Census, Scope};
 use crate::identity::correction_log;
 use crate::lookup::ProfileLookup;
 use crate::project::Project;
@@ -70,7 +70,7 @@ impl Snapshot {
             }
             register_generation(project, &session, generation, versions).await?;
         }
-        let census = generation.as_ref().map(|generation| Census::new(&session, generation.as_of));
+        let census = generation.as_ref().map(|generation| Census::new(&session, Scope::Everybody, generation.as_of));
         let (lookup, memberships) = (Mutex::new(lookup.map(Arc::new)), OnceCell::new());
         Ok(Self { generation, session, lookup, census, memberships })
     }

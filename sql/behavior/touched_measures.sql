@@ -6,6 +6,7 @@
 -- columns:
 --   date                 date       day in UTC
 --   profile_id           text       the profile now
+--   ordinal              bigint     the ordinal of the profile
 --   earlier_profile_id   text       the profile in the last generation, null if the identifier is new
 --   event_name           text       what happened
 --   event_count          bigint     number of events
@@ -15,7 +16,7 @@
 --   earlier_event_count  bigint     number of events in the last generation
 --   earlier_revenue      decimal    sum of their revenue
 with persons as (
-    select identities.ordinal, identities.profile_id, touched.earlier_profile_id
+    select identities.ordinal, identities.profile_ordinal, identities.profile_id, touched.earlier_profile_id
     from new.identity.identities identities
     join identity.touched on touched.namespace = identities.namespace and touched.value = identities.value
 ),
@@ -37,6 +38,7 @@ counted as (
 select
     counted.date,
     persons.profile_id,
+    persons.profile_ordinal as ordinal,
     persons.earlier_profile_id,
     counted.event_name,
     sum(counted.event_count) as event_count,
@@ -47,4 +49,4 @@ select
     sum(counted.earlier_revenue) as earlier_revenue
 from counted
 join persons on persons.ordinal = counted.ordinal
-group by counted.date, persons.profile_id, persons.earlier_profile_id, counted.event_name
+group by counted.date, persons.profile_id, persons.profile_ordinal, persons.earlier_profile_id, counted.event_name

@@ -2,7 +2,8 @@
 -- Computed by the engine from `profile.persons`, `behavior.measures` and `behavior.defined_measures`, as of the refresh.
 --
 -- key: profile_id
--- strategy: full
+-- strategy: merge
+-- replaces: select profile_id from identity.touched_profiles
 -- unique: profile_id, ordinal
 -- columns:
 --   profile_id  text    the profile
@@ -10,6 +11,9 @@
 select profile_id, ordinal
 from profile.persons
 -- {traits}: of what is kept of events
-where exists (select 1 from behavior.measures)
+where exists (select 1 from profile.trait_definitions)
+    or exists (select 1 from last.profile.trait_definitions)
+    or exists (select 1 from behavior.touched_measures)
+    or exists (select 1 from behavior.measures)
     or exists (select 1 from behavior.defined_measures)
     or exists (select 1 from behavior.measure_definitions)

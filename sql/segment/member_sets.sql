@@ -16,6 +16,8 @@ from last.segment.member_sets
 join segment.segments on segments.segment = member_sets.segment
 -- {segments}: as profiles are now
 where exists (select 1 from profile.profiles)
+    or exists (select 1 from last.segment.segments)
+    or exists (select 1 from behavior.touched_measures)
     or exists (select 1 from behavior.measures)
     or exists (select 1 from behavior.defined_measures)
     or exists (select 1 from identity.identities)

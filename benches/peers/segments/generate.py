@@ -131,7 +131,7 @@ class Condition:
         self.template, self.parts, self.positive = template, parts, positive
 
     def text(self):
-        return self.template.format(*(part.text() for part in self.parts)).replace("days_ago(", "days_since(")
+        return self.template.format(*(part.text() for part in self.parts))
 
     def sql(self, render):
         """In SQL; `render` turns a part into it."""
@@ -270,7 +270,7 @@ class Writer:
         if kind < 9:
             return Condition("{0} is null", Figure("last", event, self.window()))
         days = self.ended + self.length()
-        return Condition(f"days_ago({{0}}) {self.dice.choice(('<=', '>'))} {days}", Figure("last", event, ever), positive=True)
+        return Condition(f"days_since({{0}}) {self.dice.choice(('<=', '>'))} {days}", Figure("last", event, ever), positive=True)
 
     def sum(self):
         kind = self.dice.randrange(20)

@@ -63,6 +63,15 @@ impl Engine {
         selected.await
     }
 
+    /// What an expression says, in words.
+    ///
+    /// # Errors
+    /// InvalidInput with line and column, and the nearest known names, for an expression that is wrong.
+    pub async fn segment_in_words(&self, snapshot: &Arc<Snapshot>, expression: &str) -> Result<String> {
+        let (snapshot, expression) = (Arc::clone(snapshot), expression.to_owned());
+        self.cpu.run(async move { segment::in_words(snapshot.session(), &expression).await }).await
+    }
+
     /// Up to `count` members of a segment whose ordinals are above `after`, in the order of ordinals; none of a segment
     /// that does not exist.
     ///

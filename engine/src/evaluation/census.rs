@@ -1,4 +1,4 @@
-//! What is known of all profiles of a generation, read when it is first needed and kept for who needs it next.
+//! What is known of the profiles of a generation, read when it is first needed and kept for who needs it next.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,18 +14,17 @@ use super::kept::{Kept, listed};
 use super::people::People;
 use super::population::Population;
 use super::read::{self, Wanted};
+use super::scope::Scope;
 use super::series::Series;
 use crate::clock::Micros;
 use crate::error::{EngineError, Result};
 use crate::expression::{Expr, columns_used};
 use crate::query::functions::text;
 
-/// The tables with a row for each profile.
-const TABLES: [&str; 2] = ["profile.persons", "profile.traits"];
-
-/// What is known of all profiles.
+/// What is known of all profiles, or of those that a refresh touched.
 pub(crate) struct Census {
     session: SessionContext,
+    scope: Scope,
     as_of: Micros,
     people: OnceCell<Arc<People>>,
     /// Numbers under which `behavior.defined_measures` holds what it does, by definition.
@@ -42,9 +41,9 @@ struct Known {
 
 impl Census {
     /// One of the tables that `session` has, as of an instant. Nothing is read yet.
-    pub(crate) fn new(session: &SessionContext, as_of: Micros) -> Self {
+    pub(crate) fn new(session: &SessionContext, scope: Scope, as_of: Micros) -> Self {
         let session = session.clone();
-        Self { session, as_of, people: OnceCell::new(), kept: OnceCell::new(), known: Mutex::default() }
+        Self { session, scope, as_of, people: OnceCell::new(), kept: OnceCell::new(), known: Mutex::default() }
     }
 
     /// The profiles.
@@ -53,7 +52,7 @@ impl Census {
     /// What reading them reports.
     pub(crate) async fn people(&self) -> Result<&Arc<People>> {
         let read = async || {
-            let people = Arc::new(People::read(&self.session).await?);
+            let people = Arc::new(People::read(&self.session, self.scope).await?);
             self.hold(people.bytes())?;
             Ok(people)
         };
@@ -68,6 +67,16 @@ impl Census {
         self.hold(values.get_array_memory_size())?;
         self.known().columns.insert(column.to_owned(), values);
         Ok(())
+    }
+
+    /// Whether a column was computed.
+    pub(crate) fn has(&self, column: &str) -> bool {
+        self.known().columns.contains_key(column)
+    }
+
+    /// Lets the workspace's models of the refresh know of what is read.
+    pub(crate) fn scope(&self) -> Scope {
+        self.scope
     }
 
     /// A column of `profile.profiles`, in the order of the people.
@@ -107,9 +116,7 @@ impl Census {
         let columns = self.columns(columns).await?;
         let figures = Figures::of(expressions.iter().copied());
         let series = self.series(&figures).await?;
-        let today = day_of(self.as_of);
-        let instants = read::instants(&self.session, &figures.sequences, today, &people).await?;
-        Ok(Arc::new(Population { session: self.session.clone(), as_of: self.as_of, people, columns, series, instants }))
+        Ok(Arc::new(Population { session: self.session.clone(), as_of: self.as_of, people, columns, series }))
     }
 
     async fn columns(&self, mut wanted: BTreeSet<String>) -> Result<BTreeMap<String, ArrayRef>> {
@@ -119,11 +126,11 @@ impl Census {
             columns.extend(wanted.iter().filter_map(|name| Some((name.clone(), Arc::clone(known.columns.get(name)?)))));
         }
         wanted.retain(|name| !columns.contains_key(name));
-        for table in TABLES {
+        for table in self.scope.persons() {
             if wanted.is_empty() {
                 break;
             }
-            let provider = self.session.table(table).await?;
+            let provider = self.session.table(*table).await?;
             let is_here = |name: &String| provider.schema().fields().iter().any(|field| field.name() == name);
             let here: Vec<String> = wanted.iter().filter(|name| is_here(name)).cloned().collect();
             wanted.retain(|name| !here.contains(name));
@@ -139,7 +146,7 @@ impl Census {
     }
 
     async fn series(&self, figures: &Figures) -> Result<HashMap<Kept, Arc<Series>>> {
-        let mut wanted = read::wanted(&figures.measures, day_of(self.as_of));
+        let mut wanted = read::wanted(figures, day_of(self.as_of));
         let mut series = HashMap::new();
         {
             let known = self.known();
@@ -158,7 +165,7 @@ impl Census {
             return Ok(series);
         }
         let kept = self.kept.get_or_try_init(async || listed(&self.session).await).await?;
-        let read = read::series(&self.session, wanted.clone(), kept, self.people().await?).await?;
+        let read = read::series(&self.session, self.scope, wanted.clone(), kept, self.people().await?).await?;
         for (of, read) in read {
             self.hold(read.bytes())?;
             let read = Arc::new(read);

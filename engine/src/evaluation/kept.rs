@@ -6,8 +6,9 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::Int64Type;
 use datafusion::prelude::SessionContext;
 
+use super::sequence;
 use crate::error::Result;
-use crate::expression::{EventSelector, Figure, Measure, Property};
+use crate::expression::{EventSelector, Figure, Measure, Property, Sequence};
 use crate::query::functions::text;
 
 /// The table of what is kept.
@@ -54,6 +55,17 @@ impl Kept {
             | Figure::Values(property) => What::Value(property.clone()),
         };
         Self { events, what }
+    }
+
+    /// What tells when each of some events was.
+    pub(crate) fn instants(events: &EventSelector) -> Self {
+        Self { events: events.clone(), what: What::Value(Property::Column("occurred_at".to_owned())) }
+    }
+
+    /// What is kept for an expression's figures.
+    pub(crate) fn wanted(measures: &[Measure], sequences: &[Sequence]) -> BTreeSet<Self> {
+        let instants = sequences.iter().flat_map(sequence::selectors).map(Self::instants);
+        measures.iter().map(Self::of).chain(instants).filter(|kept| !kept.is_of_all_events()).collect()
     }
 
     /// True for what `behavior.measures` has of every event.

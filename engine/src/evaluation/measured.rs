@@ -48,12 +48,6 @@ pub(crate) fn functions(session: &SessionContext, keeping: &Keeping) -> Result<V
     Ok(vec![measured, newly, is_measured, is_newly, constant("new_measures", Some(count))])
 }
 
-/// A function with the arguments of `measured` that lists everything in `keeping` that an event is.
-pub(super) fn listing(session: &SessionContext, keeping: &Keeping) -> Result<Arc<ScalarUDF>> {
-    let measurer = Measurer::new(session, keeping, |_, _| true)?;
-    Ok(of_columns("listed", list_type(), move |columns: &[ArrayRef; ARGUMENTS]| Ok(measurer.measure(columns)?)))
-}
-
 /// What is kept of the events of each name.
 struct Measurer(BTreeMap<String, Vec<Measured>>);
 
@@ -198,12 +192,6 @@ pub(super) fn event_property(properties: Expr, path: &[String]) -> Expr {
         Ok(Arc::new(values.finish()) as ArrayRef)
     });
     function.call(vec![properties, lit(path.join(&SEPARATOR.to_string()))])
-}
-
-/// The columns of events that `measured` takes.
-pub(super) fn event_columns() -> impl Iterator<Item = &'static str> {
-    let columns = EVENT_COLUMNS.iter().map(|(name, _)| *name);
-    std::iter::once("event_name").chain(columns).chain(std::iter::once(PROPERTIES))
 }
 
 fn event_schema() -> SchemaRef {

@@ -11,30 +11,35 @@ use datafusion::logical_expr::ident;
 use datafusion::prelude::SessionContext;
 use roaring::RoaringBitmap;
 
+use super::scope::Scope;
 use crate::error::{EngineError, ErrorKind, Result};
 
 /// The row of an identifier that no profile has.
 pub(super) const NOBODY: u32 = u32::MAX;
+/// Identifiers as the last generation had them, of those that a refresh touched.
+const EARLIER: &str = "select earlier_ordinal from identity.touched where earlier_ordinal is not null";
 /// The column by which states and segments know a profile.
 const ORDINAL: &str = "ordinal";
 
-/// Who the profiles are.
+/// Who the profiles are: all of them, or those that a refresh touched.
 #[derive(Debug)]
 pub(crate) struct People {
     ordinals: Vec<u32>,
     living: RoaringBitmap,
+    /// The identifiers whose profiles these are, or were; `None` for all.
+    scope: Option<RoaringBitmap>,
     /// The row of the profile that has an identifier, by the identifier's ordinal.
     rows: Vec<u32>,
 }
 
 impl People {
-    /// Reads who the profiles are and which identifiers they have.
+    /// Reads who the profiles are and which identifiers they have, or had.
     ///
     /// # Errors
     /// What the query reports; Exhausted for more identifiers than bitmaps can number.
-    pub(super) async fn read(session: &SessionContext) -> Result<Self> {
+    pub(super) async fn read(session: &SessionContext, scope: Scope) -> Result<Self> {
         let columns = [ORDINAL, "profile_ordinal"];
-        let batches = session.table("identity.identities").await?.select_columns(&columns)?.collect().await?;
+        let batches = session.table(scope.identities()).await?.select_columns(&columns)?.collect().await?;
         let mut profile_of: Vec<u32> = Vec::new();
         for batch in &batches {
             let [of, profiles] = [0, 1].map(|column| batch.column(column).as_primitive::<Int64Type>());
@@ -52,10 +57,22 @@ impl People {
         for (row, &ordinal) in ordinals.iter().enumerate() {
             row_of[ordinal as usize] = row as u32;
         }
+        let scope = match scope {
+            Scope::Everybody => None,
+            Scope::Touched { .. } => {
+                let now = profile_of.iter().enumerate().filter(|(_, profile)| **profile != NOBODY);
+                let mut touched: RoaringBitmap = now.map(|(ordinal, _)| ordinal as u32).collect();
+                for batch in session.sql(EARLIER).await?.collect().await? {
+                    let earlier = batch.column(0).as_primitive::<Int64Type>();
+                    touched.extend(earlier.values().iter().map(|&ordinal| small(ordinal)).collect::<Result<Vec<_>>>()?);
+                }
+                Some(touched)
+            }
+        };
         let rows = profile_of.iter().map(|&profile| row_of.get(profile as usize).copied().unwrap_or(NOBODY)).collect();
         let living = RoaringBitmap::from_sorted_iter(ordinals.iter().copied())
             .map_err(|_| EngineError::internal("ordinals are not ordered"))?;
-        Ok(Self { ordinals, living, rows })
+        Ok(Self { ordinals, living, scope, rows })
     }
 
     /// How many they are.
@@ -71,6 +88,11 @@ impl People {
     /// The same as a set.
     pub(crate) fn living(&self) -> &RoaringBitmap {
         &self.living
+    }
+
+    /// Of some profiles, as they were, those of whom these people tell what they are now.
+    pub(crate) fn in_scope(&self, earlier: &RoaringBitmap) -> RoaringBitmap {
+        self.scope.as_ref().map_or_else(|| earlier.clone(), |scope| earlier & scope)
     }
 
     /// The ordinal of the profile that has an identifier now.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::array::{Array, ArrayRef, RecordBatch, new_empty_array};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::DFSchema;
 use datafusion::common::runtime::SpawnedTask;
@@ -19,7 +19,7 @@ use super::fold::{self, Days};
 use super::kept::Kept;
 use super::people::People;
 use super::score;
-use super::sequence::Instants;
+use super::sequence;
 use super::series::Series;
 use crate::clock::Micros;
 use crate::error::{EngineError, Result};
@@ -36,15 +36,9 @@ pub(crate) struct Population {
     /// In the order of the people.
     pub(super) columns: BTreeMap<String, ArrayRef>,
     pub(super) series: HashMap<Kept, Arc<Series>>,
-    pub(super) instants: Instants,
 }
 
 impl Population {
-    /// The profiles.
-    pub(crate) fn people(&self) -> &People {
-        &self.people
-    }
-
     /// The values of an expression, in the order of the people.
     ///
     /// # Errors
@@ -61,6 +55,7 @@ impl Population {
         let compiler = Compiler { figures: &figures, segments: &none, as_of: self.as_of };
         let df_schema = DFSchema::try_from(Arc::clone(&schema))?;
         let value = self.session.create_physical_expr(compiler.expr(expression)?, &df_schema)?;
+        let nothing = new_empty_array(&value.data_type(&schema)?);
         let (figures, scores) = (Arc::new(figures), Arc::new(scores));
         let parts = self.by_block(Vec::new, move |population, values: &mut Vec<(u32, ArrayRef)>, rows| {
             let batch = population.block(&rows, &schema, &figures, &scores)?;
@@ -69,7 +64,8 @@ impl Population {
         });
         let mut parts: Vec<(u32, ArrayRef)> = parts.await?.into_iter().flatten().collect();
         parts.sort_by_key(|(start, _)| *start);
-        let parts: Vec<&dyn Array> = parts.iter().map(|(_, part)| part.as_ref()).collect();
+        let parts: Vec<&dyn Array> =
+            std::iter::once(&nothing).chain(parts.iter().map(|(_, part)| part)).map(AsRef::as_ref).collect();
         Ok(arrow::compute::concat(&parts)?)
     }
 
@@ -131,15 +127,19 @@ impl Population {
         let slice = |values: &ArrayRef| values.slice(rows.start as usize, rows.len());
         let mut columns: Vec<ArrayRef> = self.columns.values().map(slice).collect();
         columns.extend(scores.iter().map(|(_, values)| slice(values)));
+        let series = |kept: &Kept| {
+            self.series.get(kept).ok_or_else(|| EngineError::internal("what a figure needs was not read"))
+        };
         for measure in &figures.measures {
-            let series = self.series.get(&Kept::of(measure));
-            let series = series.ok_or_else(|| EngineError::internal("what a measure needs was not read"))?;
+            let series = series(&Kept::of(measure))?;
             let days = Days::of(measure.window, today);
             columns.push(fold::folded(&measure.figure, series, days, today, rows.clone())?);
         }
         for sequence in &figures.sequences {
             let days = Days::of(sequence.window, today);
-            columns.push(Arc::new(self.instants.did(sequence, days, rows.clone())));
+            let selectors = sequence::selectors(sequence).into_iter().map(Kept::instants);
+            let series = selectors.map(|kept| Ok(series(&kept)?.as_ref())).collect::<Result<Vec<&Series>>>()?;
+            columns.push(Arc::new(sequence::did(sequence, &series, days, rows.clone())));
         }
         let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows.len()));
         Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)

@@ -1,10 +1,10 @@
 //! Reading what was kept of events: each table once, whatever many figures need it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+use arrow::datatypes::Int64Type;
 use datafusion::common::ScalarValue;
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::dataframe::DataFrame;
@@ -13,21 +13,18 @@ use datafusion::physical_plan::execute_stream_partitioned;
 use datafusion::prelude::SessionContext;
 use futures::StreamExt;
 
+use super::figures::Figures;
 use super::fold::{self, Days};
-use super::kept::{Keeping, Kept, What};
+use super::kept::{Keeping, Kept};
 use super::measured;
-use super::people::{NOBODY, People};
-use super::sequence::Instants;
+use super::people::People;
+use super::scope::Scope;
+use super::sequence;
 use super::series::{Needs, Series, SeriesBuilder, StateColumns};
 use crate::error::{EngineError, Result};
-use crate::expression::{EventSelector, Measure, Sequence};
 use crate::query::functions::text;
 
-/// What every event is counted in.
-const MEASURES: &str = "behavior.measures";
-/// What traits and segments define.
-const DEFINED: &str = "behavior.defined_measures";
-/// The query that keeps it, here run for what is not kept.
+/// The query that keeps what traits and segments define, here run for what is not kept.
 const DEFINED_SQL: &str = include_str!("../../../sql/behavior/defined_measures.sql");
 
 /// What is wanted of a series.
@@ -50,12 +47,20 @@ impl Wanted {
     }
 }
 
-/// The series that measures are folded from, and what they want of them.
-pub(super) fn wanted(measures: &[Measure], today: i32) -> BTreeMap<Kept, Wanted> {
+/// The series that figures are folded from, and what they want of them.
+pub(super) fn wanted(figures: &Figures, today: i32) -> BTreeMap<Kept, Wanted> {
+    let measures =
+        figures.measures.iter().map(|measure| (Kept::of(measure), fold::needs(&measure.figure), measure.window));
+    let times = Needs { times: true, ..Needs::default() };
+    let sequences = figures.sequences.iter().flat_map(|sequence| {
+        sequence::selectors(sequence)
+            .into_iter()
+            .map(move |selector| (Kept::instants(selector), times, sequence.window))
+    });
     let mut all: BTreeMap<Kept, Wanted> = BTreeMap::new();
-    for measure in measures {
-        let wanted = Wanted { needs: fold::needs(&measure.figure), first_day: Days::of(measure.window, today).first };
-        let known = all.entry(Kept::of(measure)).or_insert(wanted);
+    for (kept, needs, window) in measures.chain(sequences) {
+        let wanted = Wanted { needs, first_day: Days::of(window, today).first };
+        let known = all.entry(kept).or_insert(wanted);
         *known = known.or(wanted);
     }
     all
@@ -67,6 +72,7 @@ pub(super) fn wanted(measures: &[Measure], today: i32) -> BTreeMap<Kept, Wanted>
 /// What the queries report.
 pub(super) async fn series(
     session: &SessionContext,
+    scope: Scope,
     wanted: BTreeMap<Kept, Wanted>,
     kept: &BTreeMap<String, i64>,
     people: &Arc<People>,
@@ -81,10 +87,10 @@ pub(super) async fn series(
     }
     let mut series = HashMap::new();
     if !of_all.is_empty() {
-        series.extend(of_all_events(session, of_all, people).await?);
+        series.extend(of_all_events(scope.measures(session).await?, of_all, people).await?);
     }
     if !defined.is_empty() {
-        let frame = session.table(DEFINED).await?;
+        let frame = scope.defined(session).await?;
         series.extend(of_measures(frame, defined, people).await?);
     }
     if !others.is_empty() {
@@ -95,7 +101,7 @@ pub(super) async fn series(
 }
 
 async fn of_all_events(
-    session: &SessionContext,
+    frame: DataFrame,
     wanted: Vec<(Kept, Wanted)>,
     people: &Arc<People>,
 ) -> Result<Vec<(Kept, Series)>> {
@@ -103,8 +109,7 @@ async fn of_all_events(
         wanted.iter().enumerate().map(|(place, (of, _))| (of.events.event.clone(), place)).collect();
     let names = places.keys().map(|name| lit(name.as_str())).collect();
     let first_day = wanted.iter().map(|(_, wanted)| wanted.first_day).min().unwrap_or(i32::MIN);
-    let frame =
-        session.table(MEASURES).await?.filter(col("event_name").in_list(names, false))?.filter(since(first_day))?;
+    let frame = frame.filter(col("event_name").in_list(names, false))?.filter(since(first_day))?;
     let needs = union(wanted.iter().map(|(_, wanted)| wanted.needs));
     let frame = frame.select(selected("event_name", needs, |column| match column {
         "total" => col("revenue").alias("total"),
@@ -220,66 +225,4 @@ async fn read(
         whole.iter_mut().zip(part).for_each(|(whole, part)| whole.absorb(part));
     }
     Ok(whole.into_iter().map(|builder| builder.finish(people.len())).collect())
-}
-
-/// Reads the events that steps of `sequences` name.
-pub(super) async fn instants(
-    session: &SessionContext,
-    sequences: &[Sequence],
-    today: i32,
-    people: &People,
-) -> Result<Instants> {
-    let selectors: BTreeSet<&EventSelector> = sequences
-        .iter()
-        .flat_map(|sequence| &sequence.steps)
-        .flat_map(|step| step.without.iter().chain([&step.events]))
-        .collect();
-    if selectors.is_empty() {
-        return Ok(Instants::default());
-    }
-    let first_day = sequences.iter().map(|sequence| Days::of(sequence.window, today).first).min().unwrap_or(i32::MIN);
-    let names: BTreeSet<&str> = selectors.iter().map(|selector| selector.event.as_str()).collect();
-    let events = session
-        .table("staging.events")
-        .await?
-        .filter(col("event_name").in_list(names.into_iter().map(lit).collect(), false))?;
-    let events = match first_day {
-        i32::MIN => events,
-        day => events.filter(col("occurred_at").gt_eq(lit(ScalarValue::Date32(Some(day)))))?,
-    };
-    let identities = session.table("identity.identities").await?.select(vec![
-        col("namespace").alias("of_namespace"),
-        col("value").alias("of_value"),
-        col("ordinal"),
-    ])?;
-    let keeping = Keeping::settle(
-        selectors.iter().map(|selector| Kept { events: (*selector).clone(), what: What::Event }).collect(),
-        Vec::new(),
-    );
-    let measurer = measured::listing(session, &keeping)?;
-    let joined = events.join(
-        identities,
-        datafusion::common::JoinType::Inner,
-        &["namespace", "value"],
-        &["of_namespace", "of_value"],
-        None,
-    )?;
-    let arguments = measured::event_columns().map(col).collect();
-    let frame = joined.select(vec![col("ordinal"), col("occurred_at"), measurer.call(arguments).alias("selectors")])?;
-    let mut read = Vec::new();
-    for batch in frame.collect().await? {
-        let ordinals = batch.column(0).as_primitive::<Int64Type>();
-        let at = batch.column(1).as_primitive::<TimestampMicrosecondType>();
-        let lists = batch.column(2).as_list::<i32>();
-        let numbers = lists.values().as_struct().column(0).as_primitive::<Int64Type>();
-        for row in 0..batch.num_rows() {
-            let person = people.row_of(ordinals.value(row));
-            if person != NOBODY {
-                let (start, end) = (lists.value_offsets()[row] as usize, lists.value_offsets()[row + 1] as usize);
-                read.extend(numbers.values()[start..end].iter().map(|&number| (person, at.value(row), number as u32)));
-            }
-        }
-    }
-    let places = keeping.iter().map(|(kept, number)| (kept.events.clone(), number as u32)).collect();
-    Ok(Instants::ordered(read, places))
 }

@@ -34,9 +34,9 @@ pub(crate) fn order(definitions: Vec<SegmentDefinition>) -> Result<Vec<SegmentDe
     Ok(ordered)
 }
 
-/// Returns `name` and all segments that it needs, directly or through others. The definitions are ordered.
-pub(crate) fn needed(ordered: &[SegmentDefinition], name: &str) -> BTreeSet<String> {
-    let mut needed = BTreeSet::from([name.to_owned()]);
+/// Returns `names` and all segments that they need, directly or through others. The definitions are ordered.
+pub(crate) fn needed<'n>(ordered: &[SegmentDefinition], names: impl IntoIterator<Item = &'n str>) -> BTreeSet<String> {
+    let mut needed: BTreeSet<String> = names.into_iter().map(str::to_owned).collect();
     // From the back: whoever needs a segment comes after it.
     for definition in ordered.iter().rev() {
         if needed.contains(&definition.name) {
@@ -122,11 +122,12 @@ pub(super) fn circle_message(what: &str, file: &str, circle: &[&str]) -> String 
 mod tests {
     use super::*;
     use crate::expression::ColumnType;
-    use crate::expression::parse_segment;
+    use crate::expression::parse::parse_segment;
 
     fn define(name: &str, text: &str) -> SegmentDefinition {
         let columns = [("vip".to_owned(), ColumnType::Boolean)];
-        parse_segment(name, &format!("segments/{name}.sql"), text, &columns).expect("valid")
+        parse_segment(&crate::expression::testing::source(name, format!("segments/{name}.sql"), text), &columns)
+            .expect("valid")
     }
 
     #[test]

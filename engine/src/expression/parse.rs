@@ -16,20 +16,15 @@ use crate::error::{EngineError, Result};
 
 const HEADER_KEYS: [&str; 3] = ["title", "purpose", "description"];
 
-/// Parses and checks one segment. `name` is the file's name without its ending, `file` is what messages call it,
-/// `columns` are those of `profile.profiles`.
+/// Parses and checks one segment. `columns` are those of `profile.profiles`.
 ///
 /// Whether the segments that it refers to exist is for [`order`](fn@super::order) to find out.
 ///
 /// # Errors
 ///
 /// `InvalidInput` as `file:line:column: what is wrong, what is allowed`; positions count from 1, columns in characters.
-pub(crate) fn parse_segment(
-    name: &str,
-    file: &str,
-    text: &str,
-    columns: &[(String, ColumnType)],
-) -> Result<SegmentDefinition> {
+pub(crate) fn parse_segment(source: &SourceFile, columns: &[(String, ColumnType)]) -> Result<SegmentDefinition> {
+    let SourceFile { name, file, text } = source;
     check_name(name, file)?;
     let text = check_text(Kind::Segment, file, text)?;
     let header = read_header(text);
@@ -56,7 +51,7 @@ pub(crate) fn parse_segments(files: &[SourceFile], columns: &[(String, ColumnTyp
     let mut definitions = Vec::new();
     let mut problems = Vec::new();
     for file in files {
-        match parse_segment(&file.name, &file.file, &file.text, columns) {
+        match parse_segment(file, columns) {
             Ok(definition) => definitions.push(definition),
             Err(error) => problems.push(error.to_string()),
         }

@@ -1,6 +1,7 @@
 //! What the tests of the language share.
 
-use super::{ColumnType, Expr, SourceFile, TraitDefinition, parse_segment, parse_traits};
+use super::parse::parse_segment;
+use super::{ColumnType, Expr, SourceFile, TraitDefinition, parse_traits};
 use crate::error::Result;
 
 /// The columns of profiles in tests.
@@ -22,7 +23,7 @@ pub(super) fn columns() -> Vec<(String, ColumnType)> {
 /// The expression of a segment that must be right.
 #[track_caller]
 pub(super) fn segment(text: &str) -> Expr {
-    let parsed = parse_segment("loyal", "segments/loyal.sql", text, &columns());
+    let parsed = parse_segment(&crate::expression::testing::source("loyal", "segments/loyal.sql", text), &columns());
     parsed.unwrap_or_else(|error| panic!("{text}\n--> {error}")).expression
 }
 
@@ -41,7 +42,9 @@ pub(super) fn expression(text: &str) -> Expr {
 /// A segment must be refused with exactly this message.
 #[track_caller]
 pub(super) fn refuses_segment(text: &str, message: &str) {
-    let refused = parse_segment("loyal", "segments/loyal.sql", text, &columns()).expect_err(text).to_string();
+    let refused = parse_segment(&crate::expression::testing::source("loyal", "segments/loyal.sql", text), &columns())
+        .expect_err(text)
+        .to_string();
     assert_eq!(refused, format!("segments/loyal.sql:{message}"), "{text}");
 }
 
@@ -50,4 +53,9 @@ pub(super) fn refuses_segment(text: &str, message: &str) {
 pub(super) fn refuses_trait(text: &str, message: &str) {
     let refused = parse_trait("rank", text).expect_err(text).to_string();
     assert_eq!(refused, format!("traits/rank.sql:{message}"), "{text}");
+}
+
+/// A file.
+pub(super) fn source(name: &str, file: impl Into<String>, text: &str) -> SourceFile {
+    SourceFile { name: name.to_owned(), file: file.into(), text: text.to_owned() }
 }

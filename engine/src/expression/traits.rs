@@ -37,6 +37,32 @@ const TYPES: [(&str, ColumnType); 8] = [
     ("list", ColumnType::Texts),
 ];
 
+/// What the file of a trait says before its expression is checked.
+#[derive(Debug, Clone)]
+pub(crate) struct TraitHeader {
+    /// As [`TraitDefinition`] has it.
+    pub(crate) title: Option<String>,
+    /// As [`TraitDefinition`] has it.
+    pub(crate) description: Option<String>,
+    /// The window of figures that give none, as written.
+    pub(crate) window: Option<String>,
+    /// As [`TraitDefinition`] has it.
+    pub(crate) sql: String,
+}
+
+/// Reads what needs no column of profiles.
+///
+/// # Errors
+///
+/// As [`parse_traits`], for the header.
+pub(crate) fn read_trait_header(source: &SourceFile) -> Result<TraitHeader> {
+    let text = check_text(Kind::Trait, &source.file, &source.text)?;
+    let header = read_header(text);
+    header.check(&source.file, &HEADER_KEYS)?;
+    let [title, description, window] = ["title", "description", "window"].map(|key| header.text(key));
+    Ok(TraitHeader { title, description, window, sql: as_written(header.rest) })
+}
+
 /// Parses and checks all traits. `columns` are those that profiles have without traits. Each definition comes after the
 /// traits that it names; ties go by name.
 ///

@@ -38,14 +38,12 @@ pub(crate) fn columns_used(expression: &Expr) -> Vec<String> {
     })
 }
 
-/// Returns whether the value moves with time by itself, other than by windows.
-pub(crate) fn uses_now(expression: &Expr) -> bool {
+/// Returns whether a profile's value can be another one although neither it nor the day has changed: it depends on all
+/// profiles, or on the instant.
+pub(crate) fn is_of_everybody(expression: &Expr) -> bool {
     let mut found = false;
     expression.for_each(&mut |expr| {
-        found |= matches!(
-            expr,
-            Expr::DaysSince(_) | Expr::Function { function: ScalarFunction::Now | ScalarFunction::CurrentDate, .. }
-        );
+        found |= matches!(expr, Expr::Score { .. } | Expr::Function { function: ScalarFunction::Now, .. });
     });
     found
 }

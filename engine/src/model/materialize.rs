@@ -167,7 +167,12 @@ impl Workspace {
     }
 
     /// Which files of the last generation's version stay, after those with replaced rows were written anew without them.
-    async fn kept_files(&self, model: &Model, version: &Version, new_files: &[DataFile]) -> Result<Vec<DataFile>> {
+    pub(crate) async fn kept_files(
+        &self,
+        model: &Model,
+        version: &Version,
+        new_files: &[DataFile],
+    ) -> Result<Vec<DataFile>> {
         match model.strategy {
             Strategy::Append | Strategy::History => self.with_small_files_together(model, version).await,
             Strategy::Fold => Ok(version.files.clone()),

@@ -9,7 +9,8 @@ use datafusion::prelude::SessionContext;
 
 use crate::error::Result;
 use crate::evaluation::{Census, column_type};
-use crate::expression::{ColumnType, SourceFile, TraitDefinition, parse_traits};
+use crate::expression::{ColumnType, SourceFile, TraitDefinition, is_of_everybody, parse_traits};
+use crate::model::definition::Model;
 use crate::model::materialize::Outcome;
 use crate::model::workspace::Workspace;
 use crate::store::TableName;
@@ -20,6 +21,12 @@ const BATCH_ROWS: usize = 64 * 1024;
 const DECIMAL_PRECISION: u8 = 28;
 /// Of them after the point.
 const DECIMAL_SCALE: i8 = 6;
+/// Traits that are new, gone, or computed in another way than by the last generation.
+const CHANGED: &str = "
+    select coalesce(now.trait, before.trait) as trait
+    from profile.trait_definitions now
+    full join last.profile.trait_definitions before on before.trait = now.trait
+    where now.expression is distinct from before.expression or now.\"window\" is distinct from before.\"window\"";
 const TRAITS_MARK: &str = "-- {traits}";
 /// The column by which only states and segments know a profile.
 const ORDINAL: &str = "ordinal";
@@ -55,19 +62,36 @@ pub(crate) async fn parse(session: &SessionContext, files: &[SourceFile]) -> Res
     parse_traits(files, &columns)
 }
 
-/// Computes all traits of all profiles, and lets `census` know them.
+/// Computes all traits, and lets the census know them: of all profiles, or of those that are `touched` if of all others
+/// nothing can be new.
 ///
 /// # Errors
 /// InvalidInput for a trait that is wrong, saying file, line and column; what computing them reports.
-pub(crate) async fn compute(workspace: &Workspace, files: &[SourceFile], census: &Census) -> Result<Outcome> {
+pub(crate) async fn compute(
+    workspace: &Workspace,
+    model: &Model,
+    files: &[SourceFile],
+    census: &Census,
+    touched: Option<&Census>,
+) -> Result<Outcome> {
     let session = &workspace.session;
     let definitions = parse(session, files).await?;
-    let batches = if definitions.is_empty() {
+    if definitions.is_empty() {
         let none = session.sql("select profile_id, ordinal from profile.persons where false").await?;
-        vec![RecordBatch::new_empty(Arc::new(none.schema().as_arrow().clone()))]
-    } else {
-        values(&definitions, census).await?
-    };
+        return workspace.store(&table(), none, Vec::new()).await;
+    }
+    workspace.register_slices(&model.references()?)?;
+    let is_of_one = |definition: &TraitDefinition| !is_of_everybody(&definition.expression);
+    let known = workspace.previous.get(&table());
+    if let (Some(touched), Some((version, _)), true) = (touched, known, definitions.iter().all(is_of_one))
+        && session.sql(CHANGED).await?.count().await? == 0
+    {
+        workspace.register_slices(&touched.scope().references())?;
+        let batches = values(&definitions, touched).await?;
+        let kept = workspace.kept_files(model, version, &[]).await?;
+        return workspace.store(&table(), session.read_batches(batches)?, kept).await;
+    }
+    let batches = values(&definitions, census).await?;
     workspace.store(&table(), session.read_batches(batches)?, Vec::new()).await
 }
 

@@ -10,14 +10,15 @@ use datafusion::prelude::SessionContext;
 
 use crate::clock::Micros;
 use crate::error::{EngineError, Result};
-use crate::evaluation::{self, Census, Keeping, Kept, Listed, all_listed};
-use crate::expression::{self, SegmentHeader, SourceFile};
+use crate::evaluation::{self, Census, Keeping, Kept, Listed, Scope, all_listed, day_of};
+use crate::expression::{self, SegmentHeader, SourceFile, TraitHeader};
 use crate::model::definition::{Reference, Slice};
 use crate::model::workspace::Workspace;
 use crate::project::Project;
 use crate::query::catalog::register;
 use crate::query::session::CATALOG;
 use crate::store::TableName;
+use crate::store::generation::Generation;
 
 /// The project's traits and segments as one refresh uses them.
 pub(crate) struct Definitions {
@@ -31,6 +32,9 @@ pub(crate) struct Definitions {
     pub(crate) generation: u64,
     /// What is known of profiles, once they are computed.
     pub(crate) census: Census,
+    /// What is known of those that the refresh touches, if that is all that can be new: it is incremental, and the day is
+    /// the one of the last generation, so that no window has moved.
+    pub(crate) touched: Option<Census>,
 }
 
 impl Definitions {
@@ -38,25 +42,42 @@ impl Definitions {
     ///
     /// # Errors
     /// InvalidInput with file, line and column for what asks for figures of events in a wrong way.
-    pub(crate) async fn load(project: &Project, workspace: &Workspace, generation: u64) -> Result<Self> {
+    pub(crate) async fn load(project: &Project, workspace: &Workspace, last: Option<&Generation>) -> Result<Self> {
         let traits = expression::load(&project.folder, "traits")?;
         let segments = expression::load(&project.folder, "segments")?;
         let mut wanted = BTreeSet::new();
         for file in traits.iter().chain(&segments) {
-            wanted.extend(expression::measures_in(&file.text, &file.file)?.iter().map(Kept::of));
+            let measures = expression::measures_in(&file.text, &file.file)?;
+            wanted.extend(Kept::wanted(&measures, &expression::sequences_in(&file.text, &file.file)?));
         }
-        wanted.retain(|kept| !kept.is_of_all_events());
-        let last = last_listed(workspace).await?;
-        let keeping = Keeping::settle(wanted, last.clone());
+        let listed = last_listed(workspace).await?;
+        let keeping = Keeping::settle(wanted, listed.clone());
         register_keeping(&workspace.session, &keeping)?;
-        if keeping.listed != last {
+        if keeping.listed != listed {
             workspace.note_changed(measures_name());
         }
         register_segments(&workspace.session, &segments)?;
         workspace.note_changed(segments_name());
+        register_traits(&workspace.session, &traits)?;
+        workspace.note_changed(traits_name());
         let as_of = project.clock.now();
-        Ok(Self { traits, segments, as_of, generation, census: Census::new(&workspace.session, as_of) })
+        let is_same_day = last.is_some_and(|last| day_of(last.as_of) == day_of(as_of));
+        // Without traits, persons are profiles.
+        let persons = if traits.is_empty() { "new.profile.profiles" } else { "new.profile.persons" };
+        let census = |scope| Census::new(&workspace.session, scope, as_of);
+        Ok(Self {
+            traits,
+            segments,
+            as_of,
+            generation: last.map_or(1, |last| last.number + 1),
+            census: census(Scope::Everybody),
+            touched: (workspace.incremental && is_same_day).then(|| census(Scope::Touched { persons })),
+        })
     }
+}
+
+fn traits_name() -> TableName {
+    TableName::new("config", "traits")
 }
 
 fn segments_name() -> TableName {
@@ -68,31 +89,47 @@ fn segments_name() -> TableName {
 /// # Errors
 /// InvalidInput for all files whose names or headers are wrong.
 pub(crate) fn register_segments(session: &SessionContext, files: &[SourceFile]) -> Result<()> {
-    let (mut headers, mut problems) = (Vec::new(), Vec::new());
+    let names = ["segment", "title", "purpose", "description", "expression"];
+    register_texts(session, &segments_name(), names, files, |file| {
+        let SegmentHeader { title, purpose, description, sql } = expression::read_segment_header(file)?;
+        Ok([Some(file.name.clone()), title, purpose, description, Some(sql)])
+    })
+}
+
+/// Registers `config.traits(trait, title, description, window, expression)`.
+///
+/// # Errors
+/// InvalidInput for all files whose headers are wrong.
+pub(crate) fn register_traits(session: &SessionContext, files: &[SourceFile]) -> Result<()> {
+    let names = ["trait", "title", "description", "window", "expression"];
+    register_texts(session, &traits_name(), names, files, |file| {
+        let TraitHeader { title, description, window, sql } = expression::read_trait_header(file)?;
+        Ok([Some(file.name.clone()), title, description, window, Some(sql)])
+    })
+}
+
+fn register_texts<const N: usize>(
+    session: &SessionContext,
+    name: &TableName,
+    columns: [&str; N],
+    files: &[SourceFile],
+    row: impl Fn(&SourceFile) -> Result<[Option<String>; N]>,
+) -> Result<()> {
+    let (mut rows, mut problems) = (Vec::new(), Vec::new());
     for file in files {
-        match expression::read_segment_header(file) {
-            Ok(header) => headers.push((file.name.as_str(), header)),
+        match row(file) {
+            Ok(row) => rows.push(row),
             Err(error) => problems.push(error.to_string()),
         }
     }
     if !problems.is_empty() {
         return Err(EngineError::invalid(problems.join("\n")));
     }
-    let text = |value: fn(&SegmentHeader) -> Option<&str>| -> ArrayRef {
-        Arc::new(headers.iter().map(|(_, header)| value(header)).collect::<StringViewArray>())
-    };
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(headers.iter().map(|(name, _)| Some(*name)).collect::<StringViewArray>()),
-        text(|header| header.title.as_deref()),
-        text(|header| header.purpose.as_deref()),
-        text(|header| header.description.as_deref()),
-        text(|header| Some(&header.sql)),
-    ];
-    let names = ["segment", "title", "purpose", "description", "expression"];
-    let fields: Vec<Field> = names.iter().map(|name| Field::new(*name, DataType::Utf8View, true)).collect();
-    let schema = Arc::new(Schema::new(fields));
-    let batch = RecordBatch::try_new(Arc::clone(&schema), columns)?;
-    register(session, CATALOG, &segments_name(), Arc::new(MemTable::try_new(schema, vec![vec![batch]])?))
+    let texts = |column: usize| rows.iter().map(|row| row[column].as_deref()).collect::<StringViewArray>();
+    let arrays = (0..N).map(|column| Arc::new(texts(column)) as ArrayRef).collect();
+    let schema = Arc::new(Schema::new(columns.map(|name| Field::new(name, DataType::Utf8View, true)).to_vec()));
+    let batch = RecordBatch::try_new(Arc::clone(&schema), arrays)?;
+    register(session, CATALOG, name, Arc::new(MemTable::try_new(schema, vec![vec![batch]])?))
 }
 
 fn measures_name() -> TableName {

@@ -158,7 +158,7 @@ async fn refresh_holding_lease(
         workspace.note_changed(corrections_name());
     }
     ledger.is_full = base.is_none();
-    let definitions = Definitions::load(project, &workspace, number).await?;
+    let definitions = Definitions::load(project, &workspace, last.as_ref()).await?;
 
     run_models(&workspace, &catalog, Some(&definitions), progress, ledger).await?;
     if let (Some(last), Some(share), false) = (&last, project.config.identity.merges_max_share, options.allow_merges) {
@@ -302,12 +302,12 @@ async fn run_model<'m>(
         Some(definitions) if model.name == traits::profiles() && definitions.traits.is_empty() => Outcome::default(),
         _ if profile::is_wide(model) => run_wide(workspace, model).await?,
         Some(definitions) if model.name == traits::table() => {
-            traits::compute(workspace, &definitions.traits, &definitions.census).await?
+            let Definitions { traits, census, touched, .. } = definitions;
+            traits::compute(workspace, model, traits, census, touched.as_ref()).await?
         }
         Some(definitions) if model.name == segment::table() => {
-            workspace.register_slices(&model.references()?)?;
-            let Definitions { segments, census, as_of, generation, .. } = definitions;
-            segment::evaluate(workspace, segments, census, *as_of, *generation).await?
+            let Definitions { segments, census, touched, as_of, generation, .. } = definitions;
+            segment::evaluate(workspace, model, segments, census, touched.as_ref(), *as_of, *generation).await?
         }
         _ if model.name == traits::profiles() => {
             let sql = traits::with_traits(&workspace.session, &model.sql(workspace.incremental)).await?;

@@ -31,7 +31,7 @@ pub(crate) async fn selected(session: &SessionContext, census: &Census, expressi
     }
     let mut definitions = parse(session, &files).await?;
     // The others are compiled for those that it names.
-    let needed = expression::needed(&definitions, UNSAVED);
+    let needed = expression::needed(&definitions, [UNSAVED]);
     definitions.retain(|definition| needed.contains(&definition.name));
     let conditions: Vec<(&str, &Expr)> =
         definitions.iter().map(|definition| (definition.name.as_str(), &definition.expression)).collect();
@@ -40,4 +40,14 @@ pub(crate) async fn selected(session: &SessionContext, census: &Census, expressi
     let selected = population.selected(&conditions).await?;
     let of_name = conditions.iter().zip(selected).find(|((name, _), _)| *name == UNSAVED);
     Ok(of_name.map(|(_, selected)| selected).unwrap_or_default())
+}
+
+/// What an expression says, in words.
+///
+/// # Errors
+/// As [`selected`]; which segments there are does not matter.
+pub(crate) async fn in_words(session: &SessionContext, expression: &str) -> Result<String> {
+    let columns = super::evaluate::columns(session).await?;
+    let file = SourceFile { name: UNSAVED.to_owned(), file: "the expression".to_owned(), text: expression.to_owned() };
+    Ok(expression::in_words(&expression::parse_segment(&file, &columns)?.expression))
 }

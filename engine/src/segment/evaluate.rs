@@ -1,25 +1,31 @@
 //! Members of all segments in one pass over the profiles, and who entered and left since the last generation. Members are
 //! history: a full refresh computes them anew and keeps since when they are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryBuilder, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    ArrayRef, BinaryArray, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
-use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use datafusion::prelude::SessionContext;
 use roaring::RoaringBitmap;
 
 use super::members::{ENTERED, LEFT, Members, Memberships, serialized};
 use crate::clock::Micros;
 use crate::error::Result;
-use crate::evaluation::{Census, People, column_type};
-use crate::expression::{self, ColumnType, Expr, SegmentDefinition, SourceFile};
+use crate::evaluation::{Census, People, Scope, column_type};
+use crate::expression::{
+    self, ColumnType, Expr, SegmentDefinition, SourceFile, columns_used, is_of_everybody, segments_used,
+};
 use crate::limits;
+use crate::model::definition::Model;
 use crate::model::materialize::Outcome;
 use crate::model::workspace::Workspace;
+use crate::query::functions::text;
 use crate::store::TableName;
+
+/// Sets in a batch of rows: an Arrow array of bytes holds less than 2 GiB.
+const BATCH_BYTES: usize = 32 * 1024 * 1024;
 
 /// `segment.member_sets`.
 pub(crate) fn table() -> TableName {
@@ -31,44 +37,61 @@ pub(crate) fn table() -> TableName {
 /// # Errors
 /// InvalidInput with file, line, column and the nearest known names, for all files that are wrong.
 pub(crate) async fn parse(session: &SessionContext, files: &[SourceFile]) -> Result<Vec<SegmentDefinition>> {
-    let profiles = session.table("profile.profiles").await?;
-    let columns: Vec<(String, ColumnType)> = profiles
-        .schema()
-        .fields()
-        .iter()
-        .filter_map(|field| Some((field.name().clone(), column_type(field.data_type())?)))
-        .collect();
-    expression::parse_segments(files, &columns)
+    expression::parse_segments(files, &columns(session).await?)
 }
 
-/// Evaluates all segments and adds who entered and who left to `segment.member_sets`.
+/// The columns that expressions may name.
+pub(super) async fn columns(session: &SessionContext) -> Result<Vec<(String, ColumnType)>> {
+    let profiles = session.table("profile.profiles").await?;
+    let known = profiles.schema().fields().iter();
+    Ok(known.filter_map(|field| Some((field.name().clone(), column_type(field.data_type())?))).collect())
+}
+
+/// Evaluates all segments and adds who entered and who left to `segment.member_sets`. Those that can have changed by
+/// `touched` profiles only are evaluated for these.
 ///
 /// # Errors
 /// InvalidInput for a segment that is wrong, saying file, line and column.
 pub(crate) async fn evaluate(
     workspace: &Workspace,
+    model: &Model,
     files: &[SourceFile],
     census: &Census,
+    touched: Option<&Census>,
     as_of: Micros,
     generation: u64,
 ) -> Result<Outcome> {
     let session = &workspace.session;
+    workspace.register_slices(&model.references()?)?;
     let definitions = parse(session, files).await?;
     let before = Memberships::read(session, "last.segment.member_sets").await?;
-    let conditions: Vec<(&str, &Expr)> =
-        definitions.iter().map(|definition| (definition.name.as_str(), &definition.expression)).collect();
-    let expressions: Vec<&Expr> = conditions.iter().map(|(_, condition)| *condition).collect();
-    let population = census.population(&expressions).await?;
-    let now = population.selected(&conditions).await?;
-    let now: BTreeMap<&str, RoaringBitmap> = conditions.iter().map(|(name, _)| *name).zip(now).collect();
     let mut sets = Sets::new(i64::try_from(generation).unwrap_or(i64::MAX));
     let nobody = Members::default();
-    let names = now.keys().copied().chain(before.iter().map(|(name, _)| name));
-    for name in names.collect::<std::collections::BTreeSet<_>>() {
-        let members = before.get(name).unwrap_or(&nobody);
-        sets.compare(name, members, now.get(name), population.people(), as_of)?;
+    let known = match touched {
+        Some(touched) => known(session, &definitions, touched).await?,
+        None => BTreeSet::new(),
+    };
+    for census in touched.into_iter().filter(|_| !known.is_empty()).chain([census]) {
+        let is_here = |definition: &&SegmentDefinition| {
+            known.contains(definition.name.as_str()) == (census.scope() != Scope::Everybody)
+        };
+        let here: Vec<&SegmentDefinition> = definitions.iter().filter(is_here).collect();
+        if here.is_empty() {
+            continue;
+        }
+        workspace.register_slices(&census.scope().references())?;
+        let (now, people) = selected(census, &definitions, &here).await?;
+        for (definition, now) in here.into_iter().zip(now) {
+            let members = before.get(&definition.name).unwrap_or(&nobody);
+            sets.compare(&definition.name, members, &now, &people, as_of)?;
+        }
     }
-    let frame = session.read_batch(sets.batch()?)?;
+    for (name, members) in before.iter() {
+        if definitions.iter().all(|definition| definition.name != name) {
+            sets.add(name, LEFT, as_of, members.all().clone(), true)?;
+        }
+    }
+    let frame = session.read_batches(sets.batches()?)?;
     let last = workspace.last.get(&table()).map(|version| version.files.clone()).unwrap_or_default();
     if last.len() <= limits::STATE_FILES_MAX {
         return workspace.store(&table(), frame, last).await;
@@ -80,24 +103,80 @@ pub(crate) async fn evaluate(
             whole.add(name, ENTERED, at, set.clone(), false)?;
         }
     }
-    let (_, base) = workspace.write(&table(), &[], session.read_batch(whole.batch()?)?, "base").await?;
+    let (_, base) = workspace.write(&table(), &[], session.read_batches(whole.batches()?)?, "base").await?;
     workspace.store(&table(), frame, base).await
+}
+
+/// The segments of which only touched profiles can have another answer than in the last generation: they are as they were,
+/// and so is everything that they name.
+async fn known<'d>(
+    session: &SessionContext,
+    definitions: &'d [SegmentDefinition],
+    touched: &Census,
+) -> Result<BTreeSet<&'d str>> {
+    let mut before = BTreeSet::new();
+    for batch in session.sql("select segment, expression from last.segment.segments").await?.collect().await? {
+        let (names, expressions) = (text(batch.column(0))?, text(batch.column(1))?);
+        let rows = names.iter().zip(expressions.iter());
+        before.extend(rows.filter_map(|(name, expression)| Some((name?.to_owned(), expression?.to_owned()))));
+    }
+    let traits = session.table("profile.traits").await?;
+    let is_trait = |name: &String| traits.schema().fields().iter().any(|field| field.name() == name);
+    let mut known: BTreeSet<&str> = BTreeSet::new();
+    for SegmentDefinition { name, sql, expression, .. } in definitions {
+        let is_known = before.contains(&(name.clone(), sql.clone()))
+            && !is_of_everybody(expression)
+            && columns_used(expression).iter().all(|column| !is_trait(column) || touched.has(column))
+            && segments_used(expression).iter().all(|segment| known.contains(segment.as_str()));
+        if is_known {
+            known.insert(name);
+        }
+    }
+    Ok(known)
+}
+
+/// Who is in some segments now, of all segments, and of whom that is told.
+async fn selected(
+    census: &Census,
+    all: &[SegmentDefinition],
+    some: &[&SegmentDefinition],
+) -> Result<(Vec<RoaringBitmap>, Arc<People>)> {
+    let names: BTreeSet<&str> = some.iter().map(|definition| definition.name.as_str()).collect();
+    // Segments that these name are computed, too.
+    let needed = expression::needed(all, names.iter().copied());
+    let conditions: Vec<(&str, &Expr)> = all
+        .iter()
+        .filter(|definition| needed.contains(&definition.name))
+        .map(|definition| (definition.name.as_str(), &definition.expression))
+        .collect();
+    let expressions: Vec<&Expr> = conditions.iter().map(|(_, condition)| *condition).collect();
+    let population = census.population(&expressions).await?;
+    let selected = population.selected(&conditions).await?;
+    let wanted = conditions.iter().zip(selected).filter(|((name, _), _)| names.contains(name));
+    Ok((wanted.map(|(_, selected)| selected).collect(), Arc::clone(census.people().await?)))
 }
 
 /// Rows of `segment.member_sets`.
 struct Sets {
     generation: i64,
+    rows: Rows,
+    batches: Vec<RecordBatch>,
+}
+
+/// Rows that are not in a batch yet.
+#[derive(Default)]
+struct Rows {
     segments: Vec<String>,
     changes: Vec<&'static str>,
     at: Vec<Micros>,
-    members: BinaryBuilder,
+    members: Vec<Vec<u8>>,
     is_change: Vec<bool>,
+    bytes: usize,
 }
 
 impl Sets {
     fn new(generation: i64) -> Self {
-        let (segments, changes, at, is_change) = Default::default();
-        Self { generation, segments, changes, at, members: BinaryBuilder::new(), is_change }
+        Self { generation, rows: Rows::default(), batches: Vec::new() }
     }
 
     fn add(
@@ -108,14 +187,17 @@ impl Sets {
         members: RoaringBitmap,
         is_change: bool,
     ) -> Result<()> {
-        if !members.is_empty() {
-            self.segments.push(name.to_owned());
-            self.changes.push(change);
-            self.at.push(at);
-            self.members.append_value(serialized(members)?);
-            self.is_change.push(is_change);
+        if members.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let rows = &mut self.rows;
+        rows.segments.push(name.to_owned());
+        rows.changes.push(change);
+        rows.at.push(at);
+        rows.members.push(serialized(members)?);
+        rows.is_change.push(is_change);
+        rows.bytes += rows.members.last().map_or(0, Vec::len);
+        if rows.bytes > BATCH_BYTES { self.flush() } else { Ok(()) }
     }
 
     /// Adds what makes the members of before those of now. A membership follows the person: who is part of another
@@ -124,14 +206,13 @@ impl Sets {
         &mut self,
         name: &str,
         before: &Members,
-        now: Option<&RoaringBitmap>,
+        now: &RoaringBitmap,
         people: &People,
         as_of: Micros,
     ) -> Result<()> {
-        let nobody = RoaringBitmap::new();
-        let now = now.unwrap_or(&nobody);
-        let gone = before.all() - people.living();
-        let mut followed = before.all() - &gone;
+        let told = people.in_scope(before.all());
+        let gone = &told - people.living();
+        let mut followed = told - &gone;
         let mut earlier: BTreeMap<Micros, RoaringBitmap> = BTreeMap::new();
         let mut replaced = gone.clone();
         for ordinal in &gone {
@@ -161,25 +242,26 @@ impl Sets {
         self.add(name, ENTERED, as_of, now - &followed, true)
     }
 
-    fn batch(mut self) -> Result<RecordBatch> {
-        let rows = self.segments.len();
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(StringArray::from(self.segments)),
-            Arc::new(Int64Array::from(vec![self.generation; rows])),
-            Arc::new(StringArray::from(self.changes)),
-            Arc::new(TimestampMicrosecondArray::from(self.at).with_timezone("UTC")),
-            Arc::new(self.members.finish()),
-            Arc::new(BooleanArray::from(self.is_change)),
+    fn flush(&mut self) -> Result<()> {
+        let rows = std::mem::take(&mut self.rows);
+        let count = rows.segments.len();
+        let members: BinaryArray = rows.members.iter().map(|members| Some(members.as_slice())).collect();
+        let columns: [(&str, ArrayRef); 6] = [
+            ("segment", Arc::new(StringArray::from(rows.segments))),
+            ("generation", Arc::new(Int64Array::from(vec![self.generation; count]))),
+            ("change", Arc::new(StringArray::from(rows.changes))),
+            ("at", Arc::new(TimestampMicrosecondArray::from(rows.at).with_timezone("UTC"))),
+            ("members", Arc::new(members)),
+            ("is_change", Arc::new(BooleanArray::from(rows.is_change))),
         ];
-        let field = |name, data_type| Field::new(name, data_type, true);
-        let schema = Schema::new(vec![
-            field("segment", DataType::Utf8),
-            field("generation", DataType::Int64),
-            field("change", DataType::Utf8),
-            field("at", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))),
-            field("members", DataType::Binary),
-            field("is_change", DataType::Boolean),
-        ]);
-        Ok(RecordBatch::try_new(Arc::new(schema), columns)?)
+        let columns = columns.into_iter().map(|(name, values)| (name, values, true));
+        self.batches.push(RecordBatch::try_from_iter_with_nullable(columns)?);
+        Ok(())
+    }
+
+    /// All rows: at least one batch, which may be empty.
+    fn batches(mut self) -> Result<Vec<RecordBatch>> {
+        self.flush()?;
+        Ok(self.batches)
     }
 }

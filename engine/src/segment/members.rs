@@ -146,11 +146,6 @@ impl MemberSets {
         Ok(())
     }
 
-    /// Takes those of another.
-    pub(super) fn absorb(&mut self, other: Self) {
-        self.0.extend(other.0);
-    }
-
     /// Who is a member after all of them.
     pub(super) fn folded(mut self) -> Memberships {
         self.0.sort_by(|left, right| left.place.cmp(&right.place));

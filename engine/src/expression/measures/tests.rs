@@ -1,8 +1,9 @@
 //! Figures with their windows and conditions.
 
 use super::*;
+use crate::expression::measures_used;
 use crate::expression::testing::{expression, refuses_segment, segment};
-use crate::expression::{measures_used, text_of};
+use crate::expression::text::text_of;
 
 #[track_caller]
 fn measure(text: &str) -> Measure {

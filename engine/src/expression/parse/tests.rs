@@ -8,7 +8,7 @@ use crate::expression::{
 };
 
 fn parse(text: &str) -> Result<SegmentDefinition> {
-    parse_segment("loyal", "segments/loyal.sql", text, &columns())
+    parse_segment(&crate::expression::testing::source("loyal", "segments/loyal.sql", text), &columns())
 }
 
 fn expression(text: &str) -> Expr {
@@ -268,7 +268,9 @@ fn refuses_wrong_headers() {
     check_refused("", "1:1", "the segment has no expression");
     check_refused("-- title: x\nis_custmer", "2:1", "did you mean `is_customer`?");
     let message =
-        parse_segment("Loyal", "segments/Loyal.sql", "is_customer", &columns()).expect_err("name").to_string();
+        parse_segment(&crate::expression::testing::source("Loyal", "segments/Loyal.sql", "is_customer"), &columns())
+            .expect_err("name")
+            .to_string();
     assert!(message.starts_with("segments/Loyal.sql: segment name `Loyal` may hold only"), "{message}");
     let windows = parse("\u{feff}-- title: x\r\n\r\nis_customer\r\n").expect("valid");
     assert_eq!((windows.title.as_deref(), windows.sql.as_str()), (Some("x"), "is_customer"));

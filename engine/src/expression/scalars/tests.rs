@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::expression::testing::{expression, refuses_segment, segment};
-use crate::expression::{columns_used, uses_now};
+use crate::expression::{columns_used, is_of_everybody};
 
 #[test]
 fn case_fits_its_values() {
@@ -20,16 +20,16 @@ fn case_fits_its_values() {
 }
 
 #[test]
-fn says_what_moves_with_time() {
-    for (text, moves) in [
-        ("now() > last_seen_at", true),
-        ("birthday < current_date", true),
-        ("coalesce(days_since(birthday), 1) > 3", true),
-        ("did_first_time('x', within => interval '3 days')", true),
+fn knows_what_depends_on_the_instant_or_on_everybody() {
+    for (text, does) in [
+        ("first_seen_at < now() - interval '30 days'", true),
+        ("country = 'FR' and not (now() > first_seen_at)", true),
+        ("birthday = current_date", false),
+        ("days_since(first_seen_at) > 3", false),
         ("did('x', within => interval '3 days')", false),
         ("age > 3 and birthday < '2026-01-31'", false),
     ] {
-        assert_eq!(uses_now(&segment(text)), moves, "{text}");
+        assert_eq!(is_of_everybody(&segment(text)), does, "{text}");
     }
 }
 
@@ -39,7 +39,9 @@ fn says_which_columns_it_reads() {
         and event_sum('x', revenue) filter (where currency = 'EUR') > score";
     let columns = [("score".to_owned(), ColumnType::Integer)];
     let columns = [crate::expression::testing::columns().as_slice(), &columns].concat();
-    let parsed = crate::expression::parse_segment("loyal", "f", text, &columns).expect("valid");
+    let parsed =
+        crate::expression::parse::parse_segment(&crate::expression::testing::source("loyal", "f", text), &columns)
+            .expect("valid");
     assert_eq!(columns_used(&parsed.expression), ["age", "country", "lifetime_value", "score", "tags"]);
 }
 

@@ -1,7 +1,7 @@
 //! Calls are found whatever else a text names.
 
 use super::*;
-use crate::expression::text_of;
+use crate::expression::text::text_of;
 
 fn found(text: &str) -> Vec<String> {
     measures_in(text, "f.sql").expect(text).into_iter().map(|measure| text_of(&Expr::Measure(measure))).collect()

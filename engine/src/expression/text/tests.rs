@@ -3,8 +3,10 @@
 use datafusion::sql::sqlparser::keywords::ALL_KEYWORDS;
 
 use super::*;
+use crate::expression::behavior::EventCondition;
+use crate::expression::parse::parse_segment;
 use crate::expression::testing::{columns, expression, segment};
-use crate::expression::{ColumnType, EventCondition, measures_used, parse_segment};
+use crate::expression::{ColumnType, measures_used};
 
 #[track_caller]
 fn check(text: &str, canonical: &str) {
@@ -157,7 +159,10 @@ fn every_word_can_name_a_column() {
             format!("case when {name} then {name} when another then {name} else {name} end"),
             format!("cast({name} as text) = 'x' and coalesce({name}, {name}, {name})"),
         ] {
-            let read = |text: &str| parse_segment("loyal", "f", text, &columns).map(|parsed| parsed.expression);
+            let read = |text: &str| {
+                parse_segment(&crate::expression::testing::source("loyal", "f", text), &columns)
+                    .map(|parsed| parsed.expression)
+            };
             let is_same = read(&text).is_ok_and(|parsed| read(&text_of(&parsed)).is_ok_and(|again| again == parsed));
             if !is_same {
                 failed.push(word.clone());

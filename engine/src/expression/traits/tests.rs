@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::expression::behavior::Figure;
+use crate::expression::measures_used;
 use crate::expression::testing::{columns, parse_trait, refuses_trait};
-use crate::expression::{measures_used, text_of};
+use crate::expression::text::text_of;
 
 fn sources(files: &[(&str, &str)]) -> Vec<SourceFile> {
     let source = |(name, text): &(&str, &str)| SourceFile {

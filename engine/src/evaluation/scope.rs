@@ -1,0 +1,74 @@
+//! Of whom something is computed, and where that is read.
+
+use std::collections::BTreeSet;
+
+use datafusion::common::JoinType;
+use datafusion::dataframe::DataFrame;
+use datafusion::logical_expr::col;
+use datafusion::prelude::SessionContext;
+
+use crate::error::Result;
+use crate::model::definition::{Reference, Slice};
+use crate::store::TableName;
+
+/// Of whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Of all profiles.
+    Everybody,
+    /// Of those that an incremental refresh touched: of all others nothing is new.
+    Touched {
+        /// The table that has what is new of persons: `new.profile.persons`, or `new.profile.profiles` if they are that.
+        persons: &'static str,
+    },
+}
+
+impl Scope {
+    /// What a refresh has to let queries know before this is read.
+    pub(crate) fn references(self) -> BTreeSet<Reference> {
+        let names = match self {
+            Self::Everybody => Vec::new(),
+            Self::Touched { persons } => vec![self.identities(), persons],
+        };
+        let tables = names.into_iter().filter_map(|name| name.strip_prefix("new.")?.split_once('.'));
+        let slice = Slice::New;
+        tables.map(|(schema, table)| Reference { name: TableName::new(schema, table), slice }).collect()
+    }
+
+    /// The identifiers and their profiles.
+    pub(super) fn identities(self) -> &'static str {
+        match self {
+            Self::Everybody => "identity.identities",
+            Self::Touched { .. } => "new.identity.identities",
+        }
+    }
+
+    /// The tables with a row for each profile.
+    pub(super) fn persons(self) -> &'static [&'static str] {
+        match self {
+            Self::Everybody => &["profile.persons", "profile.traits"],
+            Self::Touched { persons: "new.profile.persons" } => &["new.profile.persons"],
+            Self::Touched { .. } => &["new.profile.profiles"],
+        }
+    }
+
+    /// What `behavior.measures` has of them.
+    pub(super) async fn measures(self, session: &SessionContext) -> Result<DataFrame> {
+        Ok(match self {
+            Self::Everybody => session.table("behavior.measures").await?,
+            // Added up for each profile, under its anchor.
+            Self::Touched { .. } => session.table("behavior.touched_measures").await?,
+        })
+    }
+
+    /// What `behavior.defined_measures` has of them.
+    pub(super) async fn defined(self, session: &SessionContext) -> Result<DataFrame> {
+        let defined = session.table("behavior.defined_measures").await?;
+        if self == Self::Everybody {
+            return Ok(defined);
+        }
+        let touched = session.table(self.identities()).await?.select(vec![col("ordinal").alias("touched_ordinal")])?;
+        // Few rows on the left: the side that a hash join holds in memory.
+        Ok(touched.join(defined, JoinType::RightSemi, &["touched_ordinal"], &["ordinal"], None)?)
+    }
+}

@@ -1,0 +1,11 @@
+-- The traits of the project, as their files define them.
+--
+-- key: trait
+-- strategy: full
+-- columns:
+--   trait        text  its name, that of its column in `profile.profiles`
+--   title        text  what people call it
+--   description  text  more about it
+--   window       text  the window of figures that give none
+--   expression   text  how it is computed
+select trait, title, description, window, expression from config.traits
