@@ -115,3 +115,6 @@ pub(crate) const JSON_DEPTH_MAX: usize = 128;
 
 /// Rows of a Parquet input parsed at once: as text, with rows of the largest size, they must stay below 2 GiB.
 pub(crate) const PARQUET_BATCH_ROWS: usize = 1024;
+
+/// Values of a column that are told apart where people are counted by it; all others are counted together.
+pub(crate) const VALUES_SHOWN: usize = 50;

@@ -10,4 +10,4 @@
 --   members     binary     ordinals of profiles: a Roaring bitmap of 32 bits in its portable format
 select segment, generation, change, at, members
 from new.segment.member_sets
-where is_change
+where is_change and generation = (select number from config.generation)

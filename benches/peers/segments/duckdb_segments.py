@@ -86,9 +86,13 @@ def span_of(figures):
 
 
 def filtered(figure, bounds, extract=json_property):
-    """The aggregate of a figure over events within `bounds`."""
-    filters = [condition for condition in figure.filters(extract) if condition not in bounds]
-    return figure.aggregate(extract) + (f" filter (where {' and '.join(filters)})" if filters else "")
+    """The aggregate of a figure over events within `bounds`. With `case` and not `filter`, for which DuckDB cuts all columns
+    for each aggregate: the fused query takes a fifth."""
+    filters = " and ".join(condition for condition in figure.filters(extract) if condition not in bounds)
+    function, value = figure.aggregate(extract)
+    if value is None:
+        return f"count_if({filters})" if filters else "count(*)"
+    return f"{function}(case when {filters} then {value} end)" if filters else f"{function}({value})"
 
 
 def sequence_query(sequence):
@@ -113,7 +117,7 @@ def query(segment, members):
         # Nobody is a member who did nothing: no need to look at all people.
         figure = figures[0]
         bounds = figure.filters(json_property)
-        having = condition.sql(lambda figure: figure.sql(figure.aggregate(json_property)))
+        having = condition.sql(lambda figure: figure.sql(filtered(figure, bounds)))
         return f"select profile {events_of(figure.event, bounds)} group by profile having {having}"
     by_event = collections.defaultdict(list)
     for figure in figures:
@@ -200,7 +204,7 @@ def fused_query(segments):
             return f"p.{part.name}"
         return part.sql(f"e{known[part.event]}.f{by_event[part.event][filtered(part, [])][1]}")
 
-    sizes = ", ".join(f"count(*) filter (where {segment.condition.sql(render)})" for segment in segments)
+    sizes = ", ".join(f"count_if({segment.condition.sql(render)})" for segment in segments)
     return f"{'with ' if parts else ''}{', '.join(parts)} select {sizes} from profiles p{joins}", sum(map(len, by_event.values()))
 
 
@@ -223,7 +227,8 @@ def fused(connection, segments, batches):
                 some = segments[batch * len(segments) // batches:(batch + 1) * len(segments) // batches]
                 text, count = fused_query(some)
                 figures += count
-                sizes.update(zip((segment.name for segment in some), connection.execute(text).fetchone()))
+                # What can be true of nobody is null to `count_if`.
+                sizes.update((segment.name, size or 0) for segment, size in zip(some, connection.execute(text).fetchone()))
             took = {"seconds": time.perf_counter() - start, "cpu": time.process_time() - cpu}
             return {**took, "batches": batches, "figures": figures, "sizes": sizes}
         except duckdb.OutOfMemoryException as error:

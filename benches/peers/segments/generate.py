@@ -78,9 +78,10 @@ class Figure:
         return self.window.sql() + ([self.where.sql(extract)] if self.where else [])
 
     def aggregate(self, extract):
+        """The aggregate's function, and the value of which it is one."""
         if self.kind == "sum":
-            return "sum(revenue)" if self.of == "revenue" else f"sum(try_cast({extract(self.of)} as decimal(18, 4)))"
-        return {"first": "min(occurred_at)", "last": "max(occurred_at)"}.get(self.kind, "count(*)")
+            return "sum", "revenue" if self.of == "revenue" else f"try_cast({extract(self.of)} as decimal(18, 4))"
+        return {"first": ("min", "occurred_at"), "last": ("max", "occurred_at")}.get(self.kind, ("count", None))
 
     def sql(self, column):
         """The figure, of `column`, which is null for those who did nothing."""

@@ -1,15 +1,18 @@
 //! People in segments, and those that an expression selects which is no segment yet.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use roaring::{MultiOps, RoaringBitmap};
 use tokio::time::timeout;
 
 use super::Engine;
 use crate::clock::Micros;
 use crate::error::Result;
+use crate::evaluation::Census;
 use crate::query::limited::{QueryLimits, too_long};
-use crate::segment;
 use crate::snapshot::Snapshot;
+use crate::{limits, segment};
 
 /// How many people a condition selects, and some of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +23,55 @@ pub struct SegmentEstimate {
     pub profile_count: u64,
     /// Ids of some of those selected.
     pub preview: Vec<String>,
+    /// The condition in words.
+    pub words: String,
+    /// How those selected divide by each of the columns that were asked for.
+    pub breakdowns: Vec<Breakdown>,
+}
+
+/// How people divide by the values of a column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Breakdown {
+    /// The column.
+    pub column: String,
+    /// The most frequent values with their numbers of people, the most frequent first; `None` is no value.
+    pub values: Vec<(Option<String>, u64)>,
+    /// People with any other value.
+    pub others: u64,
+}
+
+/// How segments overlap, and what sets them apart.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Comparison {
+    /// For each segment, its members.
+    pub sizes: Vec<u64>,
+    /// For each segment and each segment, people in both.
+    pub overlaps: Vec<Vec<u64>>,
+    /// For each segment, people in it and in no other of them.
+    pub only: Vec<u64>,
+    /// People in any of them.
+    pub any: u64,
+    /// People in all of them.
+    pub all: u64,
+    /// People in all.
+    pub profile_count: u64,
+    /// For each column that was asked for, what it is of everybody and of each segment.
+    pub columns: Vec<ComparedColumn>,
+}
+
+/// A column of profiles, of everybody and of segments.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ComparedColumn {
+    /// The column.
+    pub column: String,
+    /// The mean of everybody's numbers; `None` for a column of something else.
+    pub mean: Option<f64>,
+    /// The same of each segment.
+    pub means: Vec<Option<f64>>,
+    /// How everybody divides by it; numbers do not.
+    pub everybody: Breakdown,
+    /// For each segment, how many of its members have each of the values of `everybody`.
+    pub members: Vec<Vec<u64>>,
 }
 
 /// A member of a segment.
@@ -34,33 +86,93 @@ pub struct SegmentMember {
 }
 
 impl Engine {
-    /// Counts the people whom a segment's expression selects, without saving it, and names `preview` of them.
+    /// Counts the people whom a segment's expression selects, without saving it, names `preview` of them, and tells how
+    /// they divide by `columns` of `profile.profiles` or by `touchpoint`.
     ///
     /// # Errors
-    /// InvalidInput with line and column, and the nearest known names, for an expression that is wrong.
+    /// InvalidInput with line and column, and the nearest known names, for an expression or a column that is wrong.
     pub async fn estimate_segment(
         &self,
         snapshot: &Arc<Snapshot>,
         expression: &str,
         preview: usize,
+        columns: &[String],
         limits: QueryLimits,
     ) -> Result<SegmentEstimate> {
-        let _place = self.place().await?;
-        let (of_snapshot, expression) = (Arc::clone(snapshot), expression.to_owned());
-        let selected = self.cpu.run(async move {
-            let census = of_snapshot.census()?;
-            let estimate = async {
-                let selected = segment::selected(of_snapshot.session(), census, &expression).await?;
-                let profile_count = census.people().await?.len() as u64;
-                let some: Vec<u32> = selected.iter().take(preview).collect();
-                Ok(SegmentEstimate { size: selected.len(), profile_count, preview: census.profile_ids(&some).await? })
-            };
-            match limits.time {
-                Some(time) => timeout(time, estimate).await.map_err(|_| too_long(time))?,
-                None => estimate.await,
+        let (of_snapshot, expression, columns) = (Arc::clone(snapshot), expression.to_owned(), columns.to_vec());
+        self.within_time(limits, async move {
+            let (census, session) = (of_snapshot.census()?, of_snapshot.session());
+            let memberships = of_snapshot.memberships().await?;
+            let (selected, words) = segment::selected(session, census, &memberships, &expression).await?;
+            let some: Vec<u32> = selected.iter().take(preview).collect();
+            let mut breakdowns = Vec::new();
+            for column in columns {
+                breakdowns.push(shown(census.breakdown(&selected, &column).await?, column));
             }
-        });
-        selected.await
+            Ok(SegmentEstimate {
+                size: selected.len(),
+                profile_count: census.people().await?.len() as u64,
+                preview: census.profile_ids(&some).await?,
+                words,
+                breakdowns,
+            })
+        })
+        .await
+    }
+
+    /// Compares segments: how they overlap, and what their members have in `columns` of `profile.profiles` or at a
+    /// `touchpoint`. A segment that nobody was ever in has no members.
+    ///
+    /// # Errors
+    /// InvalidInput for a column that profiles have not.
+    pub async fn compare_segments(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        segments: &[String],
+        columns: &[String],
+        limits: QueryLimits,
+    ) -> Result<Comparison> {
+        let (of_snapshot, segments, columns) = (Arc::clone(snapshot), segments.to_vec(), columns.to_vec());
+        self.within_time(limits, async move {
+            let census = of_snapshot.census()?;
+            let memberships = of_snapshot.memberships().await?;
+            let members =
+                |name: &String| memberships.get(name).map(|members| members.all().clone()).unwrap_or_default();
+            let sets: Vec<RoaringBitmap> = segments.iter().map(members).collect();
+            let mut compared = Vec::new();
+            for column in columns {
+                compared.push(compared_column(census, &sets, column).await?);
+            }
+            Ok(Comparison {
+                sizes: sets.iter().map(RoaringBitmap::len).collect(),
+                overlaps: sets
+                    .iter()
+                    .map(|left| sets.iter().map(|right| left.intersection_len(right)).collect())
+                    .collect(),
+                only: (0..sets.len()).map(|place| only(&sets, place)).collect(),
+                any: sets.iter().union().len(),
+                all: sets.iter().intersection().len(),
+                profile_count: census.people().await?.len() as u64,
+                columns: compared,
+            })
+        })
+        .await
+    }
+
+    /// Runs `work` on the query threads, in a place among the queries that may run at once.
+    async fn within_time<T: Send + 'static>(
+        &self,
+        limits: QueryLimits,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let _place = self.place().await?;
+        let in_time = async move {
+            match limits.time {
+                Some(time) => timeout(time, work).await.map_err(|_| too_long(time))?,
+                None => work.await,
+            }
+        };
+        self.cpu.run(in_time).await
     }
 
     /// What an expression says, in words.
@@ -97,4 +209,37 @@ impl Engine {
         });
         listed.await
     }
+}
+
+/// People in one of some segments and in no other.
+fn only(sets: &[RoaringBitmap], place: usize) -> u64 {
+    let others = sets.iter().enumerate().filter(|(other, _)| *other != place).map(|(_, set)| set);
+    let others = others.union();
+    sets.get(place).map_or(0, |set| set.difference_len(&others))
+}
+
+/// The first of many values.
+fn shown(mut values: Vec<(Option<String>, u64)>, column: String) -> Breakdown {
+    let others = values.iter().skip(limits::VALUES_SHOWN).map(|(_, count)| count).sum();
+    values.truncate(limits::VALUES_SHOWN);
+    Breakdown { column, values, others }
+}
+
+async fn compared_column(census: &Census, sets: &[RoaringBitmap], column: String) -> Result<ComparedColumn> {
+    let everybody = census.people().await?.living().clone();
+    if let Some(mean) = census.mean(&everybody, &column).await? {
+        let mut means = Vec::new();
+        for set in sets {
+            means.push(census.mean(set, &column).await?.flatten());
+        }
+        let everybody = Breakdown { column: column.clone(), values: Vec::new(), others: everybody.len() };
+        return Ok(ComparedColumn { column, mean, means, everybody, members: vec![Vec::new(); sets.len()] });
+    }
+    let everybody = shown(census.breakdown(&everybody, &column).await?, column.clone());
+    let mut members = Vec::new();
+    for set in sets {
+        let counts: HashMap<Option<String>, u64> = census.breakdown(set, &column).await?.into_iter().collect();
+        members.push(everybody.values.iter().map(|(value, _)| counts.get(value).copied().unwrap_or(0)).collect());
+    }
+    Ok(ComparedColumn { column, mean: None, means: vec![None; sets.len()], everybody, members })
 }

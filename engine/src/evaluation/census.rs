@@ -3,15 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::Int64Type;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::prelude::SessionContext;
+use roaring::RoaringBitmap;
 use tokio::sync::OnceCell;
 
+use super::breakdown;
 use super::compile::day_of;
 use super::figures::Figures;
 use super::kept::{Kept, listed};
-use super::people::People;
+use super::people::{NOBODY, People};
 use super::population::Population;
 use super::read::{self, Wanted};
 use super::scope::Scope;
@@ -21,6 +24,9 @@ use crate::error::{EngineError, Result};
 use crate::expression::{Expr, columns_used};
 use crate::query::functions::text;
 
+/// By which profiles divide beside their columns: where they did something.
+const TOUCHPOINT: &str = "touchpoint";
+
 /// What is known of all profiles, or of those that a refresh touched.
 pub(crate) struct Census {
     session: SessionContext,
@@ -29,6 +35,8 @@ pub(crate) struct Census {
     people: OnceCell<Arc<People>>,
     /// Numbers under which `behavior.defined_measures` holds what it does, by definition.
     kept: OnceCell<BTreeMap<String, i64>>,
+    /// Who did something at each touchpoint.
+    touchpoints: OnceCell<BTreeMap<String, RoaringBitmap>>,
     known: Mutex<Known>,
 }
 
@@ -43,7 +51,15 @@ impl Census {
     /// One of the tables that `session` has, as of an instant. Nothing is read yet.
     pub(crate) fn new(session: &SessionContext, scope: Scope, as_of: Micros) -> Self {
         let session = session.clone();
-        Self { session, scope, as_of, people: OnceCell::new(), kept: OnceCell::new(), known: Mutex::default() }
+        Self {
+            session,
+            scope,
+            as_of,
+            people: OnceCell::new(),
+            kept: OnceCell::new(),
+            touchpoints: OnceCell::new(),
+            known: Mutex::default(),
+        }
     }
 
     /// The profiles.
@@ -86,7 +102,66 @@ impl Census {
     pub(crate) async fn column(&self, name: &str) -> Result<ArrayRef> {
         let columns = self.columns(BTreeSet::from([name.to_owned()])).await?;
         let found = columns.into_values().next();
-        found.ok_or_else(|| EngineError::internal(format!("profiles have no column `{name}`")))
+        found.ok_or_else(|| EngineError::invalid(format!("profiles have no column `{name}`")))
+    }
+
+    /// How some profiles divide by a column of `profile.profiles`, or by [`TOUCHPOINT`]: each value with its number of
+    /// profiles, the most frequent first.
+    ///
+    /// # Errors
+    /// InvalidInput for a column that profiles have not; what reading it reports.
+    pub(crate) async fn breakdown(&self, members: &RoaringBitmap, column: &str) -> Result<Vec<(Option<String>, u64)>> {
+        let people = self.people().await?;
+        if column == TOUCHPOINT {
+            let touchpoints = self.touchpoints().await?.iter();
+            let mut counts: Vec<_> =
+                touchpoints.map(|(name, of)| (Some(name.clone()), of.intersection_len(members))).collect();
+            counts.sort_by(|left, right| right.1.cmp(&left.1).then_with(|| left.0.cmp(&right.0)));
+            return Ok(counts);
+        }
+        let rows = members.iter().map(|ordinal| people.row_of(i64::from(ordinal))).filter(|&row| row != NOBODY);
+        breakdown::counts(&self.column(column).await?, rows.collect())
+    }
+
+    /// The mean of a column of numbers of some profiles, `None` if there is no number; `None` for a column of something
+    /// else.
+    ///
+    /// # Errors
+    /// As [`Census::breakdown`].
+    pub(crate) async fn mean(&self, members: &RoaringBitmap, column: &str) -> Result<Option<Option<f64>>> {
+        if column == TOUCHPOINT {
+            return Ok(None);
+        }
+        let (people, values) = (self.people().await?, self.column(column).await?);
+        if !values.data_type().is_numeric() {
+            return Ok(None);
+        }
+        let rows = members.iter().map(|ordinal| people.row_of(i64::from(ordinal))).filter(|&row| row != NOBODY);
+        breakdown::mean(&values, rows.collect()).map(Some)
+    }
+
+    /// Who did something where.
+    async fn touchpoints(&self) -> Result<&BTreeMap<String, RoaringBitmap>> {
+        let read = async || {
+            let people = self.people().await?;
+            let measures = self.scope.measures(&self.session).await?;
+            let pairs = measures.select_columns(&["touchpoint", "ordinal"])?.distinct()?.collect().await?;
+            let mut touchpoints: BTreeMap<String, RoaringBitmap> = BTreeMap::new();
+            for batch in &pairs {
+                let (names, ordinals) = (text(batch.column(0))?, batch.column(1).as_primitive::<Int64Type>());
+                for (name, &identifier) in names.iter().flatten().zip(ordinals.values()) {
+                    let profile = u32::try_from(identifier).ok().and_then(|identifier| people.profile_of(identifier));
+                    let Some(profile) = profile else { continue };
+                    match touchpoints.get_mut(name) {
+                        Some(of) => of.insert(profile),
+                        None => touchpoints.insert(name.to_owned(), RoaringBitmap::from([profile])).is_none(),
+                    };
+                }
+            }
+            self.hold(touchpoints.values().map(RoaringBitmap::serialized_size).sum())?;
+            Ok::<_, EngineError>(touchpoints)
+        };
+        self.touchpoints.get_or_try_init(read).await
     }
 
     /// The ids of some profiles, in their order.

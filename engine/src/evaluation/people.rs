@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::interleave;
 use arrow::datatypes::Int64Type;
 use datafusion::common::runtime::SpawnedTask;
@@ -123,7 +123,10 @@ impl People {
     ) -> Result<BTreeMap<String, ArrayRef>> {
         let selected =
             std::iter::once(ORDINAL).chain(columns.iter().map(String::as_str)).map(ident).collect::<Vec<_>>();
-        let batches = session.table(table).await?.select(selected)?.collect().await?;
+        let frame = session.table(table).await?.select(selected)?;
+        let nothing = RecordBatch::new_empty(Arc::new(frame.schema().as_arrow().clone()));
+        let mut batches = frame.collect().await?;
+        batches.push(nothing); // so that there are columns where there are no rows
         let absent = (0, 0);
         let mut places = vec![absent; self.len()];
         for (number, batch) in batches.iter().enumerate() {

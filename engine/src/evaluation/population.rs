@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use arrow::array::{Array, ArrayRef, RecordBatch, new_empty_array};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, new_empty_array};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::DFSchema;
 use datafusion::common::runtime::SpawnedTask;
@@ -75,18 +75,31 @@ impl Population {
     /// # Errors
     /// What compiling and computing them report.
     pub(crate) async fn selected(self: &Arc<Self>, conditions: &[(&str, &Expr)]) -> Result<Vec<RoaringBitmap>> {
+        self.selected_beside(conditions, &BTreeMap::new()).await
+    }
+
+    /// The same, where conditions may also name segments whose `members` are known.
+    ///
+    /// # Errors
+    /// As [`Population::selected`].
+    pub(crate) async fn selected_beside(
+        self: &Arc<Self>,
+        conditions: &[(&str, &Expr)],
+        members: &BTreeMap<String, RoaringBitmap>,
+    ) -> Result<Vec<RoaringBitmap>> {
+        let members = self.masks(members);
         let figures = Arc::new(Figures::of(conditions.iter().map(|(_, condition)| *condition)));
         let schema = Arc::new(self.schema(&figures, &[]));
         let segments = conditions.iter().copied().collect();
         let compiler = Compiler { figures: &figures, segments: &segments, as_of: self.as_of };
         let df_schema = DFSchema::try_from(Arc::clone(&schema))?;
-        let compiled = Conditions::compile(&self.session, compiler, &df_schema, conditions)?;
+        let compiled = Conditions::compile(&self.session, compiler, &df_schema, conditions, members)?;
         let count = conditions.len();
         let empty = move || vec![RoaringBitmap::new(); count];
         let parts = self.by_block(empty, move |population, members: &mut Vec<RoaringBitmap>, rows| {
             let batch = population.block(&rows, &schema, &figures, &[])?;
             let ordinals = &population.people.ordinals()[rows.start as usize..rows.end as usize];
-            for (members, mask) in members.iter_mut().zip(compiled.masks(&batch)?) {
+            for (members, mask) in members.iter_mut().zip(compiled.masks(&batch, &rows)?) {
                 let of_block = mask.values().set_indices().map(|row| ordinals[row]);
                 // Blocks come in order, and so do ordinals in them.
                 members.append(of_block).map_err(|_| EngineError::internal("profiles are not ordered"))?;
@@ -99,6 +112,19 @@ impl Population {
             members.iter_mut().zip(part).for_each(|(members, part)| *members |= part);
         }
         Ok(members)
+    }
+
+    /// For each set of profiles, whether each row is one of them.
+    fn masks(&self, sets: &BTreeMap<String, RoaringBitmap>) -> BTreeMap<String, BooleanArray> {
+        let mask = |set: &RoaringBitmap| {
+            let mut members = set.iter().peekable();
+            let is_member = |&ordinal: &u32| {
+                while members.next_if(|&member| member < ordinal).is_some() {}
+                members.next_if_eq(&ordinal).is_some()
+            };
+            BooleanArray::from(self.people.ordinals().iter().map(is_member).collect::<Vec<bool>>())
+        };
+        sets.iter().map(|(name, set)| (name.clone(), mask(set))).collect()
     }
 
     /// The columns of a block.

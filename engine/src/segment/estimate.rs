@@ -1,45 +1,51 @@
 //! Whom an expression selects that is not saved.
 
+use std::collections::BTreeSet;
+
 use datafusion::prelude::SessionContext;
 use roaring::RoaringBitmap;
 
-use super::evaluate::parse;
-use crate::error::Result;
+use super::evaluate::columns;
+use super::members::Memberships;
+use crate::config::nearest::suggestion;
+use crate::error::{EngineError, Result};
 use crate::evaluation::Census;
-use crate::expression::{self, Expr, SourceFile};
+use crate::expression::{self, Expr, SourceFile, segments_used};
 use crate::query::functions::text;
 
 /// What an expression that is not saved is called while it is compiled.
 const UNSAVED: &str = "-";
 
-/// The ordinals of those whom an expression selects. It may name the segments that the session has.
+/// The ordinals of those whom an expression selects, and the expression in words. It may name the segments that the
+/// session has: their members are those of the generation.
 ///
 /// # Errors
 /// InvalidInput with line and column, and the nearest known names, for an expression that is wrong.
-pub(crate) async fn selected(session: &SessionContext, census: &Census, expression: &str) -> Result<RoaringBitmap> {
-    let mut files =
-        vec![SourceFile { name: UNSAVED.to_owned(), file: "the expression".to_owned(), text: expression.to_owned() }];
-    for batch in session.sql("select segment, expression from segment.segments").await?.collect().await? {
-        let (names, expressions) = (text(batch.column(0))?, text(batch.column(1))?);
-        files.extend(names.iter().zip(expressions.iter()).filter_map(|(name, expression)| {
-            Some(SourceFile {
-                name: name?.to_owned(),
-                file: format!("segment `{}`", name?),
-                text: expression?.to_owned(),
-            })
-        }));
+pub(crate) async fn selected(
+    session: &SessionContext,
+    census: &Census,
+    memberships: &Memberships,
+    expression: &str,
+) -> Result<(RoaringBitmap, String)> {
+    let condition = parsed(session, expression).await?;
+    let named = segments_used(&condition);
+    if !named.is_empty() {
+        let known = segments(session).await?;
+        if let Some(unknown) = named.iter().find(|name| !known.contains(*name)) {
+            let hint = suggestion(unknown, known.iter().map(String::as_str));
+            return Err(EngineError::invalid(format!("the expression: there is no segment `{unknown}`; {hint}")));
+        }
     }
-    let mut definitions = parse(session, &files).await?;
-    // The others are compiled for those that it names.
-    let needed = expression::needed(&definitions, [UNSAVED]);
-    definitions.retain(|definition| needed.contains(&definition.name));
-    let conditions: Vec<(&str, &Expr)> =
-        definitions.iter().map(|definition| (definition.name.as_str(), &definition.expression)).collect();
-    let expressions: Vec<&Expr> = conditions.iter().map(|(_, condition)| *condition).collect();
-    let population = census.population(&expressions).await?;
-    let selected = population.selected(&conditions).await?;
-    let of_name = conditions.iter().zip(selected).find(|((name, _), _)| *name == UNSAVED);
-    Ok(of_name.map(|(_, selected)| selected).unwrap_or_default())
+    let words = expression::in_words(&condition);
+    if let Some(selected) = combined(&condition, memberships, census).await? {
+        return Ok((selected, words));
+    }
+    let nobody = RoaringBitmap::new();
+    let members = |name: &String| memberships.get(name).map_or(&nobody, |members| members.all()).clone();
+    let members = named.iter().map(|name| (name.clone(), members(name))).collect();
+    let population = census.population(&[&condition]).await?;
+    let selected = population.selected_beside(&[(UNSAVED, &condition)], &members).await?;
+    Ok((selected.into_iter().next().unwrap_or_default(), words))
 }
 
 /// What an expression says, in words.
@@ -47,7 +53,47 @@ pub(crate) async fn selected(session: &SessionContext, census: &Census, expressi
 /// # Errors
 /// As [`selected`]; which segments there are does not matter.
 pub(crate) async fn in_words(session: &SessionContext, expression: &str) -> Result<String> {
-    let columns = super::evaluate::columns(session).await?;
+    Ok(expression::in_words(&parsed(session, expression).await?))
+}
+
+async fn parsed(session: &SessionContext, expression: &str) -> Result<Expr> {
     let file = SourceFile { name: UNSAVED.to_owned(), file: "the expression".to_owned(), text: expression.to_owned() };
-    Ok(expression::in_words(&expression::parse_segment(&file, &columns)?.expression))
+    Ok(expression::parse_segment(&file, &columns(session).await?)?.expression)
+}
+
+/// The names of the session's segments.
+async fn segments(session: &SessionContext) -> Result<BTreeSet<String>> {
+    let mut known = BTreeSet::new();
+    for batch in session.sql("select segment from segment.segments").await?.collect().await? {
+        known.extend(text(batch.column(0))?.iter().flatten().map(str::to_owned));
+    }
+    Ok(known)
+}
+
+/// Whom a combination of segments selects; `None` if the expression is more than that.
+async fn combined(condition: &Expr, memberships: &Memberships, census: &Census) -> Result<Option<RoaringBitmap>> {
+    if !is_of_segments(condition) {
+        return Ok(None);
+    }
+    let everybody = census.people().await?.living();
+    Ok(Some(combination(condition, memberships, everybody)))
+}
+
+fn is_of_segments(condition: &Expr) -> bool {
+    match condition {
+        Expr::InSegment(_) => true,
+        Expr::And(_) | Expr::Or(_) | Expr::Not(_) => condition.children().into_iter().all(is_of_segments),
+        _ => false,
+    }
+}
+
+fn combination(condition: &Expr, memberships: &Memberships, everybody: &RoaringBitmap) -> RoaringBitmap {
+    let of = |condition: &Expr| combination(condition, memberships, everybody);
+    match condition {
+        Expr::InSegment(name) => memberships.get(name).map(|members| members.all().clone()).unwrap_or_default(),
+        Expr::And(conditions) => conditions.iter().map(of).reduce(|left, right| left & right).unwrap_or_default(),
+        Expr::Or(conditions) => conditions.iter().map(of).reduce(|left, right| left | right).unwrap_or_default(),
+        Expr::Not(condition) => everybody - of(condition),
+        _ => RoaringBitmap::new(), // is_of_segments lets nothing else through
+    }
 }

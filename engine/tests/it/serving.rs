@@ -190,7 +190,7 @@ async fn test_an_estimate_counts_what_a_segment_would() {
         let (engine, snapshot) = (shop.engine.clone(), Arc::clone(&snapshot));
         // A limit of an answer's rows does not count the people that an estimate counts.
         let limits = QueryLimits { rows: Some(10), ..QueryLimits::default() };
-        async move { engine.estimate_segment(&snapshot, expression, 2, limits).await }
+        async move { engine.estimate_segment(&snapshot, expression, 2, &[], limits).await }
     };
     let viewers = estimate("did('Page Viewed') and event_count >= 1").await.unwrap();
     assert_eq!((viewers.size, viewers.profile_count, viewers.preview.len()), (50, 50, 2));

@@ -1,17 +1,20 @@
 //! `tessera segment`.
 
 use anyhow::{Result, bail};
+use arrow::array::AsArray;
 use arrow::util::pretty::pretty_format_batches;
 use tessera_engine::Engine;
 
 use crate::cli::{Format, SegmentCommand};
 use crate::output::{self, say};
 
-const LIST: &str = "select segments.segment, segments.title, count(memberships.profile_id) as size, segments.purpose
-    from segment.segments left join segment.memberships on memberships.segment = segments.segment
-    group by 1, 2, 4 order by 1";
+const LIST: &str = "select segments.segment, segments.title, sizes.size, segments.purpose
+    from segment.segments
+    left join segment.sizes on sizes.segment = segments.segment
+        and sizes.generation = (select max(generation) from segment.sizes)
+    order by 1";
 const SHOW: &str = "select segment, title, purpose, description, expression from segment.segments where segment = $1";
-const SIZE: &str = "select count(*) as size from segment.memberships where segment = $1";
+const SIZE: &str = "select size from segment.sizes where segment = $1 order by generation desc limit 1";
 const CHANGES: &str = "select generation, at, change, count(*) as profiles from segment.changes where segment = $1
     group by 1, 2, 3 order by 1 desc, 3 limit 20";
 const COMPARE: &str = "with compared as (
@@ -29,6 +32,15 @@ pub(crate) async fn run(engine: &Engine, command: SegmentCommand) -> Result<()> 
         SegmentCommand::List => output::print(engine.sql(LIST, &[], None).await?, Format::Table).await,
         SegmentCommand::Show { name } => {
             require(engine, &name).await?;
+            let snapshot = engine.reload().await?;
+            let shown = engine.collect(SHOW, &[&name], None).await?;
+            let expression = shown.iter().find_map(|batch| batch.column_by_name("expression"));
+            if let Some(expression) = expression.and_then(|column| column.as_string_view_opt()) {
+                say(format_args!(
+                    "People for whom {}.",
+                    engine.segment_in_words(&snapshot, expression.value(0)).await?
+                ))?;
+            }
             for query in [SHOW, SIZE, CHANGES] {
                 say(format_args!("{}", pretty_format_batches(&engine.collect(query, &[&name], None).await?)?))?;
             }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tessera_engine::{ErrorKind, Snapshot};
+use tessera_engine::{Breakdown, ComparedColumn, ErrorKind, Snapshot};
 use tessera_proto::v1;
 use tessera_proto::v1::segment_service_server::SegmentService;
 use tonic::{Code, Request, Response, Status};
@@ -21,6 +21,10 @@ const SEGMENTS: &str =
 const LISTING: &str = "segments";
 /// The most examples of an estimate.
 const PREVIEW_MAX: usize = 100;
+/// The most segments that are compared at once.
+const COMPARED_MAX: usize = 20;
+/// The most columns that people are divided by at once.
+const COLUMNS_MAX: usize = 20;
 
 /// The service.
 #[derive(Debug)]
@@ -42,7 +46,8 @@ impl SegmentService for Segments {
         let request = request.into_inner();
         let work = async {
             let snapshot = self.0.newest().await?;
-            let segment = self.segment(&snapshot, &request.segment).await?;
+            let mut segment = self.segment(&snapshot, &request.segment).await?;
+            segment.words = self.0.engine.segment_in_words(&snapshot, &segment.expression).await.map_err(to_status)?;
             Ok(v1::GetSegmentResponse { generation: generation(&snapshot), segment: Some(segment) })
         };
         answered("SegmentService/GetSegment", work).await
@@ -53,6 +58,13 @@ impl SegmentService for Segments {
         request: Request<v1::EstimateSegmentRequest>,
     ) -> Result<Response<v1::EstimateSegmentResponse>, Status> {
         answered("SegmentService/EstimateSegment", self.estimate(request.into_inner())).await
+    }
+
+    async fn compare_segments(
+        &self,
+        request: Request<v1::CompareSegmentsRequest>,
+    ) -> Result<Response<v1::CompareSegmentsResponse>, Status> {
+        answered("SegmentService/CompareSegments", self.compare(request.into_inner())).await
     }
 
     async fn list_segment_members(
@@ -89,17 +101,55 @@ impl Segments {
             usize::try_from(request.preview_size).ok().filter(|&size| size <= PREVIEW_MAX).ok_or_else(|| {
                 invalid_field("preview_size", "INPUT_INVALID", format!("must be from 0 to {PREVIEW_MAX}"))
             })?;
+        columns_asked("breakdown_by", &request.breakdown_by)?;
         let snapshot = self.0.newest().await?;
-        let estimate = self.0.engine.estimate_segment(&snapshot, &request.expression, preview, self.0.limits).await;
+        let v1::EstimateSegmentRequest { expression, breakdown_by, .. } = request;
+        let engine = &self.0.engine;
+        let estimate = engine.estimate_segment(&snapshot, &expression, preview, &breakdown_by, self.0.limits).await;
         let estimate = estimate.map_err(|error| match error.kind() {
             ErrorKind::InvalidInput => invalid_field("expression", "EXPRESSION_INVALID", error.to_string()),
             _ => to_status(error),
         })?;
         Ok(v1::EstimateSegmentResponse {
             generation: generation(&snapshot),
-            size: i64::try_from(estimate.size).unwrap_or(i64::MAX),
-            profile_count: i64::try_from(estimate.profile_count).unwrap_or(i64::MAX),
+            size: count(estimate.size),
+            profile_count: count(estimate.profile_count),
             preview_profile_ids: estimate.preview,
+            words: estimate.words,
+            breakdowns: estimate.breakdowns.into_iter().map(breakdown).collect(),
+        })
+    }
+
+    async fn compare(&self, request: v1::CompareSegmentsRequest) -> Result<v1::CompareSegmentsResponse, Status> {
+        let v1::CompareSegmentsRequest { segments, columns } = request;
+        if !(2..=COMPARED_MAX).contains(&segments.len()) {
+            let message = format!("give from 2 to {COMPARED_MAX} segments");
+            return Err(invalid_field("segments", "INPUT_INVALID", message));
+        }
+        columns_asked("columns", &columns)?;
+        let snapshot = self.0.newest().await?;
+        for name in &segments {
+            self.segment(&snapshot, name).await?;
+        }
+        let compared = self.0.engine.compare_segments(&snapshot, &segments, &columns, self.0.limits).await;
+        let compared = compared.map_err(|error| match error.kind() {
+            ErrorKind::InvalidInput => invalid_field("columns", "INPUT_INVALID", error.to_string()),
+            _ => to_status(error),
+        })?;
+        let overlap = |(place, segment): (usize, String)| v1::SegmentOverlap {
+            segment,
+            size: count(compared.sizes[place]),
+            shared: compared.overlaps[place].iter().copied().map(count).collect(),
+            only: count(compared.only[place]),
+        };
+        let column = |column: &ComparedColumn| compared_column(column, &compared.sizes, compared.profile_count);
+        Ok(v1::CompareSegmentsResponse {
+            generation: generation(&snapshot),
+            overlaps: segments.into_iter().enumerate().map(overlap).collect(),
+            union_size: count(compared.any),
+            intersection_size: count(compared.all),
+            profile_count: count(compared.profile_count),
+            columns: compared.columns.iter().map(column).collect(),
         })
     }
 
@@ -158,6 +208,51 @@ fn next_token<T>(
     PageToken { generation: snapshot.number().unwrap_or_default(), last }.seal(listing)
 }
 
+fn columns_asked(field: &str, columns: &[String]) -> Result<(), Status> {
+    match columns.len() {
+        count if count > COLUMNS_MAX => {
+            Err(invalid_field(field, "INPUT_INVALID", format!("give at most {COLUMNS_MAX} columns")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn count(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn value_counts(values: &[(Option<String>, u64)]) -> Vec<v1::ValueCount> {
+    values.iter().map(|(value, people)| v1::ValueCount { value: value.clone(), count: count(*people) }).collect()
+}
+
+fn breakdown(breakdown: Breakdown) -> v1::Breakdown {
+    let values = value_counts(&breakdown.values);
+    v1::Breakdown { column: breakdown.column, values, other_count: count(breakdown.others) }
+}
+
+/// `sizes` are the members of each segment.
+fn compared_column(column: &ComparedColumn, sizes: &[u64], everybody: u64) -> v1::ColumnComparison {
+    let segment = |(place, size): (usize, &u64)| {
+        let counts = &column.members[place];
+        let share = |part: u64, of: u64| part as f64 / of as f64;
+        let lift = match (column.mean, column.means[place]) {
+            (Some(of_all), Some(mean)) => vec![mean / of_all],
+            (Some(_), None) => vec![f64::NAN],
+            (None, _) => {
+                let values = counts.iter().zip(&column.everybody.values);
+                values.map(|(members, (_, all))| share(*members, *size) / share(*all, everybody)).collect()
+            }
+        };
+        v1::SegmentColumn { mean: column.means[place], counts: counts.iter().copied().map(count).collect(), lift }
+    };
+    v1::ColumnComparison {
+        column: column.column.clone(),
+        mean: column.mean,
+        values: value_counts(&column.everybody.values),
+        segments: sizes.iter().enumerate().map(segment).collect(),
+    }
+}
+
 fn segment(row: super::convert::Row<'_>) -> Result<v1::Segment, Status> {
     Ok(v1::Segment {
         segment: row.text("segment")?,
@@ -166,6 +261,7 @@ fn segment(row: super::convert::Row<'_>) -> Result<v1::Segment, Status> {
         description: row.text("description")?,
         expression: row.text("expression")?,
         size: row.integer("size")?,
+        words: String::new(),
     })
 }
 

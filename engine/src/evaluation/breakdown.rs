@@ -1,0 +1,62 @@
+//! How some profiles divide by the values of a column.
+
+use std::collections::HashMap;
+
+use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
+use arrow::compute::{cast, take};
+use arrow::datatypes::{DataType, Float64Type};
+
+use crate::error::Result;
+
+/// How many profiles have each value of a column, the most frequent first and equally frequent ones in the order of
+/// texts; `None` is no value. `rows` are places in `values`. A list counts for each of its entries.
+pub(super) fn counts(values: &ArrayRef, rows: Vec<u32>) -> Result<Vec<(Option<String>, u64)>> {
+    let values = take(values, &UInt32Array::from(rows), None)?;
+    let mut counts: HashMap<Option<String>, u64> = HashMap::new();
+    let mut count = |value: Option<&str>| *counts.entry(value.map(str::to_owned)).or_default() += 1;
+    match values.as_list_opt::<i32>() {
+        Some(lists) => {
+            for list in lists.iter().flatten() {
+                cast(&list, &DataType::Utf8View)?.as_string_view().iter().for_each(&mut count);
+            }
+        }
+        None => cast(&values, &DataType::Utf8View)?.as_string_view().iter().for_each(&mut count),
+    }
+    let mut counts: Vec<(Option<String>, u64)> = counts.into_iter().collect();
+    counts.sort_by(|left, right| right.1.cmp(&left.1).then_with(|| left.0.cmp(&right.0)));
+    Ok(counts)
+}
+
+/// The mean of numbers; `None` if there is none. `rows` are places in `values`.
+pub(super) fn mean(values: &ArrayRef, rows: Vec<u32>) -> Result<Option<f64>> {
+    let values = cast(&take(values, &UInt32Array::from(rows), None)?, &DataType::Float64)?;
+    let numbers = values.as_primitive::<Float64Type>();
+    let count = numbers.len() - numbers.null_count();
+    Ok((count > 0).then(|| numbers.iter().flatten().sum::<f64>() / count as f64))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ListArray, StringArray};
+    use arrow::datatypes::Int32Type;
+
+    use super::*;
+
+    #[test]
+    fn test_counts_values_of_some_rows() {
+        let countries: ArrayRef =
+            Arc::new(StringArray::from(vec![Some("FR"), None, Some("DE"), Some("FR"), Some("IT")]));
+        let expected = [(Some("FR".to_owned()), 2), (None, 1), (Some("DE".to_owned()), 1)];
+        assert_eq!(counts(&countries, vec![0, 1, 2, 3]).unwrap(), expected);
+        assert_eq!(counts(&countries, Vec::new()).unwrap(), []);
+    }
+
+    #[test]
+    fn test_a_list_counts_for_each_entry() {
+        let lists = vec![Some(vec![Some(1), Some(2)]), None, Some(vec![]), Some(vec![Some(2)])];
+        let lists: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(lists));
+        assert_eq!(counts(&lists, vec![0, 1, 2, 3]).unwrap(), [(Some("2".to_owned()), 2), (Some("1".to_owned()), 1)]);
+    }
+}
