@@ -16,7 +16,8 @@ pub(crate) async fn run(address: &str, expression: &str, count: usize) -> Result
     let (mut latencies, mut size) = (Latencies::default(), 0);
     for _ in 0..count {
         let asked = Instant::now();
-        let request = v1::EstimateSegmentRequest { expression: expression.to_owned(), preview_size: 10, ..Default::default() };
+        let request =
+            v1::EstimateSegmentRequest { expression: expression.to_owned(), preview_size: 10, ..Default::default() };
         size = client.estimate_segment(request).await?.into_inner().size;
         latencies.note(asked);
     }

@@ -126,7 +126,8 @@ async fn estimates(address: String, until: Instant, sizes: Sizes) -> Result<Asks
     let mut asks = Asks::new("estimates");
     for expression in ESTIMATED.iter().cycle().take_while(|_| Instant::now() < until) {
         let asked = Instant::now();
-        let request = v1::EstimateSegmentRequest { expression: (*expression).to_owned(), preview_size: 10, ..Default::default() };
+        let request =
+            v1::EstimateSegmentRequest { expression: (*expression).to_owned(), preview_size: 10, ..Default::default() };
         let answer = client.estimate_segment(request).await.context("estimate")?.into_inner();
         let generation = answer.generation.map_or(0, |generation| generation.number);
         asks.note(asked, generation)?;

@@ -9,7 +9,7 @@ by event, person and time, so that row groups of other events are skipped and th
 
 `run` takes the segments that `generate.py` makes. One by one, each segment writes the list of its members as Parquet: a
 sample of them, as many of each kind as its share. Fused, one query gives the size of every segment without a sequence: for
-each event one aggregation with a filter for each figure, which counts only those who did it, joined with the people;
+each event one aggregation with all its figures, over those who did it alone, joined with the people;
 `in_segment` is written out. Only if that does not fit into the memory, or with `--batches`, it becomes several queries.
 """
 

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use roaring::{MultiOps, RoaringBitmap};
 use tokio::time::timeout;
 
@@ -90,7 +92,8 @@ impl Engine {
     /// they divide by `columns` of `profile.profiles` or by `touchpoint`.
     ///
     /// # Errors
-    /// InvalidInput with line and column, and the nearest known names, for an expression or a column that is wrong.
+    /// InvalidInput with line and column, and the nearest known names, for an expression that is wrong; NotFound for a
+    /// column that profiles have not.
     pub async fn estimate_segment(
         &self,
         snapshot: &Arc<Snapshot>,
@@ -100,7 +103,7 @@ impl Engine {
         limits: QueryLimits,
     ) -> Result<SegmentEstimate> {
         let (of_snapshot, expression, columns) = (Arc::clone(snapshot), expression.to_owned(), columns.to_vec());
-        self.within_time(limits, async move {
+        let work = async move {
             let (census, session) = (of_snapshot.census()?, of_snapshot.session());
             let memberships = of_snapshot.memberships().await?;
             let (selected, words) = segment::selected(session, census, &memberships, &expression).await?;
@@ -116,15 +119,15 @@ impl Engine {
                 words,
                 breakdowns,
             })
-        })
-        .await
+        };
+        self.within_time(limits, work.boxed()).await
     }
 
     /// Compares segments: how they overlap, and what their members have in `columns` of `profile.profiles` or at a
     /// `touchpoint`. A segment that nobody was ever in has no members.
     ///
     /// # Errors
-    /// InvalidInput for a column that profiles have not.
+    /// NotFound for a column that profiles have not.
     pub async fn compare_segments(
         &self,
         snapshot: &Arc<Snapshot>,
@@ -133,7 +136,7 @@ impl Engine {
         limits: QueryLimits,
     ) -> Result<Comparison> {
         let (of_snapshot, segments, columns) = (Arc::clone(snapshot), segments.to_vec(), columns.to_vec());
-        self.within_time(limits, async move {
+        let work = async move {
             let census = of_snapshot.census()?;
             let memberships = of_snapshot.memberships().await?;
             let members =
@@ -155,23 +158,23 @@ impl Engine {
                 profile_count: census.people().await?.len() as u64,
                 columns: compared,
             })
-        })
-        .await
+        };
+        self.within_time(limits, work.boxed()).await
     }
 
     /// Runs `work` on the query threads, in a place among the queries that may run at once.
     async fn within_time<T: Send + 'static>(
         &self,
         limits: QueryLimits,
-        work: impl Future<Output = Result<T>> + Send + 'static,
+        work: BoxFuture<'static, Result<T>>,
     ) -> Result<T> {
-        let _place = self.place().await?;
         let in_time = async move {
             match limits.time {
                 Some(time) => timeout(time, work).await.map_err(|_| too_long(time))?,
                 None => work.await,
             }
         };
+        let _place = self.place().await?;
         self.cpu.run(in_time).await
     }
 

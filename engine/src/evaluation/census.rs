@@ -42,8 +42,12 @@ pub(crate) struct Census {
 
 #[derive(Default)]
 struct Known {
+    /// Columns that were computed: nobody can read them.
+    computed: BTreeMap<String, ArrayRef>,
     columns: BTreeMap<String, ArrayRef>,
-    series: HashMap<Kept, (Wanted, Arc<Series>)>,
+    /// By what they are of, in words: an expression in here would make the compiler prove for minutes, for each caller anew,
+    /// that a generation may be shared among threads.
+    series: HashMap<String, (Wanted, Arc<Series>)>,
     held: Option<MemoryReservation>,
 }
 
@@ -81,13 +85,13 @@ impl Census {
     /// Exhausted if there is no memory for it.
     pub(crate) fn keep(&self, column: &str, values: ArrayRef) -> Result<()> {
         self.hold(values.get_array_memory_size())?;
-        self.known().columns.insert(column.to_owned(), values);
+        self.known().computed.insert(column.to_owned(), values);
         Ok(())
     }
 
     /// Whether a column was computed.
     pub(crate) fn has(&self, column: &str) -> bool {
-        self.known().columns.contains_key(column)
+        self.known().computed.contains_key(column)
     }
 
     /// Lets the workspace's models of the refresh know of what is read.
@@ -102,14 +106,14 @@ impl Census {
     pub(crate) async fn column(&self, name: &str) -> Result<ArrayRef> {
         let columns = self.columns(BTreeSet::from([name.to_owned()])).await?;
         let found = columns.into_values().next();
-        found.ok_or_else(|| EngineError::invalid(format!("profiles have no column `{name}`")))
+        found.ok_or_else(|| EngineError::not_found(format!("profiles have no column `{name}`")))
     }
 
     /// How some profiles divide by a column of `profile.profiles`, or by [`TOUCHPOINT`]: each value with its number of
     /// profiles, the most frequent first.
     ///
     /// # Errors
-    /// InvalidInput for a column that profiles have not; what reading it reports.
+    /// NotFound for a column that profiles have not; what reading it reports.
     pub(crate) async fn breakdown(&self, members: &RoaringBitmap, column: &str) -> Result<Vec<(Option<String>, u64)>> {
         let people = self.people().await?;
         if column == TOUCHPOINT {
@@ -198,7 +202,8 @@ impl Census {
         let mut columns = BTreeMap::new();
         {
             let known = self.known();
-            columns.extend(wanted.iter().filter_map(|name| Some((name.clone(), Arc::clone(known.columns.get(name)?)))));
+            let found = |name: &String| known.computed.get(name).or_else(|| known.columns.get(name)).map(Arc::clone);
+            columns.extend(wanted.iter().filter_map(|name| Some((name.clone(), found(name)?))));
         }
         wanted.retain(|name| !columns.contains_key(name));
         for table in self.scope.persons() {
@@ -213,7 +218,8 @@ impl Census {
                 continue;
             }
             for (name, values) in self.people().await?.columns(&self.session, table, &here).await? {
-                self.keep(&name, Arc::clone(&values))?;
+                self.hold(values.get_array_memory_size())?;
+                self.known().columns.insert(name.clone(), Arc::clone(&values));
                 columns.insert(name, values);
             }
         }
@@ -226,7 +232,7 @@ impl Census {
         {
             let known = self.known();
             for (of, wanted) in &mut wanted {
-                if let Some((read, known)) = known.series.get(of) {
+                if let Some((read, known)) = known.series.get(&of.definition()) {
                     if read.covers(wanted) {
                         series.insert(of.clone(), Arc::clone(known));
                     } else {
@@ -245,7 +251,7 @@ impl Census {
             self.hold(read.bytes())?;
             let read = Arc::new(read);
             if let Some(wanted) = wanted.get(&of) {
-                self.known().series.insert(of.clone(), (*wanted, Arc::clone(&read)));
+                self.known().series.insert(of.definition(), (*wanted, Arc::clone(&read)));
             }
             series.insert(of, read);
         }
@@ -256,7 +262,7 @@ impl Census {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes memory of the pool. If there is not enough, what was known before makes room.
+    /// Takes memory of the pool. If there is not enough, what can be read again makes room: it is forgotten.
     fn hold(&self, bytes: usize) -> Result<()> {
         let mut known = self.known();
         let pool = &self.session.runtime_env().memory_pool;
@@ -266,9 +272,11 @@ impl Census {
         }
         held.free();
         (known.columns, known.series) = Default::default();
-        if let Some(held) = &mut known.held {
-            held.try_grow(bytes)?;
+        let computed: usize = known.computed.values().map(|values| values.get_array_memory_size()).sum();
+        let people = self.people.get().map_or(0, |people| people.bytes());
+        match &known.held {
+            Some(held) => Ok(held.try_grow(bytes + computed + people)?),
+            None => Ok(()),
         }
-        Ok(())
     }
 }

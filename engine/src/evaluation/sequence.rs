@@ -30,27 +30,42 @@ pub(super) fn did(sequence: &Sequence, series: &[&Series], days: Days, people: R
     let steps = Steps::new(sequence);
     let mut ranges: Vec<Range<usize>> = series.iter().map(|series| series.of(&people)).collect();
     let Some(first) = steps.does.first().map(|&selector| series[selector]) else { return BooleanArray::from(did) };
-    let mut moments: Vec<(i64, usize)> = Vec::new();
+    let mut moments: Vec<(i64, u32)> = Vec::new();
     // Who never did the first thing did not do it all.
     for (row, _) in first.by_profile(first.of(&people)) {
         moments.clear();
+        let mut happened = 0_u32;
         for (selector, (series, range)) in series.iter().zip(&mut ranges).enumerate() {
-            range.start += series.rows[range.clone()].partition_point(|&of| of < row);
-            let of_row = series.rows[range.clone()].iter().take_while(|&&of| of == row).count();
-            let places = range.start..range.start + of_row;
-            let counting = places.filter(|&at| days.has(series.days[at]));
-            moments.extend(counting.map(|at| (series.first_at[at], selector)));
+            while range.start < range.end && series.rows[range.start] < row {
+                range.start += 1;
+            }
+            while range.start < range.end && series.rows[range.start] == row {
+                if days.has(series.days[range.start]) {
+                    moments.push((series.first_at[range.start], 1 << selector));
+                    happened |= 1 << selector;
+                }
+                range.start += 1;
+            }
         }
-        moments.sort_unstable();
-        did[(row - people.start) as usize] = steps.are_in(&moments);
+        if happened & steps.all == steps.all {
+            moments.sort_unstable();
+            did[(row - people.start) as usize] = steps.are_in(&moments);
+        }
     }
     BooleanArray::from(did)
 }
 
-/// The steps of a sequence, with places of selectors.
+/// The most selectors that a sequence names: the language has no more steps.
+const SELECTORS_MAX: usize = 10;
+/// Nothing is begun.
+const NEVER: i64 = i64::MIN;
+
+/// The steps of a sequence. A set of selectors is a number with a bit for each.
 struct Steps {
     does: Vec<usize>,
-    without: Vec<Vec<usize>>,
+    without: Vec<u32>,
+    /// Everything that has to happen.
+    all: u32,
     span_micros: i64,
 }
 
@@ -58,9 +73,12 @@ impl Steps {
     fn new(sequence: &Sequence) -> Self {
         let selectors = selectors(sequence);
         let place = |of: &EventSelector| selectors.iter().position(|selector| *selector == of).unwrap_or_default();
+        let does: Vec<usize> = sequence.steps.iter().map(|step| place(&step.events)).collect();
+        let set = |of: &[EventSelector]| of.iter().fold(0, |set, selector| set | 1 << place(selector));
         Self {
-            does: sequence.steps.iter().map(|step| place(&step.events)).collect(),
-            without: sequence.steps.iter().map(|step| step.without.iter().map(place).collect()).collect(),
+            all: does.iter().fold(0, |set, selector| set | 1 << selector),
+            does,
+            without: sequence.steps.iter().map(|step| set(&step.without)).collect(),
             span_micros: sequence.span_minutes.map_or(i64::MAX, |minutes| i64::from(minutes) * MICROS_PER_MINUTE),
         }
     }
@@ -68,28 +86,31 @@ impl Steps {
     /// Goes through what one profile did, instants with selectors in the order of time. Of all ways in which the first
     /// steps were done so far the one that began last is all that matters: what comes next is open to each of them, and it
     /// leaves most of the span.
-    fn are_in(&self, moments: &[(i64, usize)]) -> bool {
-        let mut begun: Vec<Option<i64>> = vec![None; self.does.len()];
+    fn are_in(&self, moments: &[(i64, u32)]) -> bool {
+        // When the way began by which each step was reached.
+        let mut begun = [NEVER; SELECTORS_MAX];
         for moment in moments.chunk_by(|left, right| left.0 == right.0) {
             let at = moment[0].0;
-            let happens = |selector: usize| moment.iter().any(|(_, of)| *of == selector);
-            let reached = |step: usize| match step.checked_sub(1) {
-                _ if !happens(self.does[step]) => None,
-                None => Some(at),
-                Some(before) => begun[before],
-            };
-            let reached: Vec<Option<i64>> = (0..self.does.len()).map(reached).collect();
-            if reached.last().copied().flatten().is_some_and(|start| at - start <= self.span_micros) {
-                return true;
-            }
-            // What may not come between ends what waits for the step after it; what is done at the same moment goes on.
-            for step in 1..self.does.len() {
-                if self.without[step].iter().any(|&selector| happens(selector)) {
-                    begun[step - 1] = None;
+            let happens = moment.iter().fold(0, |set, (_, selector)| set | selector);
+            // From the last step down, so that each builds on what was before this moment.
+            for (step, &does) in self.does.iter().enumerate().rev() {
+                let start = match step.checked_sub(1) {
+                    _ if happens & (1 << does) == 0 => NEVER,
+                    None => at,
+                    Some(before) => begun[before],
+                };
+                if let Some(before) = step.checked_sub(1)
+                    && happens & self.without[step] != 0
+                {
+                    begun[before] = NEVER; // what is done at this very moment follows and is not between
                 }
-            }
-            for (begun, reached) in begun.iter_mut().zip(reached) {
-                *begun = (*begun).max(reached);
+                if start == NEVER {
+                    continue;
+                }
+                if step + 1 == self.does.len() && at - start <= self.span_micros {
+                    return true;
+                }
+                begun[step] = begun[step].max(start);
             }
         }
         false

@@ -8,8 +8,9 @@ use std::future::Future;
 use std::task::{Poll, ready};
 
 use arrow::record_batch::RecordBatch;
+use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use futures::{Stream, StreamExt};
+use futures::{FutureExt, Stream, StreamExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -31,15 +32,22 @@ impl CpuRuntime {
     }
 
     /// Runs `work` to its end. Dropping the future aborts it.
-    pub(crate) async fn run<T: Send + 'static>(
+    ///
+    /// The answer is boxed: whoever waits for it need not know what the work is made of. Else the compiler would ask of each
+    /// type in a whole refresh whether it may be sent, for each caller anew, which takes it minutes.
+    pub(crate) fn run<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T>> + Send + 'static,
-    ) -> Result<T> {
-        let mut task = self.spawn(work)?;
-        match (&mut task.0).await {
-            Ok(result) => result,
-            Err(error) => Err(EngineError::internal(format!("a query's task ended: {error}"))),
-        }
+    ) -> BoxFuture<'static, Result<T>> {
+        let task = self.spawn(work);
+        let ended = async move {
+            let mut task = task?;
+            match (&mut task.0).await {
+                Ok(result) => result,
+                Err(error) => Err(EngineError::internal(format!("a query's task ended: {error}"))),
+            }
+        };
+        ended.boxed()
     }
 
     /// Polls `batches` on the query threads; dropping the stream aborts that. Once `give_up` is ready the answer ends with

@@ -212,34 +212,36 @@ impl Sets {
     ) -> Result<()> {
         let told = people.in_scope(before.all());
         let gone = &told - people.living();
-        let mut followed = told - &gone;
+        let mut stayed = told - &gone;
+        // Who goes by another ordinal, and leaves the one of before.
+        let mut renamed = RoaringBitmap::new();
         let mut earlier: BTreeMap<Micros, RoaringBitmap> = BTreeMap::new();
-        let mut replaced = gone.clone();
-        for ordinal in &gone {
-            let (Some(to), Some(at)) = (people.profile_of(ordinal), before.entered_at(ordinal)) else { continue };
-            let known = before
-                .entered_at(to)
-                .into_iter()
-                .chain(earlier.iter().find(|(_, members)| members.contains(to)).map(|(at, _)| *at));
-            let known = known.min();
-            if known.is_some_and(|known| known <= at) {
+        for from in &gone {
+            let (Some(to), Some(at)) = (people.profile_of(from), before.entered_at(from)) else { continue };
+            if !now.contains(to) {
+                continue; // that person left, under the ordinal of before
+            }
+            renamed.insert(from);
+            stayed.insert(to);
+            let known = earlier.iter().find(|(_, members)| members.contains(to)).map(|(at, _)| *at);
+            if known.or(before.entered_at(to)).is_some_and(|known| known <= at) {
                 continue;
+            }
+            if before.all().contains(to) {
+                renamed.insert(to);
             }
             earlier.values_mut().for_each(|members| {
                 members.remove(to);
             });
-            if before.all().contains(to) {
-                replaced.insert(to);
-            }
             earlier.entry(at).or_default().insert(to);
-            followed.insert(to);
         }
-        self.add(name, LEFT, as_of, replaced, false)?;
+        let left = (&gone - &renamed) | (&stayed - now);
+        self.add(name, LEFT, as_of, renamed, false)?;
         for (at, members) in earlier {
-            self.add(name, ENTERED, at, members & now, false)?;
+            self.add(name, ENTERED, at, members, false)?;
         }
-        self.add(name, LEFT, as_of, &followed - now, true)?;
-        self.add(name, ENTERED, as_of, now - &followed, true)
+        self.add(name, LEFT, as_of, left, true)?;
+        self.add(name, ENTERED, as_of, now - &stayed, true)
     }
 
     fn flush(&mut self) -> Result<()> {

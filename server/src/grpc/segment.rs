@@ -108,6 +108,7 @@ impl Segments {
         let estimate = engine.estimate_segment(&snapshot, &expression, preview, &breakdown_by, self.0.limits).await;
         let estimate = estimate.map_err(|error| match error.kind() {
             ErrorKind::InvalidInput => invalid_field("expression", "EXPRESSION_INVALID", error.to_string()),
+            ErrorKind::NotFound => invalid_field("breakdown_by", "INPUT_INVALID", error.to_string()),
             _ => to_status(error),
         })?;
         Ok(v1::EstimateSegmentResponse {
@@ -133,7 +134,7 @@ impl Segments {
         }
         let compared = self.0.engine.compare_segments(&snapshot, &segments, &columns, self.0.limits).await;
         let compared = compared.map_err(|error| match error.kind() {
-            ErrorKind::InvalidInput => invalid_field("columns", "INPUT_INVALID", error.to_string()),
+            ErrorKind::NotFound => invalid_field("columns", "INPUT_INVALID", error.to_string()),
             _ => to_status(error),
         })?;
         let overlap = |(place, segment): (usize, String)| v1::SegmentOverlap {
