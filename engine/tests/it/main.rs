@@ -5,6 +5,7 @@ mod identity_doc;
 mod incremental;
 mod lookup;
 mod segments;
+mod segments_doc;
 mod serving;
 mod shop;
 mod sql_logic;

@@ -19,7 +19,7 @@ pub(crate) fn run(folder: &Path) -> Result<()> {
         bail!("`{}` exists already: edit it, or choose another folder", file.display());
     }
     let made = |path: &Path| format!("cannot make `{}`", path.display());
-    for part in ["models", "segments"] {
+    for part in ["models", "traits", "segments"] {
         let path = folder.join(part);
         std::fs::create_dir_all(&path).with_context(|| made(&path))?;
     }
