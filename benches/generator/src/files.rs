@@ -38,7 +38,7 @@ pub struct DataFile {
 pub struct ShopFiles {
     /// People the shop has (some of them may never have come by).
     pub people: u64,
-    /// `tessera.toml` and the segments.
+    /// `tessera.toml`, traits and segments.
     pub project: Vec<PathBuf>,
     /// The data files, in the order in which they are to be landed.
     pub data: Vec<DataFile>,

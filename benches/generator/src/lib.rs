@@ -9,6 +9,7 @@
 //!
 //! ```text
 //! DIR/tessera.toml               sources, identity namespaces
+//! DIR/traits/*.sql
 //! DIR/segments/*.sql
 //! DIR/data/web-<n>.ndjson        Segment calls, some lines batches     source web
 //! DIR/data/mobile.ndjson         Segment calls of the app              source mobile

@@ -125,6 +125,26 @@ fn counts_are_those_of_the_files() {
 }
 
 #[test]
+fn every_trait_and_segment_says_what_it_is() {
+    let (_folder, files) = write("project");
+    let headers = |folder: &str, keys: &[&str]| {
+        let paths = files.project.iter().filter(|path| path.parent().unwrap().ends_with(folder));
+        let texts: Vec<String> = paths.map(|path| fs::read_to_string(path).unwrap()).collect();
+        for text in &texts {
+            for key in keys {
+                assert!(text.lines().any(|line| line.starts_with(&format!("-- {key}: "))), "no {key}:\n{text}");
+            }
+        }
+        let title = |text: &String| text.lines().find(|line| line.starts_with("-- title: ")).unwrap().to_owned();
+        let titles: BTreeSet<String> = texts.iter().map(title).collect();
+        assert_eq!(titles.len(), texts.len(), "titles are not unique");
+        texts.len()
+    };
+    assert_eq!(headers("traits", &["title"]), 30);
+    assert_eq!(headers("segments", &["title", "purpose", "description"]), 60);
+}
+
+#[test]
 fn message_ids_are_new_or_repeated_as_counted() {
     let (_folder, files) = write("ids");
     for source in ["web", "mobile"] {

@@ -18,7 +18,7 @@ use crate::{project, serve};
 const DAYS: u32 = 120;
 
 /// A sentence, and the query whose numbers fill it in.
-const FINDINGS: [(&str, &str); 6] = [
+const FINDINGS: [(&str, &str); 7] = [
     (
         "Who is who: identifiers that resolved to people",
         "select count(*) as identifiers, count(distinct profile_id) as people,
@@ -43,6 +43,11 @@ const FINDINGS: [(&str, &str); 6] = [
         "The best customers, known from several places",
         "select profiles.profile_id, profiles.identifier_count, profiles.order_count, profiles.lifetime_value, profiles.last_order_at
          from profile.profiles order by profiles.lifetime_value desc, profiles.profile_id limit 5",
+    ),
+    (
+        "Stages of life: a trait, in traits/lifecycle.sql",
+        "select lifecycle, count(*) as people, round(avg(orders), 1) as orders, round(avg(average_order), 2) as average_order, sum(spent) as spent
+         from profile.profiles group by 1 order by 2 desc",
     ),
     (
         "Segments",
@@ -141,6 +146,6 @@ async fn next_steps(engine: &Engine, folder: &Path) -> Result<Vec<String>> {
     }
     lines.push(format!("{project} sql \"select page_section, count(*) as views from staging.events where event_type = 'page' group by 1 order by 2 desc\""));
     lines.push(format!("{project} segment members big_spenders"));
-    lines.push(format!("edit {}/segments/*.sql, then: {project} refresh", folder.display()));
+    lines.push(format!("edit {0}/traits/*.sql and {0}/segments/*.sql, then: {project} refresh", folder.display()));
     Ok(lines)
 }

@@ -1,0 +1,3 @@
+-- title: Categories ever put into the cart
+-- type: list
+event_values('Product Added', 'category')

@@ -1,0 +1,2 @@
+-- title: Categories looked at
+event_distinct('Product Viewed', 'category')

@@ -1,0 +1,3 @@
+-- title: Days since the first order
+-- type: integer
+days_since(first_order_at)

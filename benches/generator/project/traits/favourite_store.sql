@@ -1,0 +1,2 @@
+-- title: Favourite store
+event_most_frequent('Order Completed', 'store')

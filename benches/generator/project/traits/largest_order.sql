@@ -1,0 +1,2 @@
+-- title: Largest order
+event_max('Order Completed', revenue)

@@ -1,0 +1,3 @@
+-- title: Last touch
+-- description: The last campaign that brought somebody to the site.
+event_last('Page Viewed', utm_source)

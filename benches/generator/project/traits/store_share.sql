@@ -1,0 +1,2 @@
+-- title: Share of orders in stores
+event_count('Order Completed') filter (where touchpoint = 'pos') / event_count('Order Completed')

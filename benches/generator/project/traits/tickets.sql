@@ -1,0 +1,2 @@
+-- title: Support tickets
+event_count('Ticket Opened')
