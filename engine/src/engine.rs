@@ -18,8 +18,9 @@ use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::execute_stream;
+use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use futures::{Stream, StreamExt, TryStreamExt};
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tracing::Instrument;
@@ -214,9 +215,18 @@ impl Engine {
         progress: &Progress,
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> Result<RefreshReport> {
-        let progress = progress.clone();
+        self.run_until(run, progress.clone(), stop.boxed()).await
+    }
+
+    /// The same of one type, so that only this crate compiles what a refresh is made of.
+    fn run_until(
+        &self,
+        run: RefreshRun,
+        progress: Progress,
+        stop: BoxFuture<'static, ()>,
+    ) -> BoxFuture<'static, Result<RefreshReport>> {
         // What it does on other threads belongs to the caller's trace.
-        self.cpu.run(async move { run.run(&progress, stop).await }.in_current_span()).await
+        self.cpu.run(async move { run.run(&progress, stop).await }.in_current_span())
     }
 
     /// Resolves who is who by this configuration from everything that landed, beside what is published, on the query
@@ -423,8 +433,8 @@ impl Engine {
         let snapshot = self.reload().await?;
         // Which attributes there are is known only from data.
         if snapshot.number().is_some() {
-            profile::traits::parse(snapshot.session(), &traits).await?;
-            segment::parse(snapshot.session(), &segments).await?;
+            profile::traits::parse(snapshot.session(), &traits).boxed().await?;
+            segment::parse(snapshot.session(), &segments).boxed().await?;
             check::check_invariants(snapshot.session()).await?;
         }
         Ok(snapshot.number())

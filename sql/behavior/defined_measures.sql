@@ -48,14 +48,13 @@ found_anew as (
 -- end
 numbered as (
     select identities.ordinal, found.occurred_at, found.found
-    from found
-    join new.identity.identities identities  -- whoever did something new is among those that this refresh resolved
-        on identities.namespace = found.namespace and identities.value = found.value
+    from new.identity.identities identities  -- whoever did something new is among those that this refresh resolved
+    join found on found.namespace = identities.namespace and found.value = identities.value
     -- if incremental
     union all
     select identities.ordinal, found.occurred_at, found.found
-    from found_anew found
-    join identity.identities on identities.namespace = found.namespace and identities.value = found.value
+    from identity.identities  -- fewer rows than what is found: the side that a hash join holds in memory
+    join found_anew found on found.namespace = identities.namespace and found.value = identities.value
     -- end
 )
 

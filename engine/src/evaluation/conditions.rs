@@ -138,18 +138,28 @@ impl Builder<'_> {
                 let part = self.named[name.as_str()];
                 self.keep(Key::IsTrue(part), Part::IsTrue(part))
             }
+            // As two conditions: DataFusion would take the rows of the first out of all columns before it asks the second.
+            Expr::Between { expr, low, high, negated } => {
+                let value = self.compiler.expr(expr)?;
+                let (low, high) = (self.compiler.expr(low)?, self.compiler.expr(high)?);
+                let parts = vec![self.value(value.clone().gt_eq(low))?, self.value(value.lt_eq(high))?];
+                let part = self.keep(Key::All(parts.clone()), Part::All(parts));
+                if *negated { self.keep(Key::Not(part), Part::Not(part)) } else { part }
+            }
             value => {
                 let compiled = self.compiler.expr(value)?;
-                let key = Key::Value(compiled.clone());
-                match self.known.get(&key) {
-                    Some(known) => *known,
-                    None => {
-                        let physical = self.session.create_physical_expr(compiled, self.schema)?;
-                        self.keep(key, Part::Value(physical))
-                    }
-                }
+                self.value(compiled)?
             }
         })
+    }
+
+    fn value(&mut self, compiled: datafusion::logical_expr::Expr) -> Result<usize> {
+        let key = Key::Value(compiled.clone());
+        if let Some(known) = self.known.get(&key) {
+            return Ok(*known);
+        }
+        let physical = self.session.create_physical_expr(compiled, self.schema)?;
+        Ok(self.keep(key, Part::Value(physical)))
     }
 
     fn keep(&mut self, key: Key, part: Part) -> usize {

@@ -16,8 +16,9 @@ use crate::error::{EngineError, ErrorKind, Result};
 
 /// The row of an identifier that no profile has.
 pub(super) const NOBODY: u32 = u32::MAX;
-/// Identifiers as the last generation had them, of those that a refresh touched.
-const EARLIER: &str = "select earlier_ordinal from identity.touched where earlier_ordinal is not null";
+/// Identifiers as the last generation had them, of those that a refresh touched: `new.`, since a refresh to which nothing
+/// is new leaves the table as it was.
+const EARLIER: &str = "select earlier_ordinal from new.identity.touched where earlier_ordinal is not null";
 /// The column by which states and segments know a profile.
 const ORDINAL: &str = "ordinal";
 

@@ -28,7 +28,7 @@ impl Scope {
     pub(crate) fn references(self) -> BTreeSet<Reference> {
         let names = match self {
             Self::Everybody => Vec::new(),
-            Self::Touched { persons } => vec![self.identities(), persons],
+            Self::Touched { persons } => vec![self.identities(), "new.identity.touched", persons],
         };
         let tables = names.into_iter().filter_map(|name| name.strip_prefix("new.")?.split_once('.'));
         let slice = Slice::New;

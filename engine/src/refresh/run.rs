@@ -4,10 +4,10 @@
 //! the last generation served, and the next refresh starts again from there.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use tracing::Instrument;
@@ -105,7 +105,7 @@ impl RefreshRun {
     ///
     /// # Errors
     /// FailedPrecondition if a check fails; Cancelled if it was stopped; what the store and the queries report.
-    pub(crate) async fn run(self, progress: &Progress, stop: impl Future<Output = ()>) -> Result<RefreshReport> {
+    pub(crate) async fn run(self, progress: &Progress, stop: BoxFuture<'static, ()>) -> Result<RefreshReport> {
         let Self { project, options, lease, mut ledger } = self;
         let mut result = tokio::select! {
             result = refresh_holding_lease(&project, options, progress, &mut ledger, &lease) => result,
@@ -158,7 +158,8 @@ async fn refresh_holding_lease(
         workspace.note_changed(corrections_name());
     }
     ledger.is_full = base.is_none();
-    let definitions = Definitions::load(project, &workspace, last.as_ref()).await?;
+    // Boxed, as models are: what a future holds of expressions costs the compiler minutes wherever it is part of another.
+    let definitions = Definitions::load(project, &workspace, last.as_ref()).boxed().await?;
 
     run_models(&workspace, &catalog, Some(&definitions), progress, ledger).await?;
     if let (Some(last), Some(share), false) = (&last, project.config.identity.merges_max_share, options.allow_merges) {
