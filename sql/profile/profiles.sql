@@ -18,5 +18,5 @@
 --   first_order_at    timestamp  its first `Order Completed`
 --   last_order_at     timestamp  its last `Order Completed`
 select persons.* -- {traits}
-from profile.persons
-left join profile.traits on traits.ordinal = persons.ordinal
+from profile.persons persons
+left join profile.traits traits on traits.ordinal = persons.ordinal
