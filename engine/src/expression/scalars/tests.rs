@@ -22,10 +22,10 @@ fn case_fits_its_values() {
 #[test]
 fn knows_what_depends_on_the_instant_or_on_everybody() {
     for (text, does) in [
-        ("first_seen_at < now() - interval '30 days'", true),
-        ("country = 'FR' and not (now() > first_seen_at)", true),
+        ("last_seen_at < now() - interval '30 days'", true),
+        ("country = 'FR' and not (now() > last_seen_at)", true),
         ("birthday = current_date", false),
-        ("days_since(first_seen_at) > 3", false),
+        ("days_since(last_seen_at) > 3", false),
         ("did('x', within => interval '3 days')", false),
         ("age > 3 and birthday < '2026-01-31'", false),
     ] {
