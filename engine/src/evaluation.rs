@@ -10,6 +10,7 @@ mod census;
 mod compile;
 mod conditions;
 mod figures;
+mod first_known;
 mod fold;
 mod kept;
 mod measured;

@@ -12,6 +12,7 @@ use datafusion::logical_expr::utils::{conjunction, disjunction};
 use datafusion::logical_expr::{Case, Expr, Operator, binary_expr, cast, ident, lit, try_cast};
 
 use super::figures::Figures;
+use super::first_known::first_known;
 use super::fold::QUOTIENT;
 use super::measured::{PROPERTIES, event_property};
 use crate::clock::Micros;
@@ -146,7 +147,7 @@ impl Compiler<'_> {
         let mut arguments = self.all(arguments)?;
         match function {
             ScalarFunction::Round => return Ok(functions::round(arguments)),
-            ScalarFunction::Coalesce => return Ok(functions::coalesce(arguments)),
+            ScalarFunction::Coalesce => return Ok(first_known().call(arguments)),
             ScalarFunction::Concat => return Ok(functions::concat(arguments)),
             ScalarFunction::Greatest => return Ok(functions::greatest(arguments)),
             ScalarFunction::Least => return Ok(functions::least(arguments)),
