@@ -13,7 +13,7 @@ use datafusion::logical_expr::{Case, Expr, Operator, binary_expr, cast, ident, l
 
 use super::figures::Figures;
 use super::first_known::first_known;
-use super::fold::QUOTIENT;
+use super::fold::{self, QUOTIENT};
 use super::measured::{PROPERTIES, event_property};
 use crate::clock::Micros;
 use crate::decimal;
@@ -100,7 +100,13 @@ impl Compiler<'_> {
                 lit(i64::from(day_of(self.as_of))) - day(self.expr(time)?)
             }
             Source::Contains { list, value } => nested::array_has(self.expr(list)?, self.expr(value)?),
-            Source::Measure(measure) => ident(self.figures.measure(measure)?),
+            Source::Measure(measure) => {
+                let (column, wanted) =
+                    (ident(self.figures.measure(measure)?), arrow_type(measure.figure.column_type()));
+                // Values are kept as text, whatever they are.
+                let is_text = fold::data_type(&measure.figure).is_string();
+                if is_text && !wanted.is_string() { try_cast(column, wanted) } else { column }
+            }
             Source::Did(measure) => match measure.figure {
                 Figure::Count => ident(self.figures.measure(measure)?).gt(lit(0_i64)),
                 _ => return Err(EngineError::internal("who did something is known by a count")),

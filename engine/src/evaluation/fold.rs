@@ -57,7 +57,7 @@ impl Days {
 /// What a figure needs of a series.
 pub(super) fn needs(figure: &Figure) -> Needs {
     let none = Needs::default();
-    match figure {
+    match figure.plain() {
         Figure::Count | Figure::Days | Figure::EachWeek { .. } => none,
         Figure::FirstTime | Figure::LastTime => Needs { times: true, ..none },
         Figure::Sum(_) => Needs { totals: true, ..none },
@@ -72,7 +72,7 @@ pub(super) fn needs(figure: &Figure) -> Needs {
 
 /// The type that a figure's column has.
 pub(super) fn data_type(figure: &Figure) -> DataType {
-    match figure {
+    match figure.plain() {
         Figure::Count | Figure::Days | Figure::DistinctCount(_) => DataType::Int64,
         Figure::FirstTime | Figure::LastTime => super::compile::timestamp_type(),
         Figure::Sum(_) => DataType::Decimal128(SUM_PRECISION, decimal::SCALE),
@@ -94,7 +94,7 @@ fn texts_element() -> Arc<Field> {
 /// is null. `today` is the day that weeks are counted back from.
 pub(super) fn folded(figure: &Figure, series: &Series, days: Days, today: i32, people: Range<u32>) -> Result<ArrayRef> {
     let fold = Fold { series, days, people };
-    Ok(match figure {
+    Ok(match figure.plain() {
         Figure::Count => Arc::new(Int64Array::from(fold.sums(&series.counts))),
         Figure::Days => Arc::new(Int64Array::from(fold.distinct_days())),
         Figure::FirstTime => fold.times(&series.first_at, i64::min),

@@ -38,7 +38,7 @@ impl Kept {
     /// What a measure is computed from.
     pub(crate) fn of(measure: &Measure) -> Self {
         let events = measure.events.clone();
-        let what = match &measure.figure {
+        let what = match measure.figure.plain() {
             Figure::Count | Figure::Days | Figure::FirstTime | Figure::LastTime | Figure::EachWeek { .. } => {
                 What::Event
             }

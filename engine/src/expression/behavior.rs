@@ -123,6 +123,16 @@ pub(crate) enum Figure {
 }
 
 impl Figure {
+    /// The same figure under its plainer name: the least `occurred_at` is the first time.
+    pub(crate) fn plain(&self) -> &Self {
+        let is_time = |property: &Property| property.column_type() == ColumnType::Timestamp;
+        match self {
+            Figure::Least(property) if is_time(property) => &Figure::FirstTime,
+            Figure::Most(property) if is_time(property) => &Figure::LastTime,
+            other => other,
+        }
+    }
+
     /// The type of the figure's value.
     pub(crate) fn column_type(&self) -> ColumnType {
         match self {
