@@ -164,7 +164,7 @@ def test_segments_compare(shop, client):
     members = int(countries["segments"][0]["counts"][0])
     assert countries["segments"][0]["lift"][0] == pytest.approx((members / len(of_left)) / (int(value["count"]) / everybody))
     mean = shop.value(f"select avg(cast(lifetime_value as double)) from profile.profiles where profile_id in (select profile_id from segment.memberships where segment = '{left}')")
-    assert values["segments"][0]["mean"] == pytest.approx(mean)
+    assert values["segments"][0]["mean"] == pytest.approx(float(mean))
     assert client.refused("SegmentService/CompareSegments", {"segments": [left]})[2] == ["segments"]
     assert client.refused("SegmentService/CompareSegments", {"segments": [left, "none"]})[1] == "SEGMENT_NOT_FOUND"
 
