@@ -94,7 +94,7 @@ impl Census {
         self.known().computed.contains_key(column)
     }
 
-    /// Lets the workspace's models of the refresh know of what is read.
+    /// Of whom it is.
     pub(crate) fn scope(&self) -> Scope {
         self.scope
     }
@@ -210,7 +210,7 @@ impl Census {
             if wanted.is_empty() {
                 break;
             }
-            let provider = self.session.table(*table).await?;
+            let provider = self.session.table(table).await?;
             let is_here = |name: &String| provider.schema().fields().iter().any(|field| field.name() == name);
             let here: Vec<String> = wanted.iter().filter(|name| is_here(name)).cloned().collect();
             wanted.retain(|name| !here.contains(name));

@@ -66,7 +66,7 @@ impl Conditions {
         }
         let mut roots = Vec::new();
         for (name, condition) in conditions {
-            let root = builder.part(condition)?;
+            let root = builder.part(condition).map_err(|error| error.context(format!("segment `{name}`")))?;
             builder.named.insert(name, root);
             roots.push(root);
         }

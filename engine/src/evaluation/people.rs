@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, new_null_array};
 use arrow::compute::interleave;
 use arrow::datatypes::Int64Type;
 use datafusion::common::runtime::SpawnedTask;
@@ -81,6 +81,11 @@ impl People {
         self.ordinals.len()
     }
 
+    /// True if there is nobody of whom they could tell anything.
+    pub(crate) fn are_none(&self) -> bool {
+        self.ordinals.is_empty() && self.scope.as_ref().is_none_or(RoaringBitmap::is_empty)
+    }
+
     /// The profiles' ordinals, ascending: that of each row.
     pub(crate) fn ordinals(&self) -> &[u32] {
         &self.ordinals
@@ -126,10 +131,9 @@ impl People {
             std::iter::once(ORDINAL).chain(columns.iter().map(String::as_str)).map(ident).collect::<Vec<_>>();
         let frame = session.table(table).await?.select(selected)?;
         let nothing = RecordBatch::new_empty(Arc::new(frame.schema().as_arrow().clone()));
-        let mut batches = frame.collect().await?;
-        batches.push(nothing); // so that there are columns where there are no rows
-        let absent = (0, 0);
-        let mut places = vec![absent; self.len()];
+        let batches = frame.collect().await?;
+        // The first part is one null, for who is absent.
+        let mut places = vec![(0, 0); self.len()];
         for (number, batch) in batches.iter().enumerate() {
             for (place, &ordinal) in batch.column(0).as_primitive::<Int64Type>().values().iter().enumerate() {
                 // Its anchor is an identifier of the profile.
@@ -144,18 +148,18 @@ impl People {
             .enumerate()
             .map(|(index, name)| {
                 let parts: Vec<ArrayRef> = batches.iter().map(|batch| Arc::clone(batch.column(index + 1))).collect();
+                let absent = new_null_array(nothing.column(index + 1).data_type(), 1);
                 let (name, places) = (name.clone(), Arc::clone(&places));
                 SpawnedTask::spawn_blocking(move || {
-                    let Some(first) = parts.first() else { return Ok(None) };
-                    let nothing = arrow::array::new_null_array(first.data_type(), 1);
-                    let parts: Vec<&dyn Array> = std::iter::once(&nothing).chain(&parts).map(AsRef::as_ref).collect();
-                    Ok::<_, EngineError>(Some((name, interleave(&parts, &places)?)))
+                    let parts: Vec<&dyn Array> = std::iter::once(&absent).chain(&parts).map(AsRef::as_ref).collect();
+                    Ok::<_, EngineError>((name, interleave(&parts, &places)?))
                 })
             })
             .collect();
         let mut ordered = BTreeMap::new();
         for task in tasks {
-            ordered.extend(task.join().await.map_err(|error| EngineError::internal(error.to_string()))??);
+            let (name, values) = task.join().await.map_err(|error| EngineError::internal(error.to_string()))??;
+            ordered.insert(name, values);
         }
         Ok(ordered)
     }

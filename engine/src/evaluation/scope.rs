@@ -44,11 +44,11 @@ impl Scope {
     }
 
     /// The tables with a row for each profile.
-    pub(super) fn persons(self) -> &'static [&'static str] {
+    pub(super) fn persons(self) -> Vec<&'static str> {
         match self {
-            Self::Everybody => &["profile.persons", "profile.traits"],
-            Self::Touched { persons: "new.profile.persons" } => &["new.profile.persons"],
-            Self::Touched { .. } => &["new.profile.profiles"],
+            Self::Everybody => vec!["profile.persons", "profile.traits"],
+            // Their traits are computed.
+            Self::Touched { persons } => vec![persons],
         }
     }
 

@@ -12,7 +12,7 @@ use crate::evaluation::{Census, column_type};
 use crate::expression::{ColumnType, SourceFile, TraitDefinition, is_of_everybody, parse_traits};
 use crate::model::definition::Model;
 use crate::model::materialize::Outcome;
-use crate::model::workspace::Workspace;
+use crate::model::workspace::{TableState, Workspace};
 use crate::store::TableName;
 
 /// Rows of a batch of the table.
@@ -26,7 +26,8 @@ const CHANGED: &str = "
     select coalesce(now.trait, before.trait) as trait
     from profile.trait_definitions now
     full join last.profile.trait_definitions before on before.trait = now.trait
-    where now.expression is distinct from before.expression or now.\"window\" is distinct from before.\"window\"";
+    where (now.expression is distinct from before.expression) -- the parser takes what follows for its right side
+        or (now.\"window\" is distinct from before.\"window\")";
 const TRAITS_MARK: &str = "-- {traits}";
 /// The column by which only states and segments know a profile.
 const ORDINAL: &str = "ordinal";
@@ -83,10 +84,15 @@ pub(crate) async fn compute(
     workspace.register_slices(&model.references()?)?;
     let is_of_one = |definition: &TraitDefinition| !is_of_everybody(&definition.expression);
     let known = workspace.previous.get(&table());
-    if let (Some(touched), Some((version, _)), true) = (touched, known, definitions.iter().all(is_of_one))
+    if let (Some(touched), Some((version, base_rows)), true) = (touched, known, definitions.iter().all(is_of_one))
         && session.sql(CHANGED).await?.count().await? == 0
     {
         workspace.register_slices(&touched.scope().references())?;
+        if touched.people().await?.are_none() {
+            // What the model replaces is told by tables that are still those of the refresh before.
+            workspace.keep(&table(), TableState::unchanged(version, *base_rows))?;
+            return Ok(Outcome::default());
+        }
         let batches = values(&definitions, touched).await?;
         let kept = workspace.kept_files(model, version, &[]).await?;
         return workspace.store(&table(), session.read_batches(batches)?, kept).await;

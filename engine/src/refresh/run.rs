@@ -172,8 +172,8 @@ async fn refresh_holding_lease(
     }
     outcome?;
 
-    let mut next = describe(&workspace, last.as_ref(), ledger, fingerprint, corrections.digest(), definitions.as_of);
-    next.published_at = project.clock.now();
+    let at = (definitions.as_of, project.clock.now());
+    let next = describe(&workspace, last.as_ref(), ledger, fingerprint, corrections.digest(), at);
     lease.confirm().await?;
     if !generation::publish(&project.lake, &next).await? {
         return Err(EngineError::new(
@@ -333,7 +333,7 @@ fn describe(
     ledger: &Ledger,
     fingerprint: String,
     corrections: String,
-    as_of: Micros,
+    (as_of, published_at): (Micros, Micros),
 ) -> Generation {
     let published = |state: &TableState| PublishedTable {
         version: state.current.number,
@@ -349,7 +349,7 @@ fn describe(
             Some(last) if !ledger.is_full => last.full_started_at,
             _ => ledger.started_at,
         },
-        published_at: as_of,
+        published_at,
         as_of,
         tables: workspace.tables().iter().map(|(name, state)| (name.to_string(), published(state))).collect(),
         views: workspace.views().into_iter().map(|(name, sql)| (name.to_string(), sql)).collect(),

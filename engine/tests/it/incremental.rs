@@ -94,6 +94,17 @@ pub(crate) async fn shop_with_segments(config: &str) -> Shop {
     let shop = Shop::new(config);
     shop.write("segments/buyers.sql", SEGMENT);
     shop.write("segments/german.sql", "country = 'DE'\n");
+    shop.write(
+        "segments/came_back.sql",
+        "did_sequence('Product Viewed' then not 'Identified' then 'Order Completed')\n",
+    );
+    shop.write(
+        "segments/many_pages.sql",
+        "pages >= 2 and event_count('Page Viewed') filter (where page_path like '/s%') >= 1\n",
+    );
+    shop.write("traits/pages.sql", "event_distinct('Page Viewed', page_path)\n");
+    shop.write("traits/median.sql", "event_percentile('Order Completed', revenue, 0.5)\n");
+    shop.write("traits/usual_plan.sql", "coalesce(event_last('Identified', touchpoint), 'none')\n");
     // Attributes that segments name have to be known: one contact of each kind.
     shop.land("crm", "id,email,updated,deleted,first_name,country\nc99,p99@example.com,2026-01-01,false,Zoe,DE\n")
         .await;
