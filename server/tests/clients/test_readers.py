@@ -9,6 +9,7 @@ import polars
 import pyarrow
 import pytest
 from deltalake import DeltaTable
+from pyroaring import BitMap
 
 from conftest import Project
 
@@ -124,14 +125,29 @@ def test_columns_have_types_that_everybody_knows(tables):
             return all(is_sane(field.type) for field in data_type)
         return any(is_one(data_type) for is_one in plain)
 
+    # Sets of members are Roaring bitmaps in the format that all its libraries read, which the next test shows.
+    sets = ("segment.member_sets.members", "segment.change_sets.members")
     types = {f"{name}.{field.name}": pyarrow.field(field).type for name, table in tables.items() for field in table.schema().to_arrow()}
-    assert [f"{column} {data_type}" for column, data_type in types.items() if not is_sane(data_type)] == []
+    assert [f"{column} {data_type}" for column, data_type in types.items() if not is_sane(data_type) and column not in sets] == []
+    assert all(pyarrow.types.is_binary(types[column]) for column in sets)
 
     for column in ("landing.events.landed_at", "staging.events.occurred_at", "identity.identities.first_seen_at", "profile.profiles.last_seen_at"):
         assert pyarrow.types.is_timestamp(types[column]), column
     for column in ("landing.events.revenue", "staging.events.revenue", "profile.profiles.lifetime_value"):
         assert pyarrow.types.is_decimal(types[column]) and types[column].scale == 4, f"{column} {types[column]}"
     assert pyarrow.types.is_int64(types["profile.profiles.order_count"])
+
+
+def test_members_are_read_from_bitmaps_by_any_roaring_library(demo, tables):
+    profiles = {row["profile_ordinal"]: row["profile_id"] for row in tables["identity.identities"].to_pyarrow_dataset().to_table().to_pylist()}
+    members = {}
+    changes = tables["segment.member_sets"].to_pyarrow_dataset().to_table().to_pylist()
+    for row in sorted(changes, key=lambda row: (row["generation"], row["change"] == "entered")):
+        changed, found = BitMap.deserialize(row["members"]), members.setdefault(row["segment"], BitMap())
+        members[row["segment"]] = found | changed if row["change"] == "entered" else found - changed
+    read = {(segment, profiles[ordinal]) for segment, found in members.items() for ordinal in found}
+    assert read == {(row["segment"], row["profile_id"]) for row in demo.sql("select segment, profile_id from segment.memberships")}
+    assert len({segment for segment, _ in read}) > 10
 
 
 def test_an_old_generation_reads_as_it_was(demo, generation):
