@@ -1,11 +1,12 @@
 //! [`Engine`]: the one type that the command line and the servers call.
 //!
 //! * [`lookup`] finds one person.
-//! * [`segments`] counts and lists people.
+//! * [`segments`] counts and lists people; [`saved_segments`] makes and changes segments.
 
 mod corrections;
 pub(crate) mod explain;
 pub(crate) mod lookup;
+mod saved_segments;
 pub(crate) mod segments;
 
 use std::collections::{HashMap, VecDeque};
@@ -429,7 +430,8 @@ impl Engine {
         let catalog = Catalog::load(built_in::MODELS, &self.project.folder)?;
         check::check(&self.project, &catalog).await?;
         let folder = &self.project.folder;
-        let (traits, segments) = (expression::load(folder, "traits")?, expression::load(folder, "segments")?);
+        let traits = expression::load(folder, "traits")?;
+        let segments = segment::saved::with_saved(&self.project, expression::load(folder, "segments")?).await?;
         let snapshot = self.reload().await?;
         // Which attributes there are is known only from data.
         if snapshot.number().is_some() {

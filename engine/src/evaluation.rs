@@ -20,8 +20,10 @@ mod property;
 mod read;
 mod scope;
 mod score;
+mod select;
 mod sequence;
 mod series;
+mod split;
 
 pub(crate) use census::Census;
 pub(crate) use compile::{column_type, day_of};

@@ -39,7 +39,10 @@ pub(crate) use self::files::load;
 pub(crate) use self::order::{needed, order};
 pub(crate) use self::parse::{SegmentHeader, parse_segment, parse_segments, read_segment_header};
 pub(crate) use self::search::{measures_in, sequences_in};
+pub(crate) use self::text::text_of;
 pub(crate) use self::traits::{TraitHeader, parse_traits, read_trait_header};
 pub(crate) use self::tree::{BinaryOp, ColumnType, Expr, Literal, ScalarFunction};
-pub(crate) use self::used::{columns_used, is_of_everybody, measures_used, segments_used, sequences_used};
+pub(crate) use self::used::{
+    SPLIT_COLUMN, columns_used, is_of_everybody, lists_used, measures_used, segments_used, sequences_used,
+};
 pub(crate) use self::words::in_words;

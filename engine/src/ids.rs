@@ -20,6 +20,11 @@ pub(crate) fn refresh_id() -> String {
     by_time()
 }
 
+/// The id of a change of a segment: sorts by time.
+pub(crate) fn change_id() -> String {
+    by_time()
+}
+
 /// The id of a correction: sorts by time.
 pub(crate) fn correction_id() -> String {
     by_time()

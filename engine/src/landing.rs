@@ -7,7 +7,7 @@
 
 mod batch;
 mod chunk;
-mod csv;
+pub(crate) mod csv;
 mod identifier_rules;
 mod input;
 mod json;

@@ -64,4 +64,5 @@ pub use refresh::report::{RefreshReport, StepReport};
 pub use refresh::run::{RefreshOptions, RefreshRun};
 pub use refresh::schedule::Timetable;
 pub use refresh::simulate::Simulation;
+pub use segment::saved::{SavedSegment, SavedSegments, SegmentContent};
 pub use snapshot::{Snapshot, Statement, TableInfo};

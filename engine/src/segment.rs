@@ -2,17 +2,18 @@
 //!
 //! * [`evaluate`] finds the members of all segments in one pass, and who entered and left.
 //! * [`members`] is who is in each segment and since when, in memory; [`rows`] makes rows of that in SQL.
-//! * [`estimate`] answers for an expression that is not saved.
+//! * [`estimate`] answers for an expression that is not saved; [`saved`] are those that were made while serving.
 
 mod estimate;
 mod evaluate;
 mod members;
 mod rows;
+pub(crate) mod saved;
 
 use std::sync::Arc;
 
 pub(crate) use estimate::{in_words, selected};
-pub(crate) use evaluate::{evaluate, parse, table};
+pub(crate) use evaluate::{columns, evaluate, parse, table};
 pub(crate) use members::Memberships;
 
 use crate::query::relation::Relations;

@@ -24,7 +24,7 @@ use crate::query::catalog::{register, register_view};
 use crate::query::placeholders;
 use crate::query::session::CATALOG;
 use crate::refresh::ledger;
-use crate::segment::Memberships;
+use crate::segment::{Memberships, saved};
 use crate::store::TableName;
 use crate::store::delta::{Table, Version};
 use crate::store::generation::Generation;
@@ -62,6 +62,8 @@ impl Snapshot {
         let corrections = correction_log::table();
         let log = LogScan::new(&project.lake, &corrections, correction_log::schema());
         register(&session, CATALOG, &corrections, Arc::new(log))?;
+        let segments = LogScan::new(&project.lake, &saved::table(), saved::schema());
+        register(&session, CATALOG, &saved::table(), Arc::new(segments))?;
         let mut lookup = None;
         if let Some(generation) = &generation {
             let versions = open_versions(project, generation).await?;
@@ -78,6 +80,11 @@ impl Snapshot {
     /// The generation's number; `None` before the first refresh.
     pub fn number(&self) -> Option<u64> {
         self.generation.as_ref().map(|generation| generation.number)
+    }
+
+    /// The instant for which it was computed, microseconds since 1970 UTC.
+    pub fn as_of(&self) -> Option<Micros> {
+        self.generation.as_ref().map(|generation| generation.as_of)
     }
 
     /// When it was published, microseconds since 1970 UTC.

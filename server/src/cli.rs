@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::encode::FileFormat;
+
 /// Resolves who your customers are and what they do, from files of events and records.
 #[derive(Debug, Parser)]
 #[command(
@@ -71,7 +73,7 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: IdentityCommand,
     },
-    /// Look at segments
+    /// Look at segments, make, change and export them
     #[command(after_help = "Examples:\n  tessera segment list\n  tessera segment members loyal --limit 20")]
     Segment {
         #[command(subcommand)]
@@ -176,6 +178,23 @@ pub(crate) enum Format {
     Ndjson,
 }
 
+/// What people call a segment, and who says so.
+#[derive(Debug, Args)]
+pub(crate) struct SegmentWords {
+    /// A short name for people
+    #[arg(long)]
+    pub(crate) title: Option<String>,
+    /// What its members may be used for
+    #[arg(long)]
+    pub(crate) purpose: Option<String>,
+    /// Longer words for people
+    #[arg(long)]
+    pub(crate) description: Option<String>,
+    /// Who makes or changes it
+    #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true)]
+    pub(crate) by: String,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum SegmentCommand {
     /// All segments with their sizes
@@ -206,6 +225,86 @@ pub(crate) enum SegmentCommand {
         /// How to print them
         #[arg(long, default_value = "table")]
         format: Format,
+    },
+    /// Make a segment; the next refresh evaluates it
+    #[command(
+        after_help = "Examples:\n  tessera segment create big-spenders \"lifetime_value > 500\" --title \"Big spenders\"\n  tessera segment create best \"top(100, lifetime_value)\" --by ada"
+    )]
+    Create {
+        /// Its name: lower-case letters, digits, _ and -
+        name: String,
+        /// The condition over a profile
+        #[arg(allow_hyphen_values = true)]
+        expression: String,
+        #[command(flatten)]
+        words: SegmentWords,
+    },
+    /// Change a segment that was made with create; what is not given stays
+    #[command(
+        after_help = "Examples:\n  tessera segment update big-spenders --expression \"lifetime_value > 700\"\n  tessera segment update big-spenders --title \"Those who spend most\""
+    )]
+    Update {
+        /// Its name
+        name: String,
+        /// The condition over a profile
+        #[arg(long, allow_hyphen_values = true)]
+        expression: Option<String>,
+        #[command(flatten)]
+        words: SegmentWords,
+    },
+    /// Delete a segment that was made with create
+    #[command(
+        after_help = "Examples:\n  tessera segment delete big-spenders\n  tessera segment delete big-spenders --by ada"
+    )]
+    Delete {
+        /// Its name
+        name: String,
+        /// Who deletes it
+        #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true)]
+        by: String,
+    },
+    /// How many people an expression selects, without saving it
+    #[command(
+        after_help = "Examples:\n  tessera segment estimate \"country = 'FR' and order_count > 2\"\n  tessera segment estimate \"in_segment('loyal')\" --by-column country --by-column touchpoint"
+    )]
+    Estimate {
+        /// The condition over a profile
+        #[arg(allow_hyphen_values = true)]
+        expression: String,
+        /// A column of profiles, or touchpoint, by which to break the people down; several if repeated
+        #[arg(long, value_name = "COLUMN")]
+        by_column: Vec<String>,
+    },
+    /// Who entered and left a segment, by generation
+    #[command(
+        after_help = "Examples:\n  tessera segment changes loyal\n  tessera segment changes loyal --after 12 --format csv"
+    )]
+    Changes {
+        /// Its name
+        name: String,
+        /// Only changes of generations after this one
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        after: u64,
+        /// How to print them
+        #[arg(long, default_value = "table")]
+        format: Format,
+    },
+    /// Write the members of a segment to a file
+    #[command(
+        after_help = "Examples:\n  tessera segment export loyal --to loyal.csv\n  tessera segment export loyal --columns email,country,lifetime_value --format parquet --to loyal.parquet"
+    )]
+    Export {
+        /// Its name
+        name: String,
+        /// Columns of profiles, and entered_at
+        #[arg(long, value_name = "COLUMN,...", value_delimiter = ',', default_value = "profile_id,entered_at")]
+        columns: Vec<String>,
+        /// The kind of file
+        #[arg(long, default_value = "csv")]
+        format: FileFormat,
+        /// The file, which must not be there yet
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
     },
     /// How two segments overlap
     #[command(

@@ -4,6 +4,7 @@
 mod cli;
 mod commands;
 mod connection;
+mod encode;
 mod flight_sql;
 mod grpc;
 mod http;

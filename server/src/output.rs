@@ -4,13 +4,13 @@ use std::io::Write;
 
 use anyhow::Result;
 use arrow::array::RecordBatch;
-use arrow::csv::WriterBuilder as CsvWriterBuilder;
 use arrow::json::writer::{JsonArray, LineDelimited, Writer as JsonWriter};
 use arrow::util::pretty::pretty_format_batches;
 use futures::TryStreamExt;
 use tessera_engine::QueryResult;
 
 use crate::cli::Format;
+use crate::encode::{self, Encoder, FileFormat};
 
 /// Says a line to whoever asked. Unlike `println!` it does not panic when nobody can hear it.
 ///
@@ -47,41 +47,27 @@ async fn table(mut result: QueryResult, mut out: impl Write) -> Result<()> {
     Ok(out.flush()?)
 }
 
-/// Each batch is formatted in memory and then written: the CSV writer would turn the reason of a failed write into text.
 async fn csv(mut result: QueryResult, mut out: impl Write) -> Result<()> {
     let header = RecordBatch::new_empty(std::sync::Arc::clone(&result.schema));
-    out.write_all(&csv_text(&header, true)?)?;
+    out.write_all(&encode::csv(&header, true)?)?;
     while let Some(batch) = result.batches.try_next().await? {
-        out.write_all(&csv_text(&batch, false)?)?;
+        out.write_all(&encode::csv(&batch, false)?)?;
     }
     Ok(out.flush()?)
 }
 
-fn csv_text(batch: &RecordBatch, with_header: bool) -> Result<Vec<u8>> {
-    let mut writer = CsvWriterBuilder::new().with_header(with_header).build(Vec::new());
-    writer.write(&flattened(batch)?)?;
-    Ok(writer.into_inner())
-}
-
-/// CSV has no lists: they are printed as text.
-fn flattened(batch: &RecordBatch) -> Result<RecordBatch> {
-    use arrow::datatypes::{DataType, Field, Schema};
-    let options = arrow::util::display::FormatOptions::default();
-    let mut fields = Vec::new();
-    let mut columns: Vec<arrow::array::ArrayRef> = Vec::new();
-    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
-        if !column.data_type().is_nested() {
-            fields.push(field.as_ref().clone());
-            columns.push(std::sync::Arc::clone(column));
-            continue;
-        }
-        let formatter = arrow::util::display::ArrayFormatter::try_new(column.as_ref(), &options)?;
-        let texts: arrow::array::StringArray =
-            (0..column.len()).map(|row| (!column.is_null(row)).then(|| formatter.value(row).to_string())).collect();
-        fields.push(Field::new(field.name(), DataType::Utf8, true));
-        columns.push(std::sync::Arc::new(texts));
+/// Writes an answer as a file; returns its rows.
+pub(crate) async fn write(mut result: QueryResult, format: FileFormat, mut out: impl Write) -> Result<u64> {
+    let (mut encoder, beginning) = Encoder::begin(format, &result.schema)?;
+    out.write_all(&beginning)?;
+    let mut rows = 0;
+    while let Some(batch) = result.batches.try_next().await? {
+        rows += batch.num_rows() as u64;
+        out.write_all(&encoder.encode(&batch)?)?;
     }
-    Ok(RecordBatch::try_new(std::sync::Arc::new(Schema::new(fields)), columns)?)
+    out.write_all(&encoder.end()?)?;
+    out.flush()?;
+    Ok(rows)
 }
 
 async fn json<F: arrow::json::writer::JsonFormat>(mut result: QueryResult, out: impl Write, end: &str) -> Result<()> {

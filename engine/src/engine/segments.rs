@@ -8,13 +8,17 @@ use futures::future::BoxFuture;
 use roaring::{MultiOps, RoaringBitmap};
 use tokio::time::timeout;
 
-use super::Engine;
+use super::{Engine, QueryResult};
 use crate::clock::Micros;
-use crate::error::Result;
+use crate::config::nearest::suggestion;
+use crate::error::{EngineError, Result};
 use crate::evaluation::Census;
 use crate::query::limited::{QueryLimits, too_long};
 use crate::snapshot::Snapshot;
 use crate::{limits, segment};
+
+/// Since when somebody is a member.
+const ENTERED_AT: &str = "entered_at";
 
 /// How many people a condition selects, and some of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -212,6 +216,50 @@ impl Engine {
         });
         listed.await
     }
+
+    /// The members of a segment with columns of their profiles, and `entered_at`: for files. Without columns, `profile_id`
+    /// and `entered_at`.
+    ///
+    /// # Errors
+    /// NotFound for a column that profiles have not; else as [`Engine::execute`].
+    pub async fn export_members(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        segment: &str,
+        columns: &[String],
+        limits: QueryLimits,
+    ) -> Result<QueryResult> {
+        let limits = QueryLimits { rows: None, ..limits }; // a file has no page that somebody reads
+        let query = {
+            let (snapshot, columns) = (Arc::clone(snapshot), columns.to_vec());
+            self.cpu.run(async move { export_query(&snapshot, &columns).await }).await?
+        };
+        let statement = self.prepare(snapshot, &query).await?.bind_texts(&[segment])?;
+        self.execute(&statement, limits).await
+    }
+}
+
+/// The query of members with some columns of their profiles; `$1` is the segment.
+async fn export_query(snapshot: &Snapshot, columns: &[String]) -> Result<String> {
+    let profiles = snapshot.session().table("profile.profiles").await?;
+    let known: Vec<&str> = profiles.schema().fields().iter().map(|field| field.name().as_str()).collect();
+    let usual = ["profile_id".to_owned(), ENTERED_AT.to_owned()];
+    let mut selected = Vec::new();
+    for column in if columns.is_empty() { &usual } else { columns } {
+        if column == ENTERED_AT {
+            selected.push(format!("memberships.{ENTERED_AT}"));
+        } else if known.contains(&column.as_str()) {
+            selected.push(format!("profiles.\"{}\"", column.replace('"', "\"\"")));
+        } else {
+            let hint = suggestion(column, known.iter().copied().chain([ENTERED_AT]));
+            return Err(EngineError::not_found(format!("profiles have no column `{column}`; {hint}")));
+        }
+    }
+    Ok(format!(
+        "select {} from segment.memberships join profile.profiles on profiles.profile_id = memberships.profile_id
+         where memberships.segment = $1",
+        selected.join(", ")
+    ))
 }
 
 /// People in one of some segments and in no other.

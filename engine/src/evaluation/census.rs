@@ -20,12 +20,20 @@ use super::read::{self, Wanted};
 use super::scope::Scope;
 use super::series::Series;
 use crate::clock::Micros;
+use crate::config::nearest::suggestion;
 use crate::error::{EngineError, Result};
-use crate::expression::{Expr, columns_used};
+use crate::expression::{Expr, columns_used, lists_used};
 use crate::query::functions::text;
 
 /// By which profiles divide beside their columns: where they did something.
 const TOUCHPOINT: &str = "touchpoint";
+/// Each list with the identifiers on it that somebody has, and once with none.
+const LISTED: &str = "
+    select listed.list, identities.ordinal
+    from segment.listed listed
+    join identity.identities identities on identities.namespace = listed.namespace and identities.value = listed.value
+    union all
+    select list, cast(null as bigint) from segment.lists";
 
 /// What is known of all profiles, or of those that a refresh touched.
 pub(crate) struct Census {
@@ -37,6 +45,8 @@ pub(crate) struct Census {
     kept: OnceCell<BTreeMap<String, i64>>,
     /// Who did something at each touchpoint.
     touchpoints: OnceCell<BTreeMap<String, RoaringBitmap>>,
+    /// Whose identifiers are on each list.
+    lists: OnceCell<BTreeMap<String, RoaringBitmap>>,
     known: Mutex<Known>,
 }
 
@@ -62,6 +72,7 @@ impl Census {
             people: OnceCell::new(),
             kept: OnceCell::new(),
             touchpoints: OnceCell::new(),
+            lists: OnceCell::new(),
             known: Mutex::default(),
         }
     }
@@ -195,7 +206,39 @@ impl Census {
         let columns = self.columns(columns).await?;
         let figures = Figures::of(expressions.iter().copied());
         let series = self.series(&figures).await?;
-        Ok(Arc::new(Population { session: self.session.clone(), as_of: self.as_of, people, columns, series }))
+        let lists = self.lists(expressions.iter().flat_map(|expression| lists_used(expression)).collect()).await?;
+        Ok(Arc::new(Population { session: self.session.clone(), as_of: self.as_of, people, columns, series, lists }))
+    }
+
+    /// The profiles that have an identifier on each of some lists.
+    async fn lists(&self, wanted: BTreeSet<String>) -> Result<BTreeMap<String, RoaringBitmap>> {
+        if wanted.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let all = self.lists.get_or_try_init(async || {
+            let people = self.people().await?;
+            let mut lists: BTreeMap<String, RoaringBitmap> = BTreeMap::new();
+            for batch in self.session.sql(LISTED).await?.collect().await? {
+                let (names, ordinals) = (text(batch.column(0))?, batch.column(1).as_primitive::<Int64Type>());
+                for (row, name) in names.iter().enumerate() {
+                    let Some(name) = name else { continue };
+                    let ordinal = ordinals.is_valid(row).then(|| u32::try_from(ordinals.value(row)).ok()).flatten();
+                    let profile = ordinal.and_then(|ordinal| people.profile_of(ordinal));
+                    lists.entry(name.to_owned()).or_default().extend(profile);
+                }
+            }
+            self.hold(lists.values().map(RoaringBitmap::serialized_size).sum())?;
+            Ok::<_, EngineError>(lists)
+        });
+        let all = all.await?;
+        let members = |name: String| match all.get(&name) {
+            Some(members) => Ok((name, members.clone())),
+            None => {
+                let hint = suggestion(&name, all.keys().map(String::as_str));
+                Err(EngineError::invalid(format!("there is no list `{name}`; {hint}")))
+            }
+        };
+        wanted.into_iter().map(members).collect()
     }
 
     async fn columns(&self, mut wanted: BTreeSet<String>) -> Result<BTreeMap<String, ArrayRef>> {

@@ -11,14 +11,15 @@ use datafusion::logical_expr::expr::{Between, InList, Like};
 use datafusion::logical_expr::utils::{conjunction, disjunction};
 use datafusion::logical_expr::{Case, Expr, Operator, binary_expr, cast, ident, lit, try_cast};
 
-use super::figures::Figures;
+use super::figures::{Figures, list_column, segment_column, top_column};
 use super::first_known::first_known;
 use super::fold::{self, QUOTIENT};
 use super::measured::{PROPERTIES, event_property};
+use super::split::place_in_split;
 use crate::clock::Micros;
 use crate::decimal;
 use crate::error::{EngineError, Result};
-use crate::expression::{self, BinaryOp, ColumnType, Figure, Literal, Property, ScalarFunction};
+use crate::expression::{self, BinaryOp, ColumnType, Figure, Literal, Property, SPLIT_COLUMN, ScalarFunction};
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
 
@@ -47,7 +48,7 @@ pub(crate) fn column_type(data_type: &DataType) -> Option<ColumnType> {
 pub(super) struct Compiler<'a> {
     /// The columns of what profiles do.
     pub(super) figures: &'a Figures,
-    /// What other segments are: `in_segment` is their condition.
+    /// What other segments are: `in_segment` is their condition. Of others there is a column.
     pub(super) segments: &'a BTreeMap<&'a str, &'a expression::Expr>,
     /// What `now()` means.
     pub(super) as_of: Micros,
@@ -70,7 +71,7 @@ impl Compiler<'_> {
                 let condition = self.expr(expr)?;
                 negate(if *value { condition.is_true() } else { condition.is_false() }, *negated)
             }
-            Source::InList { expr, list, negated } => {
+            Source::IsOneOf { expr, list, negated } => {
                 let list = list.iter().map(|literal| self.literal(literal)).collect::<Result<Vec<_>>>()?;
                 Expr::InList(InList::new(Box::new(self.expr(expr)?), list, *negated))
             }
@@ -119,8 +120,11 @@ impl Compiler<'_> {
             Source::Property { property, as_type } => self.property(property, *as_type),
             Source::InSegment(name) => match self.segments.get(name.as_str()) {
                 Some(condition) => self.expr(condition)?.is_true(),
-                None => return Err(EngineError::internal(format!("segment `{name}` is not compiled yet"))),
+                None => ident(segment_column(name)),
             },
+            Source::InList(name) => ident(list_column(name)),
+            Source::Top { .. } => ident(top_column(expr)),
+            Source::Split(name) => place_in_split(ident(SPLIT_COLUMN), name),
             Source::Function { function, arguments } => self.function(*function, arguments)?,
         })
     }

@@ -1,7 +1,6 @@
 //! Many conditions at once: what they have in common is computed once for each block of profiles.
 
 use std::collections::{BTreeMap, HashMap};
-use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
@@ -33,8 +32,6 @@ enum Part {
     Not(usize),
     /// True or false, where the other is null.
     IsTrue(usize),
-    /// Whether each of the people is a member of a segment.
-    Members(BooleanArray),
 }
 
 /// What makes two parts the same.
@@ -45,25 +42,19 @@ enum Key {
     Any(Vec<usize>),
     Not(usize),
     IsTrue(usize),
-    Members(String),
 }
 
 impl Conditions {
     /// Compiles named conditions, of which each comes after those that it names with `in_segment`. `schema` is that of the
-    /// batches that they will be asked about. `members` has, by name, who is in segments that need not be computed.
+    /// batches that they will be asked about.
     pub(super) fn compile(
         session: &SessionContext,
         compiler: Compiler<'_>,
         schema: &DFSchema,
         conditions: &[(&str, &Expr)],
-        members: BTreeMap<String, BooleanArray>,
     ) -> Result<Self> {
         let mut builder =
             Builder { session, compiler, schema, parts: Vec::new(), known: HashMap::new(), named: BTreeMap::new() };
-        for (name, members) in &members {
-            let part = builder.keep(Key::Members(name.clone()), Part::Members(members.clone()));
-            builder.named.insert(name, part);
-        }
         let mut roots = Vec::new();
         for (name, condition) in conditions {
             let root = builder.part(condition).map_err(|error| error.context(format!("segment `{name}`")))?;
@@ -73,8 +64,8 @@ impl Conditions {
         Ok(Self { parts: builder.parts, roots })
     }
 
-    /// For each condition, which rows of a batch it is true for; none is null. `rows` are the batch's among the people.
-    pub(super) fn masks(&self, batch: &RecordBatch, rows: &Range<u32>) -> Result<Vec<BooleanArray>> {
+    /// For each condition, which rows of a batch it is true for; none is null.
+    pub(super) fn masks(&self, batch: &RecordBatch) -> Result<Vec<BooleanArray>> {
         let mut values: Vec<BooleanArray> = Vec::with_capacity(self.parts.len());
         for part in &self.parts {
             let value = match part {
@@ -83,7 +74,6 @@ impl Conditions {
                     // A constant null has no type.
                     arrow::compute::cast(&value, &DataType::Boolean)?.as_boolean().clone()
                 }
-                Part::Members(members) => members.slice(rows.start as usize, rows.len()),
                 Part::All(parts) => joined(&values, parts, and_kleene)?,
                 Part::Any(parts) => joined(&values, parts, or_kleene)?,
                 Part::Not(part) => not(&values[*part])?,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::error::{EngineError, Result};
-use crate::expression::{Expr, Measure, Sequence, measures_used, sequences_used};
+use crate::expression::{Expr, Measure, Sequence, measures_used, sequences_used, text_of};
 
 /// Figures, each with a column. The names of the columns have a blank, so no column of a profile has them.
 #[derive(Debug, Default, Clone)]
@@ -63,6 +63,21 @@ pub(super) fn measure_column(place: usize) -> String {
 /// The column of the sequence at a place of [`Figures::sequences`].
 pub(super) fn sequence_column(place: usize) -> String {
     format!("sequence {place}")
+}
+
+/// The column that tells who is in a segment that is computed already.
+pub(super) fn segment_column(name: &str) -> String {
+    format!("segment {name}")
+}
+
+/// The column that tells who is on a list.
+pub(super) fn list_column(name: &str) -> String {
+    format!("list {name}")
+}
+
+/// The column that tells who is one of the best.
+pub(super) fn top_column(top: &Expr) -> String {
+    text_of(top)
 }
 
 fn score_column(place: usize) -> String {

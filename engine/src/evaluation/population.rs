@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, new_empty_array};
+use arrow::array::{Array, ArrayRef, RecordBatch, new_empty_array};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::DFSchema;
 use datafusion::common::runtime::SpawnedTask;
@@ -13,7 +13,6 @@ use datafusion::prelude::SessionContext;
 use roaring::RoaringBitmap;
 
 use super::compile::{Compiler, day_of};
-use super::conditions::Conditions;
 use super::figures::{Figures, measure_column, sequence_column};
 use super::fold::{self, Days};
 use super::kept::Kept;
@@ -36,7 +35,12 @@ pub(crate) struct Population {
     /// In the order of the people.
     pub(super) columns: BTreeMap<String, ArrayRef>,
     pub(super) series: HashMap<Kept, Arc<Series>>,
+    /// Whose identifiers are on each of the lists.
+    pub(super) lists: BTreeMap<String, RoaringBitmap>,
 }
+
+/// Columns that are computed of everybody before those of a block, by name, in the order of the people.
+pub(super) type Beside = BTreeMap<String, ArrayRef>;
 
 impl Population {
     /// The values of an expression, in the order of the people.
@@ -44,21 +48,26 @@ impl Population {
     /// # Errors
     /// What computing it reports.
     pub(crate) async fn values(self: &Arc<Self>, expression: &Expr) -> Result<ArrayRef> {
+        self.values_beside(expression, &Beside::new()).await
+    }
+
+    /// The same of an expression that also names columns `beside` those of the people.
+    pub(super) async fn values_beside(self: &Arc<Self>, expression: &Expr, beside: &Beside) -> Result<ArrayRef> {
         let mut figures = Figures::of([expression]);
-        let mut scores = Vec::new();
+        let mut beside = beside.clone();
         for of in score::scores(expression) {
-            let values = Box::pin(self.values(score::scored(of)?)).await?;
-            scores.push((figures.add_score(of), score::groups(of, &values)?));
+            let values = Box::pin(self.values_beside(score::scored(of)?, &beside)).await?;
+            beside.insert(figures.add_score(of), score::groups(of, &values)?);
         }
-        let schema = Arc::new(self.schema(&figures, &scores));
+        let schema = Arc::new(self.schema(&figures, &beside));
         let none = BTreeMap::new();
         let compiler = Compiler { figures: &figures, segments: &none, as_of: self.as_of };
         let df_schema = DFSchema::try_from(Arc::clone(&schema))?;
         let value = self.session.create_physical_expr(compiler.expr(expression)?, &df_schema)?;
         let nothing = new_empty_array(&value.data_type(&schema)?);
-        let (figures, scores) = (Arc::new(figures), Arc::new(scores));
+        let figures = Arc::new(figures);
         let parts = self.by_block(Vec::new, move |population, values: &mut Vec<(u32, ArrayRef)>, rows| {
-            let batch = population.block(&rows, &schema, &figures, &scores)?;
+            let batch = population.block(&rows, &schema, &figures, &beside)?;
             values.push((rows.start, value.evaluate(&batch)?.into_array(batch.num_rows())?));
             Ok(())
         });
@@ -69,69 +78,11 @@ impl Population {
         Ok(arrow::compute::concat(&parts)?)
     }
 
-    /// For each of named conditions, of which each comes after those that it names with `in_segment`, the ordinals of the
-    /// profiles for which it is true.
-    ///
-    /// # Errors
-    /// What compiling and computing them report.
-    pub(crate) async fn selected(self: &Arc<Self>, conditions: &[(&str, &Expr)]) -> Result<Vec<RoaringBitmap>> {
-        self.selected_beside(conditions, &BTreeMap::new()).await
-    }
-
-    /// The same, where conditions may also name segments whose `members` are known.
-    ///
-    /// # Errors
-    /// As [`Population::selected`].
-    pub(crate) async fn selected_beside(
-        self: &Arc<Self>,
-        conditions: &[(&str, &Expr)],
-        members: &BTreeMap<String, RoaringBitmap>,
-    ) -> Result<Vec<RoaringBitmap>> {
-        let members = self.masks(members);
-        let figures = Arc::new(Figures::of(conditions.iter().map(|(_, condition)| *condition)));
-        let schema = Arc::new(self.schema(&figures, &[]));
-        let segments = conditions.iter().copied().collect();
-        let compiler = Compiler { figures: &figures, segments: &segments, as_of: self.as_of };
-        let df_schema = DFSchema::try_from(Arc::clone(&schema))?;
-        let compiled = Conditions::compile(&self.session, compiler, &df_schema, conditions, members)?;
-        let count = conditions.len();
-        let empty = move || vec![RoaringBitmap::new(); count];
-        let parts = self.by_block(empty, move |population, members: &mut Vec<RoaringBitmap>, rows| {
-            let batch = population.block(&rows, &schema, &figures, &[])?;
-            let ordinals = &population.people.ordinals()[rows.start as usize..rows.end as usize];
-            for (members, mask) in members.iter_mut().zip(compiled.masks(&batch, &rows)?) {
-                let of_block = mask.values().set_indices().map(|row| ordinals[row]);
-                // Blocks come in order, and so do ordinals in them.
-                members.append(of_block).map_err(|_| EngineError::internal("profiles are not ordered"))?;
-            }
-            Ok(())
-        });
-        let mut parts = parts.await?.into_iter();
-        let mut members = parts.next().unwrap_or_else(|| vec![RoaringBitmap::new(); count]);
-        for part in parts {
-            members.iter_mut().zip(part).for_each(|(members, part)| *members |= part);
-        }
-        Ok(members)
-    }
-
-    /// For each set of profiles, whether each row is one of them.
-    fn masks(&self, sets: &BTreeMap<String, RoaringBitmap>) -> BTreeMap<String, BooleanArray> {
-        let mask = |set: &RoaringBitmap| {
-            let mut members = set.iter().peekable();
-            let is_member = |&ordinal: &u32| {
-                while members.next_if(|&member| member < ordinal).is_some() {}
-                members.next_if_eq(&ordinal).is_some()
-            };
-            BooleanArray::from(self.people.ordinals().iter().map(is_member).collect::<Vec<bool>>())
-        };
-        sets.iter().map(|(name, set)| (name.clone(), mask(set))).collect()
-    }
-
     /// The columns of a block.
-    fn schema(&self, figures: &Figures, scores: &[(String, ArrayRef)]) -> Schema {
+    pub(super) fn schema(&self, figures: &Figures, beside: &Beside) -> Schema {
         let field = |name: &str, values: &ArrayRef| Field::new(name, values.data_type().clone(), true);
         let mut fields: Vec<Field> = self.columns.iter().map(|(name, values)| field(name, values)).collect();
-        fields.extend(scores.iter().map(|(name, values)| field(name, values)));
+        fields.extend(beside.iter().map(|(name, values)| field(name, values)));
         for (place, measure) in figures.measures.iter().enumerate() {
             fields.push(Field::new(measure_column(place), fold::data_type(&measure.figure), true));
         }
@@ -142,17 +93,17 @@ impl Population {
     }
 
     /// Some rows with all columns that expressions may name.
-    fn block(
+    pub(super) fn block(
         &self,
         rows: &Range<u32>,
         schema: &SchemaRef,
         figures: &Figures,
-        scores: &[(String, ArrayRef)],
+        beside: &Beside,
     ) -> Result<RecordBatch> {
         let today = day_of(self.as_of);
         let slice = |values: &ArrayRef| values.slice(rows.start as usize, rows.len());
         let mut columns: Vec<ArrayRef> = self.columns.values().map(slice).collect();
-        columns.extend(scores.iter().map(|(_, values)| slice(values)));
+        columns.extend(beside.values().map(slice));
         let series = |kept: &Kept| {
             self.series.get(kept).ok_or_else(|| EngineError::internal("what a figure needs was not read"))
         };
@@ -173,7 +124,7 @@ impl Population {
 
     /// Works on all blocks, as many at a time as a query has threads. Each thread adds to a value of its own, in the order
     /// of the blocks that it takes.
-    async fn by_block<A: Send + 'static>(
+    pub(super) async fn by_block<A: Send + 'static>(
         self: &Arc<Self>,
         empty: impl Fn() -> A,
         work: impl Fn(&Self, &mut A, Range<u32>) -> Result<()> + Send + Sync + 'static,

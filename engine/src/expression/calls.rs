@@ -123,12 +123,13 @@ impl Checker<'_> {
     fn check_filter(&self, call: &Call<'_>, filter: &SqlExpr) -> Result<()> {
         match family(&call.name) {
             Some(Family::Measure | Family::Step) => Ok(()),
+            _ if call.name == "top" => Ok(()),
             Some(Family::Sequence) => {
                 let hint = "give it to a step: `event('Page Viewed') filter (where page_section = 'pricing')`";
                 self.refuse(filter, format!("`did_sequence` has no `filter`; {hint}"))
             }
             _ => {
-                let hint = "only functions of events such as `event_count` have";
+                let hint = "only `top` and functions of events such as `event_count` have";
                 self.refuse(filter, format!("`{}` has no `filter`; {hint}", call.name))
             }
         }

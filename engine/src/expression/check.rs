@@ -126,7 +126,7 @@ impl<'a> Checker<'a> {
             SqlExpr::IsNotTrue(expr) => self.is_boolean(expr, true, true),
             SqlExpr::IsFalse(expr) => self.is_boolean(expr, false, false),
             SqlExpr::IsNotFalse(expr) => self.is_boolean(expr, false, true),
-            SqlExpr::InList { expr, list, negated } => self.in_list(expr, list, *negated),
+            SqlExpr::InList { expr, list, negated } => self.is_one_of(expr, list, *negated),
             SqlExpr::Between { expr, negated, low, high } => self.between(expr, low, high, *negated),
             SqlExpr::Like { negated, any: false, expr, pattern, escape_char: None } => {
                 self.like(expr, pattern, *negated, false)

@@ -30,7 +30,7 @@ const MEASURES: [&str; 17] = [
     "did_first_time",
 ];
 /// What else is known of a profile.
-const OF_PROFILES: [&str; 3] = ["in_segment", "consented", "score"];
+const OF_PROFILES: [&str; 6] = ["in_segment", "in_list", "top", "split", "consented", "score"];
 /// Functions of single values. Some are nodes of their own to the parser; they are here for messages.
 const SCALARS: [&str; 23] = [
     "lower",
@@ -109,6 +109,9 @@ impl Checker<'_> {
             Family::Scalar => self.scalar(&call),
             Family::OfProfiles => match call.name.as_str() {
                 "in_segment" => self.in_segment(&call),
+                "in_list" => self.in_list(&call),
+                "top" => self.top(&call),
+                "split" => self.split(&call),
                 "consented" => self.consented(&call),
                 _ => self.score(&call),
             },
@@ -144,6 +147,7 @@ impl Checker<'_> {
             (Scope::Trait, _, "in_segment") => {
                 "segments are computed after traits; write the segment's condition here, or use the trait in a segment"
             }
+            (Scope::Trait, _, "in_list" | "top") => "it belongs into a segment; write one with it",
             _ => return None,
         };
         Some(format!("`{name}` is not available in {}: {hint}", self.scope.name()))
@@ -162,6 +166,45 @@ impl Checker<'_> {
         Ok((Expr::InSegment(segment), Some(ColumnType::Boolean)))
     }
 
+    fn in_list(&self, call: &Call<'_>) -> Result<Typed> {
+        let usage = "write `in_list('name')`";
+        let [list] = call.positional.as_slice() else {
+            return self.refuse(call.sql, format!("`in_list` takes one name; {usage}"));
+        };
+        let list = self.name_argument(list, "the list's name", usage)?;
+        Ok((Expr::InList(list), Some(ColumnType::Boolean)))
+    }
+
+    fn top(&self, call: &Call<'_>) -> Result<Typed> {
+        let [count_sql, of_sql] = call.positional.as_slice() else {
+            return self.wrong_arguments(call, "top(100, lifetime_value) filter (where country = 'FR')");
+        };
+        let count = self.count_argument(count_sql, "the number of profiles", 1, i64::from(u32::MAX))?;
+        let of = Box::new(self.ordered(of_sql, "top")?);
+        let among = call.filter.map(|condition| self.condition(condition)).transpose()?.map(Box::new);
+        Ok((Expr::Top { count, of, among }, Some(ColumnType::Boolean)))
+    }
+
+    fn split(&self, call: &Call<'_>) -> Result<Typed> {
+        let usage = "write `split('name') < 0.5`";
+        let [name] = call.positional.as_slice() else {
+            return self.refuse(call.sql, format!("`split` takes one name; {usage}"));
+        };
+        let name = self.name_argument(name, "the split's name", usage)?;
+        Ok((Expr::Split(name), Some(ColumnType::Decimal)))
+    }
+
+    /// A value by which profiles are ordered.
+    fn ordered(&self, sql: &SqlExpr, function: &str) -> Result<Expr> {
+        let (of, of_type) = self.expression(sql)?;
+        if !of_type.is_some_and(|of_type| is_number(of_type) || is_time(of_type)) {
+            let (snippet, type_name) = (snippet(sql), type_name(of_type));
+            let message = format!("{snippet} is {type_name}; `{function}` needs a number, a date or a time");
+            return self.refuse(sql, message);
+        }
+        Ok(of)
+    }
+
     fn consented(&self, call: &Call<'_>) -> Result<Typed> {
         let usage = "write `consented('marketing')`";
         let [purpose] = call.positional.as_slice() else {
@@ -178,11 +221,7 @@ impl Checker<'_> {
             [of, groups, direction] => (*of, *groups, Some(*direction)),
             _ => return self.wrong_arguments(call, usage),
         };
-        let (of, of_type) = self.expression(of_sql)?;
-        if !of_type.is_some_and(|of_type| is_number(of_type) || is_time(of_type)) {
-            let (snippet, type_name) = (snippet(of_sql), type_name(of_type));
-            return self.refuse(of_sql, format!("{snippet} is {type_name}; `score` needs a number, a date or a time"));
-        }
+        let of = self.ordered(of_sql, "score")?;
         let mut has_score = false;
         of.for_each(&mut |expr| has_score |= matches!(expr, Expr::Score { .. }));
         if has_score {

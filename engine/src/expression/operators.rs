@@ -97,7 +97,7 @@ impl Checker<'_> {
         Ok((Expr::IsBoolean { expr, value, negated }, Some(ColumnType::Boolean)))
     }
 
-    pub(super) fn in_list(&self, inner: &SqlExpr, items: &[SqlExpr], negated: bool) -> Result<Typed> {
+    pub(super) fn is_one_of(&self, inner: &SqlExpr, items: &[SqlExpr], negated: bool) -> Result<Typed> {
         if items.is_empty() {
             return self.refuse(inner, "`in ()` is empty; name at least one value");
         }
@@ -113,7 +113,7 @@ impl Checker<'_> {
                 }
             }
         }
-        Ok((Expr::InList { expr, list, negated }, Some(ColumnType::Boolean)))
+        Ok((Expr::IsOneOf { expr, list, negated }, Some(ColumnType::Boolean)))
     }
 
     pub(super) fn between(&self, inner: &SqlExpr, low: &SqlExpr, high: &SqlExpr, negated: bool) -> Result<Typed> {

@@ -44,7 +44,7 @@ pub(crate) fn text_of(expression: &Expr) -> String {
         }
         Expr::IsNull { expr, negated } => format!("{} is {}null", operand(expr), not(*negated)),
         Expr::IsBoolean { expr, value, negated } => format!("{} is {}{value}", operand(expr), not(*negated)),
-        Expr::InList { expr, list, negated } => {
+        Expr::IsOneOf { expr, list, negated } => {
             let list: Vec<String> = list.iter().map(literal_text).collect();
             format!("{} {}in ({})", operand(expr), not(*negated), list.join(", "))
         }
@@ -68,6 +68,12 @@ pub(crate) fn text_of(expression: &Expr) -> String {
         Expr::Sequence(it) => sequence(it),
         Expr::Consented(purpose) => format!("consented({})", quoted(purpose)),
         Expr::InSegment(segment) => format!("in_segment({})", quoted(segment)),
+        Expr::InList(list) => format!("in_list({})", quoted(list)),
+        Expr::Split(name) => format!("split({})", quoted(name)),
+        Expr::Top { count, of, among } => {
+            let among = among.as_deref().map(|among| format!(" filter (where {})", text_of(among)));
+            format!("top({count}, {}){}", text_of(of), among.unwrap_or_default())
+        }
         Expr::Property { property: Property::Path(path), .. } => format!("property({})", quoted(&path.join("."))),
         Expr::Property { property: Property::Column(column), .. } => name(column),
         Expr::Function { function: ScalarFunction::CurrentDate, .. } => "current_date".to_owned(),
@@ -100,7 +106,7 @@ fn level(expression: &Expr) -> Level {
         Expr::Not(_) => Level::Not,
         Expr::IsNull { .. }
         | Expr::IsBoolean { .. }
-        | Expr::InList { .. }
+        | Expr::IsOneOf { .. }
         | Expr::Between { .. }
         | Expr::Like { .. } => Level::Compare,
         Expr::Binary { op, .. } => match op {

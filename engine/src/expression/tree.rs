@@ -68,8 +68,8 @@ pub(crate) enum Expr {
         /// Whether `not` was written.
         negated: bool,
     },
-    /// Whether a value is one of a list; the constants fit its type.
-    InList {
+    /// Whether a value is one of some constants, which fit its type.
+    IsOneOf {
         /// The value.
         expr: Box<Expr>,
         /// At least one constant.
@@ -143,6 +143,21 @@ pub(crate) enum Expr {
     Consented(String),
     /// Whether the profile is a member of another segment of the same refresh; never null. Only in segments.
     InSegment(String),
+    /// Whether an identifier of the profile is on a list; never null. Only in segments.
+    InList(String),
+    /// Whether the profile is one of a number of profiles with the greatest values; never null. Equal values are decided
+    /// by who was known first, and who has no value is not among them. Only in segments.
+    Top {
+        /// How many; at least 1.
+        count: u32,
+        /// A number, a date or a timestamp.
+        of: Box<Expr>,
+        /// A condition: who competes. Without it, everybody.
+        among: Option<Box<Expr>>,
+    },
+    /// Where the profile falls when all are spread evenly between 0 and 1 by a split of this name: a decimal, the same
+    /// for the same profile for good.
+    Split(String),
     /// What an event says under a name; null if nothing, or nothing of that type. Only in conditions of figures.
     Property {
         /// Where: a path, since a column is an [`Expr::Column`].
@@ -261,12 +276,15 @@ impl Expr {
             | Expr::Sequence(_)
             | Expr::Consented(_)
             | Expr::InSegment(_)
+            | Expr::InList(_)
+            | Expr::Split(_)
             | Expr::Property { .. } => Vec::new(),
             Expr::And(conditions) | Expr::Or(conditions) => conditions.iter().collect(),
             Expr::Function { arguments, .. } => arguments.iter().collect(),
             Expr::Binary { left, right, .. } => vec![left, right],
             Expr::Contains { list, value } => vec![list, value],
             Expr::Between { expr, low, high, .. } => vec![expr, low, high],
+            Expr::Top { of, among, .. } => std::iter::once(&**of).chain(among.as_deref()).collect(),
             Expr::Case { branches, otherwise } => {
                 let branches = branches.iter().flat_map(|(condition, value)| [condition, value]);
                 branches.chain(otherwise.as_deref()).collect()
@@ -277,7 +295,7 @@ impl Expr {
             | Expr::Score { of: expr, .. }
             | Expr::IsNull { expr, .. }
             | Expr::IsBoolean { expr, .. }
-            | Expr::InList { expr, .. }
+            | Expr::IsOneOf { expr, .. }
             | Expr::Like { expr, .. }
             | Expr::Cast { expr, .. } => vec![expr],
         }

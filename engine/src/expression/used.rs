@@ -5,6 +5,9 @@ use std::collections::BTreeSet;
 use super::behavior::{Measure, Sequence};
 use super::tree::{Expr, ScalarFunction};
 
+/// What splits go by: it stays the same when profiles merge.
+pub(crate) const SPLIT_COLUMN: &str = "profile_id";
+
 /// Returns the measures that an expression needs, each once, ordered.
 pub(crate) fn measures_used(expression: &Expr) -> Vec<Measure> {
     collect(expression, |expr| match expr {
@@ -29,21 +32,34 @@ pub(crate) fn segments_used(expression: &Expr) -> Vec<String> {
     })
 }
 
+/// Returns the names of the lists that an expression refers to, each once, ordered.
+pub(crate) fn lists_used(expression: &Expr) -> Vec<String> {
+    collect(expression, |expr| match expr {
+        Expr::InList(list) => Some(list.clone()),
+        _ => None,
+    })
+}
+
 /// Returns the names of the profile's columns that an expression reads, each once, ordered. Traits are among them;
 /// columns of events are not.
 pub(crate) fn columns_used(expression: &Expr) -> Vec<String> {
     collect(expression, |expr| match expr {
         Expr::Column { name, .. } => Some(name.clone()),
+        Expr::Split(_) => Some(SPLIT_COLUMN.to_owned()),
         _ => None,
     })
 }
 
 /// Returns whether a profile's value can be another one although neither it nor the day has changed: it depends on all
-/// profiles, or on the instant.
+/// profiles, on a list, or on the instant.
 pub(crate) fn is_of_everybody(expression: &Expr) -> bool {
     let mut found = false;
     expression.for_each(&mut |expr| {
-        found |= matches!(expr, Expr::Score { .. } | Expr::Function { function: ScalarFunction::Now, .. });
+        found |= match expr {
+            Expr::Score { .. } | Expr::Top { .. } | Expr::InList(_) => true,
+            Expr::Function { function, .. } => *function == ScalarFunction::Now,
+            _ => false,
+        };
     });
     found
 }

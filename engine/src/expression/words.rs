@@ -20,7 +20,7 @@ pub(crate) fn in_words(expression: &Expr) -> String {
         Expr::Binary { op, left, right } => binary(*op, left, right),
         Expr::IsNull { expr, negated } => format!("{} is {}", part(expr), if *negated { "known" } else { "unknown" }),
         Expr::IsBoolean { expr, value, negated } => truth(expr, *value, *negated),
-        Expr::InList { expr, list, negated } => {
+        Expr::IsOneOf { expr, list, negated } => {
             let list: Vec<String> = list.iter().map(constant).collect();
             let is_one = if *negated { "is none of" } else { "is one of" };
             format!("{} {is_one} ({})", part(expr), list.join(", "))
@@ -46,6 +46,12 @@ pub(crate) fn in_words(expression: &Expr) -> String {
         Expr::Sequence(it) => sequence(it),
         Expr::Consented(purpose) => format!("consented to '{purpose}'"),
         Expr::InSegment(segment) => format!("in segment '{segment}'"),
+        Expr::InList(list) => format!("on the list '{list}'"),
+        Expr::Split(name) => format!("the place in the split '{name}'"),
+        Expr::Top { count, of, among } => {
+            let among = among.as_deref().map(|among| format!(" among those for whom {}", condition(among)));
+            format!("one of the {count} with the highest {}{}", term(of), among.unwrap_or_default())
+        }
         Expr::Property { property, .. } => property_words(property),
         Expr::Function { function: it, arguments } => function(*it, arguments),
     }
@@ -86,7 +92,7 @@ fn opposite(condition: &Expr) -> String {
     match condition {
         Expr::Did(it) => format!("did not do {}", measure(it)),
         Expr::Consented(purpose) => format!("did not consent to '{purpose}'"),
-        Expr::InSegment(_) | Expr::Column { .. } => format!("not {}", in_words(condition)),
+        Expr::InSegment(_) | Expr::InList(_) | Expr::Column { .. } => format!("not {}", in_words(condition)),
         _ => format!("not ({})", in_words(condition)),
     }
 }

@@ -20,7 +20,7 @@ use crate::model::workspace::Workspace;
 use crate::project::Project;
 use crate::query::catalog::register;
 use crate::query::session::CATALOG;
-use crate::refresh::definitions::{register_keeping, register_segments, register_traits};
+use crate::refresh::definitions::{register_keeping, register_lists, register_segments, register_traits};
 use crate::refresh::history;
 use crate::refresh::report::StepReport;
 use crate::store::TableName;
@@ -37,6 +37,7 @@ pub(crate) async fn check(project: &Project, catalog: &Catalog) -> Result<()> {
     register(&session, CATALOG, &TableName::new("config", "corrections"), corrections.relation()?)?;
     register_keeping(&session, &Keeping::default())?;
     register_segments(&session, &[])?;
+    register_lists(&session, &[])?;
     register_traits(&session, &[])?;
     for name in landing::tables() {
         let table: Arc<dyn TableProvider> = Arc::new(EmptyTable::new(Arc::new(landing::table_schema(&name))));

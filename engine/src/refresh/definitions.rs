@@ -8,6 +8,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
 
+use super::lists::{self, List};
 use crate::clock::Micros;
 use crate::error::{EngineError, Result};
 use crate::evaluation::{self, Census, Keeping, Kept, Listed, Scope, all_listed, day_of};
@@ -17,6 +18,7 @@ use crate::model::workspace::Workspace;
 use crate::project::Project;
 use crate::query::catalog::register;
 use crate::query::session::CATALOG;
+use crate::segment::saved::with_saved;
 use crate::store::TableName;
 use crate::store::generation::Generation;
 
@@ -24,7 +26,7 @@ use crate::store::generation::Generation;
 pub(crate) struct Definitions {
     /// The files of `traits/`.
     pub(crate) traits: Vec<SourceFile>,
-    /// The files of `segments/`.
+    /// The files of `segments/`, and segments that were made while serving.
     pub(crate) segments: Vec<SourceFile>,
     /// The instant as of which they are computed.
     pub(crate) as_of: Micros,
@@ -44,7 +46,7 @@ impl Definitions {
     /// InvalidInput with file, line and column for what asks for figures of events in a wrong way.
     pub(crate) async fn load(project: &Project, workspace: &Workspace, last: Option<&Generation>) -> Result<Self> {
         let traits = expression::load(&project.folder, "traits")?;
-        let segments = expression::load(&project.folder, "segments")?;
+        let segments = with_saved(project, expression::load(&project.folder, "segments")?).await?;
         let mut wanted = BTreeSet::new();
         for file in traits.iter().chain(&segments) {
             let measures = expression::measures_in(&file.text, &file.file)?;
@@ -58,6 +60,10 @@ impl Definitions {
         }
         register_segments(&workspace.session, &segments)?;
         workspace.note_changed(segments_name());
+        register_lists(&workspace.session, &lists::load(&project.folder, &project.config.identity)?)?;
+        for name in [lists_name(), listed_name()] {
+            workspace.note_changed(name);
+        }
         register_traits(&workspace.session, &traits)?;
         workspace.note_changed(traits_name());
         let as_of = project.clock.now();
@@ -108,6 +114,45 @@ pub(crate) fn register_traits(session: &SessionContext, files: &[SourceFile]) ->
     })
 }
 
+fn lists_name() -> TableName {
+    TableName::new("config", "lists")
+}
+
+fn listed_name() -> TableName {
+    TableName::new("config", "listed")
+}
+
+/// Registers `config.lists(list, identifiers, dropped)` and `config.listed(list, namespace, value)`.
+///
+/// # Errors
+/// None that is known.
+pub(crate) fn register_lists(session: &SessionContext, lists: &[List]) -> Result<()> {
+    let integers = |value: fn(&List) -> u64| -> ArrayRef {
+        Arc::new(lists.iter().map(|list| i64::try_from(value(list)).ok()).collect::<Int64Array>())
+    };
+    let names = lists.iter().map(|list| Some(list.name.as_str())).collect::<StringViewArray>();
+    let columns: [(&str, ArrayRef); 3] = [
+        ("list", Arc::new(names)),
+        ("identifiers", integers(|list| list.identifiers.len() as u64)),
+        ("dropped", integers(|list| list.dropped)),
+    ];
+    register_batch(session, &lists_name(), RecordBatch::try_from_iter(columns)?)?;
+    let rows = || lists.iter().flat_map(|list| list.identifiers.iter().map(move |identifier| (&list.name, identifier)));
+    let texts = |value: fn((&'_ String, &'_ (String, String))) -> String| -> ArrayRef {
+        Arc::new(rows().map(|row| Some(value(row))).collect::<StringViewArray>())
+    };
+    let columns = [
+        ("list", texts(|(list, _)| list.clone())),
+        ("namespace", texts(|(_, (namespace, _))| namespace.clone())),
+        ("value", texts(|(_, (_, value))| value.clone())),
+    ];
+    register_batch(session, &listed_name(), RecordBatch::try_from_iter(columns)?)
+}
+
+fn register_batch(session: &SessionContext, name: &TableName, batch: RecordBatch) -> Result<()> {
+    register(session, CATALOG, name, Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]])?))
+}
+
 fn register_texts<const N: usize>(
     session: &SessionContext,
     name: &TableName,
@@ -128,8 +173,8 @@ fn register_texts<const N: usize>(
     let texts = |column: usize| rows.iter().map(|row| row[column].as_deref()).collect::<StringViewArray>();
     let arrays = (0..N).map(|column| Arc::new(texts(column)) as ArrayRef).collect();
     let schema = Arc::new(Schema::new(columns.map(|name| Field::new(name, DataType::Utf8View, true)).to_vec()));
-    let batch = RecordBatch::try_new(Arc::clone(&schema), arrays)?;
-    register(session, CATALOG, name, Arc::new(MemTable::try_new(schema, vec![vec![batch]])?))
+    let batch = RecordBatch::try_new(schema, arrays)?;
+    register_batch(session, name, batch)
 }
 
 fn measures_name() -> TableName {
@@ -154,8 +199,8 @@ pub(crate) fn register_keeping(session: &SessionContext, keeping: &Keeping) -> R
         Field::new("is_kept", DataType::Boolean, false),
         Field::new("is_new", DataType::Boolean, false),
     ]));
-    let batch = RecordBatch::try_new(Arc::clone(&schema), columns)?;
-    register(session, CATALOG, &measures_name(), Arc::new(MemTable::try_new(schema, vec![vec![batch]])?))?;
+    let batch = RecordBatch::try_new(schema, columns)?;
+    register_batch(session, &measures_name(), batch)?;
     for function in evaluation::functions(session, keeping)? {
         session.register_udf(function.as_ref().clone());
     }

@@ -44,7 +44,7 @@ pub(crate) async fn selected(
     let members = |name: &String| memberships.get(name).map_or(&nobody, |members| members.all()).clone();
     let members = named.iter().map(|name| (name.clone(), members(name))).collect();
     let population = census.population(&[&condition]).await?;
-    let selected = population.selected_beside(&[(UNSAVED, &condition)], &members).await?;
+    let selected = population.selected(&[(UNSAVED, &condition)], &members).await?;
     Ok((selected.into_iter().next().unwrap_or_default(), words))
 }
 

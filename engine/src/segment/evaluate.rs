@@ -41,7 +41,10 @@ pub(crate) async fn parse(session: &SessionContext, files: &[SourceFile]) -> Res
 }
 
 /// The columns that expressions may name.
-pub(super) async fn columns(session: &SessionContext) -> Result<Vec<(String, ColumnType)>> {
+///
+/// # Errors
+/// What the catalog reports.
+pub(crate) async fn columns(session: &SessionContext) -> Result<Vec<(String, ColumnType)>> {
     let profiles = session.table("profile.profiles").await?;
     let known = profiles.schema().fields().iter();
     Ok(known.filter_map(|field| Some((field.name().clone(), column_type(field.data_type())?))).collect())
@@ -151,7 +154,7 @@ async fn selected(
         .collect();
     let expressions: Vec<&Expr> = conditions.iter().map(|(_, condition)| *condition).collect();
     let population = census.population(&expressions).await?;
-    let selected = population.selected(&conditions).await?;
+    let selected = population.selected(&conditions, &BTreeMap::new()).await?;
     let wanted = conditions.iter().zip(selected).filter(|((name, _), _)| names.contains(name));
     Ok((wanted.map(|(_, selected)| selected).collect(), Arc::clone(census.people().await?)))
 }

@@ -134,6 +134,17 @@ impl Table {
         Err(self.too_many_conflicts())
     }
 
+    /// Appends files as version `number`; false, and nothing is appended, if somebody else made that version.
+    pub(crate) async fn append_as(&self, number: u64, files: &[DataFile]) -> Result<bool> {
+        let actions = files.iter().map(|file| Action::Add(add(file, HashMap::new()))).collect();
+        let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
+        let is_done = self.put(number, actions, operation).await?;
+        if is_done {
+            self.checkpoint_when_due(number).await;
+        }
+        Ok(is_done)
+    }
+
     /// Commits a version that holds exactly `files` with `schema`. Returns its number.
     pub(crate) async fn commit_exact(&self, schema: &Schema, files: &[DataFile]) -> Result<u64> {
         self.create_if_absent(schema, &[]).await?;

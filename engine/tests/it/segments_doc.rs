@@ -2,7 +2,7 @@
 //!
 //! The block `people` has a line for each person with attributes, and an indented one for each event: time, name, properties.
 //! A block `trait` or `segment` is a file, whose first line may say its name, then an empty line, then the value of each
-//! person, or the members. All are one project, refreshed once. A block `refused` is a file and the error that it makes.
+//! person, or the members. A block `list` is a list. All are one project, refreshed once. A block `refused` is a file and the error that it makes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -208,6 +208,10 @@ async fn test_worked_examples_of_the_document() {
     for example in traits.iter().chain(&segments) {
         assert!(paths.insert(&example.path), "{} is there twice", example.path);
         shop.write(&example.path, &example.file);
+    }
+    for list in blocks("list") {
+        let (path, list) = list.split_once('\n').unwrap();
+        shop.write(path.trim_start_matches("-- "), list);
     }
     shop.refresh(false).await;
     let (values, members) = (values(&shop).await, members(&shop).await);

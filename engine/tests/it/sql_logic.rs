@@ -1,5 +1,5 @@
 //! Runs the `.slt` files of `sql/tests/`: each file is a project of its own. A file lands its data with statements
-//! `land <source> <lines>`, writes files of traits and segments with `trait <name> <text>` and `segment <name> <text>`,
+//! `land <source> <lines>`, writes files of traits, segments and lists with `trait <name> <text>`, `segment <name> <text>` and `list <name> <text>`,
 //! begins anew with limits of namespaces with `limits`, goes on with more in its configuration
 //! with `configure <text>`, writes the project's corrections of identity with `corrections <text>`, and brings tables up
 //! to date with `refresh` or `refresh full`; queries are plain SQL.
@@ -47,10 +47,10 @@ impl DB for Project {
             self.runtime.block_on(self.shop.try_land(source.trim(), text)).map_err(failure)?;
             return Ok(DBOutput::StatementComplete(0));
         }
-        for kind in ["segment", "trait"] {
+        for (kind, ending) in [("segment", "sql"), ("trait", "sql"), ("list", "csv")] {
             let Some(rest) = statement.strip_prefix(kind).and_then(|rest| rest.strip_prefix(' ')) else { continue };
             let (name, text) = rest.split_once('\n').ok_or_else(|| Failure(format!("{kind} NAME, then its text")))?;
-            self.shop.write(&format!("{kind}s/{}.sql", name.trim()), text);
+            self.shop.write(&format!("{kind}s/{}.{ending}", name.trim()), text);
             return Ok(DBOutput::StatementComplete(0));
         }
         if let Some(text) = statement.strip_prefix("corrections") {

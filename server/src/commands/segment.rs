@@ -1,11 +1,11 @@
 //! `tessera segment`.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use arrow::array::AsArray;
 use arrow::util::pretty::pretty_format_batches;
-use tessera_engine::Engine;
+use tessera_engine::{Engine, QueryLimits, SavedSegment, SegmentContent};
 
-use crate::cli::{Format, SegmentCommand};
+use crate::cli::{Format, SegmentCommand, SegmentWords};
 use crate::output::{self, say};
 
 const LIST: &str = "select segments.segment, segments.title, sizes.size, segments.purpose
@@ -17,6 +17,8 @@ const SHOW: &str = "select segment, title, purpose, description, expression from
 const SIZE: &str = "select size from segment.sizes where segment = $1 order by generation desc limit 1";
 const CHANGES: &str = "select generation, at, change, count(*) as profiles from segment.changes where segment = $1
     group by 1, 2, 3 order by 1 desc, 3 limit 20";
+const ALL_CHANGES: &str = "select generation, at, change, profile_id from segment.changes
+    where segment = $1 and generation > cast($2 as bigint) order by generation, change, profile_id";
 const COMPARE: &str = "with compared as (
         select profile_id, bool_or(segment = $1) as in_left, bool_or(segment = $2) as in_right
         from segment.memberships where segment in ($1, $2) group by profile_id)
@@ -59,6 +61,47 @@ pub(crate) async fn run(engine: &Engine, command: SegmentCommand) -> Result<()> 
             );
             output::print(engine.sql(&query, &[&name], None).await?, format).await
         }
+        SegmentCommand::Create { name, expression, words } => {
+            let SegmentWords { title, purpose, description, by } = words;
+            let content = SegmentContent { title, purpose, description, expression };
+            engine.create_segment(&name, content, &by).await?;
+            say(format_args!("made segment {name}; the next refresh evaluates it"))?;
+            Ok(())
+        }
+        SegmentCommand::Update { name, expression, words } => {
+            let saved = engine.saved_segments(None).await?.in_force.remove(&name);
+            let Some(SavedSegment { content, etag, .. }) = saved else {
+                bail!("no segment `{name}` was made with `tessera segment create`; one of segments/ is changed there");
+            };
+            let content = SegmentContent {
+                title: words.title.or(content.title),
+                purpose: words.purpose.or(content.purpose),
+                description: words.description.or(content.description),
+                expression: expression.unwrap_or(content.expression),
+            };
+            engine.update_segment(&name, content, Some(&etag), &words.by).await?;
+            say(format_args!("changed segment {name}; the next refresh evaluates it"))?;
+            Ok(())
+        }
+        SegmentCommand::Delete { name, by } => {
+            engine.delete_segment(&name, None, &by).await?;
+            say(format_args!("deleted segment {name}; the next refresh takes its members out"))?;
+            Ok(())
+        }
+        SegmentCommand::Estimate { expression, by_column } => estimate(engine, &expression, &by_column).await,
+        SegmentCommand::Changes { name, after, format } => {
+            require(engine, &name).await?;
+            output::print(engine.sql(ALL_CHANGES, &[&name, &after.to_string()], None).await?, format).await
+        }
+        SegmentCommand::Export { name, columns, format, to } => {
+            require(engine, &name).await?;
+            let snapshot = engine.reload().await?;
+            let members = engine.export_members(&snapshot, &name, &columns, QueryLimits::default()).await?;
+            let file = std::fs::File::create_new(&to).with_context(|| format!("`{}` cannot be made", to.display()))?;
+            let rows = output::write(members, format, std::io::BufWriter::new(file)).await?;
+            say(format_args!("{rows} members of {name} are in {}", to.display()))?;
+            Ok(())
+        }
         SegmentCommand::Compare { left, right } => {
             require(engine, &left).await?;
             require(engine, &right).await?;
@@ -67,11 +110,29 @@ pub(crate) async fn run(engine: &Engine, command: SegmentCommand) -> Result<()> 
     }
 }
 
+async fn estimate(engine: &Engine, expression: &str, columns: &[String]) -> Result<()> {
+    let snapshot = engine.reload().await?;
+    let estimate = engine.estimate_segment(&snapshot, expression, 0, columns, QueryLimits::default()).await?;
+    let share = 100.0 * estimate.size as f64 / estimate.profile_count.max(1) as f64;
+    say(format_args!("People for whom {}.", estimate.words))?;
+    say(format_args!("{} of {} people: {share:.2} %", estimate.size, estimate.profile_count))?;
+    for breakdown in estimate.breakdowns {
+        say(format_args!("by {}:", breakdown.column))?;
+        for (value, count) in breakdown.values {
+            say(format_args!("  {count:>12}  {}", value.as_deref().unwrap_or("(unknown)")))?;
+        }
+        if breakdown.others > 0 {
+            say(format_args!("  {:>12}  (others)", breakdown.others))?;
+        }
+    }
+    Ok(())
+}
+
 async fn require(engine: &Engine, name: &str) -> Result<()> {
     let found = engine.collect("select segment from segment.segments where segment = $1", &[name], None).await?;
     if found.iter().all(|batch| batch.num_rows() == 0) {
         bail!(
-            "there is no segment `{name}` in the newest generation: `tessera segment list` shows all; a new file in segments/ needs a `tessera refresh`"
+            "there is no segment `{name}` in the newest generation: `tessera segment list` shows all; a new one needs a `tessera refresh`"
         );
     }
     Ok(())

@@ -1,4 +1,10 @@
 //! `SegmentService`.
+//!
+//! * [`saved`] are segments that calls make.
+//! * [`export`] makes files of members.
+
+mod export;
+mod saved;
 
 use std::sync::Arc;
 
@@ -18,6 +24,10 @@ const SEGMENTS: &str =
     from segment.segments
     left join (select segment, size from segment.sizes where generation = (select max(generation) from segment.sizes)) sizes
         on sizes.segment = segments.segment";
+const CHANGES: &str = "select generation, change, profile_id, at from segment.changes
+    where segment = $1 and generation >= cast($2 as bigint)
+        and (generation > cast($2 as bigint) or change > $3 or (change = $3 and profile_id > $4))
+    order by generation, change, profile_id";
 const LISTING: &str = "segments";
 /// The most examples of an estimate.
 const PREVIEW_MAX: usize = 100;
@@ -46,11 +56,33 @@ impl SegmentService for Segments {
         let request = request.into_inner();
         let work = async {
             let snapshot = self.0.newest().await?;
-            let mut segment = self.segment(&snapshot, &request.segment).await?;
+            let mut all = self.all(&snapshot).await?;
+            let mut segment = all.remove(&request.segment).ok_or_else(|| not_found(&request.segment))?;
             segment.words = self.0.engine.segment_in_words(&snapshot, &segment.expression).await.map_err(to_status)?;
             Ok(v1::GetSegmentResponse { generation: generation(&snapshot), segment: Some(segment) })
         };
         answered("SegmentService/GetSegment", work).await
+    }
+
+    async fn create_segment(
+        &self,
+        request: Request<v1::CreateSegmentRequest>,
+    ) -> Result<Response<v1::CreateSegmentResponse>, Status> {
+        answered("SegmentService/CreateSegment", self.create(request.into_inner())).await
+    }
+
+    async fn update_segment(
+        &self,
+        request: Request<v1::UpdateSegmentRequest>,
+    ) -> Result<Response<v1::UpdateSegmentResponse>, Status> {
+        answered("SegmentService/UpdateSegment", self.update(request.into_inner())).await
+    }
+
+    async fn delete_segment(
+        &self,
+        request: Request<v1::DeleteSegmentRequest>,
+    ) -> Result<Response<v1::DeleteSegmentResponse>, Status> {
+        answered("SegmentService/DeleteSegment", self.delete(request.into_inner())).await
     }
 
     async fn estimate_segment(
@@ -73,6 +105,22 @@ impl SegmentService for Segments {
     ) -> Result<Response<v1::ListSegmentMembersResponse>, Status> {
         answered("SegmentService/ListSegmentMembers", self.members(request.into_inner())).await
     }
+
+    async fn list_segment_changes(
+        &self,
+        request: Request<v1::ListSegmentChangesRequest>,
+    ) -> Result<Response<v1::ListSegmentChangesResponse>, Status> {
+        answered("SegmentService/ListSegmentChanges", self.changes(request.into_inner())).await
+    }
+
+    type ExportSegmentMembersStream = export::Export;
+
+    async fn export_segment_members(
+        &self,
+        request: Request<v1::ExportSegmentMembersRequest>,
+    ) -> Result<Response<Self::ExportSegmentMembersStream>, Status> {
+        answered("SegmentService/ExportSegmentMembers", self.export(request.into_inner())).await
+    }
 }
 
 impl Segments {
@@ -81,9 +129,8 @@ impl Segments {
         let token = PageToken::open(&request.page_token, LISTING)?;
         let snapshot = self.pinned(token.as_ref()).await?;
         let after = token.map(|token| token.last).unwrap_or_default();
-        let query = format!("{SEGMENTS} where segments.segment > $1 order by 1 limit {}", size + 1);
-        let batches = self.0.rows(&snapshot, &query, &[&after]).await?;
-        let mut segments = rows(&batches).map(segment).collect::<Result<Vec<_>, _>>()?;
+        let all = self.all(&snapshot).await?.into_values();
+        let mut segments: Vec<v1::Segment> = all.filter(|segment| segment.segment > after).take(size + 1).collect();
         let next_page_token = next_token(&snapshot, LISTING, &mut segments, size, |segment| &segment.segment);
         Ok(v1::ListSegmentsResponse { generation: generation(&snapshot), segments, next_page_token })
     }
@@ -177,6 +224,34 @@ impl Segments {
         Ok(v1::ListSegmentMembersResponse { generation: generation(&snapshot), members, next_page_token })
     }
 
+    async fn changes(&self, request: v1::ListSegmentChangesRequest) -> Result<v1::ListSegmentChangesResponse, Status> {
+        let size = page_size(request.page_size, 100, 10_000)?;
+        let listing = format!("changes of {} after {}", request.segment, request.after_generation);
+        let token = PageToken::open(&request.page_token, &listing)?;
+        let snapshot = self.pinned(token.as_ref()).await?;
+        if token.is_none() {
+            self.segment(&snapshot, &request.segment).await?;
+        }
+        let last = token.map(|token| token.last).unwrap_or_default();
+        let [generation_of_last, change_of_last, profile_of_last] = match last.splitn(3, ' ').collect::<Vec<_>>()[..] {
+            [generation, change, profile] => [generation.to_owned(), change.to_owned(), profile.to_owned()],
+            _ => [request.after_generation.to_string(), "~".to_owned(), String::new()], // after all words for changes
+        };
+        let after = [request.segment.as_str(), &generation_of_last, &change_of_last, &profile_of_last];
+        let batches = self.0.rows(&snapshot, &format!("{CHANGES} limit {}", size + 1), &after).await?;
+        let mut changes = Vec::new();
+        for row in rows(&batches) {
+            let (generation, profile_id, change) =
+                (row.integer("generation")?, row.text("profile_id")?, row.text("change")?);
+            let key = format!("{generation} {change} {profile_id}");
+            let is_entry = change == "entered";
+            changes.push((key, v1::SegmentChange { generation, profile_id, is_entry, change_time: row.time("at")? }));
+        }
+        let next_page_token = next_token(&snapshot, &listing, &mut changes, size, |(key, _)| key);
+        let changes = changes.into_iter().map(|(_, change)| change).collect();
+        Ok(v1::ListSegmentChangesResponse { generation: generation(&snapshot), changes, next_page_token })
+    }
+
     /// The generation of the listing's first page.
     async fn pinned(&self, token: Option<&PageToken>) -> Result<Arc<Snapshot>, Status> {
         match token {
@@ -262,7 +337,7 @@ fn segment(row: super::convert::Row<'_>) -> Result<v1::Segment, Status> {
         description: row.text("description")?,
         expression: row.text("expression")?,
         size: row.integer("size")?,
-        words: String::new(),
+        ..v1::Segment::default()
     })
 }
 
@@ -271,6 +346,6 @@ pub(super) fn not_found(name: &str) -> Status {
     with_reason(
         Code::NotFound,
         "SEGMENT_NOT_FOUND",
-        format!("there is no segment `{name}` in the newest generation; a new file in segments/ needs a refresh"),
+        format!("there is no segment `{name}` in the newest generation; a new one needs a refresh"),
     )
 }

@@ -1,0 +1,147 @@
+//! Making, changing and deleting segments while serving. The next refresh evaluates what was changed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Engine;
+use crate::clock::Micros;
+use crate::error::{EngineError, ErrorKind, Result};
+use crate::expression::{self, SourceFile};
+use crate::segment::saved::{SavedSegment, SavedSegments, SegmentContent};
+use crate::segment::{self, saved};
+
+impl Engine {
+    /// The segments that were made while serving: those in force, and those that were deleted after an instant.
+    ///
+    /// # Errors
+    /// What the store reports.
+    pub async fn saved_segments(&self, deleted_after: Option<Micros>) -> Result<SavedSegments> {
+        let project = Arc::clone(&self.project);
+        self.cpu.run(async move { saved::all(&project, deleted_after).await }).await
+    }
+
+    /// Makes a segment. `created_by` is kept for whoever asks.
+    ///
+    /// # Errors
+    /// AlreadyExists if there is one of that name, saved or in the project's files; InvalidInput with line and column for
+    /// an expression that is wrong; FailedPrecondition before the first refresh, which shows what profiles have.
+    pub async fn create_segment(&self, name: &str, content: SegmentContent, created_by: &str) -> Result<SavedSegment> {
+        self.save_segment(name, Some(content), created_by, Expected::Nothing).await
+    }
+
+    /// Changes a segment that was made while serving to `content`. With an `etag` only if it is still the one that has it.
+    ///
+    /// # Errors
+    /// NotFound if there is none; Conflict if it has another etag; else as [`Engine::create_segment`].
+    pub async fn update_segment(
+        &self,
+        name: &str,
+        content: SegmentContent,
+        etag: Option<&str>,
+        updated_by: &str,
+    ) -> Result<SavedSegment> {
+        self.save_segment(name, Some(content), updated_by, Expected::of(etag)).await
+    }
+
+    /// Deletes a segment that was made while serving. With an `etag` only if it is still the one that has it.
+    ///
+    /// # Errors
+    /// NotFound if there is none; Conflict if it has another etag; FailedPrecondition if the project's files define it, or
+    /// another segment names it.
+    pub async fn delete_segment(&self, name: &str, etag: Option<&str>, deleted_by: &str) -> Result<()> {
+        self.save_segment(name, None, deleted_by, Expected::of(etag)).await?;
+        Ok(())
+    }
+
+    async fn save_segment(
+        &self,
+        name: &str,
+        content: Option<SegmentContent>,
+        changed_by: &str,
+        expected: Expected,
+    ) -> Result<SavedSegment> {
+        if changed_by.trim().is_empty() {
+            return Err(EngineError::invalid("say who changes the segment"));
+        }
+        let snapshot = self.reload().await?;
+        snapshot.census()?; // what profiles have is known once they are computed
+        self.project.lake.verify_conditional_put().await?;
+        let (project, now) = (Arc::clone(&self.project), self.clock().now());
+        let (name, changed_by) = (name.to_owned(), changed_by.to_owned());
+        let saving = async move {
+            let files = expression::load(&project.folder, "segments")?;
+            if files.iter().any(|file| file.name == name) {
+                let kind = if content.is_some() { ErrorKind::AlreadyExists } else { ErrorKind::FailedPrecondition };
+                let message = format!("segments/{name}.sql of the project defines `{name}`: change it there");
+                return Err(EngineError::new(kind, message));
+            }
+            if let Some(content) = &content {
+                check_lines(content)?;
+                segment::in_words(snapshot.session(), &content.expression).await?;
+            }
+            let columns = segment::columns(snapshot.session()).await?;
+            let decide = |saved: &BTreeMap<String, SavedSegment>| {
+                expected.check(saved.get(&name), &name)?;
+                let others = saved.values().filter(|saved| saved.name != name);
+                let mut all: Vec<SourceFile> = files.clone();
+                all.extend(others.map(|saved| saved::source(&saved.name, &saved.content)));
+                all.extend(content.as_ref().map(|content| saved::source(&name, content)));
+                // Whether segments that it names exist, and none names it that is deleted, shows in all of them together.
+                expression::parse_segments(&all, &columns).map_err(|error| match content {
+                    Some(_) => error,
+                    None => EngineError::failed_precondition(format!("`{name}` is needed: {error}")),
+                })?;
+                Ok(content.clone())
+            };
+            saved::change(&project, &name, &changed_by, now, decide).await
+        };
+        self.cpu.run(saving).await
+    }
+}
+
+/// What whoever changes a segment believes that there is.
+enum Expected {
+    /// None of that name.
+    Nothing,
+    /// One with this etag.
+    One(String),
+    /// One, whatever it is.
+    Any,
+}
+
+impl Expected {
+    fn of(etag: Option<&str>) -> Self {
+        etag.map_or(Self::Any, |etag| Self::One(etag.to_owned()))
+    }
+
+    fn check(&self, saved: Option<&SavedSegment>, name: &str) -> Result<()> {
+        match (self, saved) {
+            (Self::Nothing, Some(saved)) => Err(EngineError::new(
+                ErrorKind::AlreadyExists,
+                format!(
+                    "there is a segment `{name}`, which {} made: update it, or take another name",
+                    saved.changed_by
+                ),
+            )),
+            (Self::One(_) | Self::Any, None) => {
+                Err(EngineError::not_found(format!("no segment `{name}` was made while serving")))
+            }
+            (Self::One(etag), Some(saved)) if *etag != saved.etag => {
+                let message = format!("{} has changed segment `{name}` since: read it again", saved.changed_by);
+                Err(EngineError::new(ErrorKind::Conflict, message))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What is kept as the header of a file has no line ends.
+fn check_lines(content: &SegmentContent) -> Result<()> {
+    let SegmentContent { title, purpose, description, .. } = content;
+    for (what, text) in [("title", title), ("purpose", purpose), ("description", description)] {
+        if text.as_ref().is_some_and(|text| text.trim().is_empty() || text.contains(['\n', '\r'])) {
+            return Err(EngineError::invalid(format!("the {what} must be one line, or left out")));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,144 @@
+//! Whom conditions select: all of them at once, and after those the ones that take the best of some.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, BooleanArray, UInt32Array};
+use arrow::compute::{SortColumn, SortOptions, and, filter, is_not_null, lexsort_to_indices, prep_null_mask_filter};
+use arrow::datatypes::UInt32Type;
+use datafusion::common::DFSchema;
+use roaring::RoaringBitmap;
+
+use super::compile::Compiler;
+use super::conditions::Conditions;
+use super::figures::{Figures, list_column, segment_column, top_column};
+use super::population::{Beside, Population};
+use crate::error::{EngineError, Result};
+use crate::expression::{Expr, segments_used};
+
+impl Population {
+    /// For each of named conditions, of which each comes after those that it names with `in_segment`, the ordinals of the
+    /// profiles for which it is true. They may also name other segments, of which `segments` has the members.
+    ///
+    /// # Errors
+    /// What compiling and computing them report.
+    pub(crate) async fn selected(
+        self: &Arc<Self>,
+        conditions: &[(&str, &Expr)],
+        segments: &BTreeMap<String, RoaringBitmap>,
+    ) -> Result<Vec<RoaringBitmap>> {
+        let mut beside = Beside::new();
+        beside.extend(self.lists.iter().map(|(name, set)| (list_column(name), self.mask(set))));
+        beside.extend(segments.iter().map(|(name, set)| (segment_column(name), self.mask(set))));
+        let ranked = ranked(conditions);
+        let at_once: Vec<(&str, &Expr)> =
+            conditions.iter().filter(|(name, _)| !ranked.contains(name)).copied().collect();
+        let selected = self.selected_at_once(&at_once, &beside).await?;
+        let mut found: BTreeMap<&str, RoaringBitmap> = at_once.iter().map(|(name, _)| *name).zip(selected).collect();
+        for (name, condition) in conditions.iter().filter(|(name, _)| ranked.contains(name)) {
+            for segment in segments_used(condition) {
+                if let Some(members) = found.get(segment.as_str()) {
+                    beside.insert(segment_column(&segment), self.mask(members));
+                }
+            }
+            for top in tops(condition) {
+                let best = self.best(top, &beside).await?;
+                beside.insert(top_column(top), best);
+            }
+            let selected = self.selected_at_once(&[(name, condition)], &beside).await?;
+            found.extend(selected.into_iter().map(|members| (*name, members)));
+        }
+        Ok(conditions.iter().map(|(name, _)| found.remove(name).unwrap_or_default()).collect())
+    }
+
+    /// The same, where all that is computed of everybody is `beside`.
+    async fn selected_at_once(
+        self: &Arc<Self>,
+        conditions: &[(&str, &Expr)],
+        beside: &Beside,
+    ) -> Result<Vec<RoaringBitmap>> {
+        let figures = Arc::new(Figures::of(conditions.iter().map(|(_, condition)| *condition)));
+        let schema = Arc::new(self.schema(&figures, beside));
+        let segments = conditions.iter().copied().collect();
+        let compiler = Compiler { figures: &figures, segments: &segments, as_of: self.as_of };
+        let df_schema = DFSchema::try_from(Arc::clone(&schema))?;
+        let compiled = Conditions::compile(&self.session, compiler, &df_schema, conditions)?;
+        let count = conditions.len();
+        let empty = move || vec![RoaringBitmap::new(); count];
+        let beside = beside.clone();
+        let parts = self.by_block(empty, move |population, members: &mut Vec<RoaringBitmap>, rows| {
+            let batch = population.block(&rows, &schema, &figures, &beside)?;
+            let ordinals = &population.people.ordinals()[rows.start as usize..rows.end as usize];
+            for (members, mask) in members.iter_mut().zip(compiled.masks(&batch)?) {
+                let of_block = mask.values().set_indices().map(|row| ordinals[row]);
+                // Blocks come in order, and so do ordinals in them.
+                members.append(of_block).map_err(|_| EngineError::internal("profiles are not ordered"))?;
+            }
+            Ok(())
+        });
+        let mut parts = parts.await?.into_iter();
+        let mut members = parts.next().unwrap_or_else(|| vec![RoaringBitmap::new(); count]);
+        for part in parts {
+            members.iter_mut().zip(part).for_each(|(members, part)| *members |= part);
+        }
+        Ok(members)
+    }
+
+    /// Whether each row is one of a set of profiles.
+    fn mask(&self, set: &RoaringBitmap) -> ArrayRef {
+        let mut members = set.iter().peekable();
+        let is_member = |&ordinal: &u32| {
+            while members.next_if(|&member| member < ordinal).is_some() {}
+            members.next_if_eq(&ordinal).is_some()
+        };
+        Arc::new(BooleanArray::from(self.people.ordinals().iter().map(is_member).collect::<Vec<bool>>()))
+    }
+
+    /// Whether each row is one of those with the greatest values.
+    async fn best(self: &Arc<Self>, top: &Expr, beside: &Beside) -> Result<ArrayRef> {
+        let Expr::Top { count, of, among } = top else {
+            return Err(EngineError::internal("this takes nobody's best"));
+        };
+        let values = self.values_beside(of, beside).await?;
+        let mut competes = is_not_null(&values)?;
+        if let Some(condition) = among {
+            let condition = self.values_beside(condition, beside).await?;
+            competes = and(&competes, &prep_null_mask_filter(condition.as_boolean()))?;
+        }
+        let rows = UInt32Array::from_iter_values(0..self.people.len() as u32);
+        let (values, rows) = (filter(&values, &competes)?, filter(&rows, &competes)?);
+        let order = |descending| Some(SortOptions { descending, nulls_first: false });
+        let by = [
+            SortColumn { values, options: order(true) },
+            SortColumn { values: Arc::clone(&rows), options: order(false) }, // who was known first
+        ];
+        let best = lexsort_to_indices(&by, Some(*count as usize))?;
+        let rows = rows.as_primitive::<UInt32Type>();
+        let mut is_best = vec![false; self.people.len()];
+        for &place in best.values() {
+            is_best[rows.value(place as usize) as usize] = true;
+        }
+        Ok(Arc::new(BooleanArray::from(is_best)))
+    }
+}
+
+/// The conditions that take the best of some, or name one that does.
+fn ranked<'c>(conditions: &[(&'c str, &Expr)]) -> BTreeSet<&'c str> {
+    let mut ranked: BTreeSet<&str> = BTreeSet::new();
+    for (name, condition) in conditions {
+        let names = segments_used(condition);
+        if !tops(condition).is_empty() || names.iter().any(|segment| ranked.contains(segment.as_str())) {
+            ranked.insert(name);
+        }
+    }
+    ranked
+}
+
+/// What takes the best of some in an expression, each after those inside it.
+fn tops(expression: &Expr) -> Vec<&Expr> {
+    let mut found: Vec<&Expr> = expression.children().into_iter().flat_map(tops).collect();
+    if matches!(expression, Expr::Top { .. }) {
+        found.push(expression);
+    }
+    found
+}

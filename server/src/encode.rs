@@ -1,0 +1,137 @@
+//! Answers as files, piece by piece: memory does not grow with the answer.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, Result};
+use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
+use arrow::csv::WriterBuilder as CsvWriterBuilder;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::json::LineDelimitedWriter;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::Compression;
+use parquet::file::properties::WriterProperties;
+
+/// A kind of file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum FileFormat {
+    Csv,
+    Ndjson,
+    Parquet,
+}
+
+/// Makes a file of batches.
+pub(crate) enum Encoder {
+    Csv,
+    Ndjson,
+    Parquet { writer: Box<ArrowWriter<Pieces>>, pieces: Pieces },
+}
+
+impl Encoder {
+    /// Begins a file of batches of `schema`, and returns what it begins with.
+    ///
+    /// # Errors
+    /// For columns that the format cannot have.
+    pub(crate) fn begin(format: FileFormat, schema: &SchemaRef) -> Result<(Self, Vec<u8>)> {
+        Ok(match format {
+            FileFormat::Csv => (Self::Csv, csv(&RecordBatch::new_empty(Arc::clone(schema)), true)?),
+            FileFormat::Ndjson => (Self::Ndjson, Vec::new()),
+            FileFormat::Parquet => {
+                let pieces = Pieces::default();
+                let properties = WriterProperties::builder().set_compression(Compression::ZSTD(Default::default()));
+                let writer = ArrowWriter::try_new(pieces.clone(), Arc::clone(schema), Some(properties.build()))?;
+                (Self::Parquet { writer: Box::new(writer), pieces }, Vec::new())
+            }
+        })
+    }
+
+    /// What a batch adds to the file.
+    ///
+    /// # Errors
+    /// What the format's writer reports.
+    pub(crate) fn encode(&mut self, batch: &RecordBatch) -> Result<Vec<u8>> {
+        match self {
+            Self::Csv => csv(batch, false),
+            Self::Ndjson => ndjson(batch),
+            Self::Parquet { writer, pieces } => {
+                writer.write(batch)?;
+                Ok(pieces.take())
+            }
+        }
+    }
+
+    /// What the file ends with.
+    ///
+    /// # Errors
+    /// What the format's writer reports.
+    pub(crate) fn end(self) -> Result<Vec<u8>> {
+        match self {
+            Self::Csv | Self::Ndjson => Ok(Vec::new()),
+            Self::Parquet { writer, pieces } => {
+                writer.close().context("the end of the file")?;
+                Ok(pieces.take())
+            }
+        }
+    }
+}
+
+/// A batch as CSV. It is formatted in memory and then written: the CSV writer would turn the reason of a failed write into
+/// text.
+///
+/// # Errors
+/// What the format's writer reports.
+pub(crate) fn csv(batch: &RecordBatch, with_header: bool) -> Result<Vec<u8>> {
+    let mut writer = CsvWriterBuilder::new().with_header(with_header).build(Vec::new());
+    writer.write(&flattened(batch)?)?;
+    Ok(writer.into_inner())
+}
+
+fn ndjson(batch: &RecordBatch) -> Result<Vec<u8>> {
+    let mut writer: LineDelimitedWriter<_> =
+        arrow::json::WriterBuilder::new().with_explicit_nulls(true).build(Vec::new());
+    writer.write(batch)?;
+    writer.finish()?;
+    Ok(writer.into_inner())
+}
+
+/// CSV has no lists: they are printed as text.
+fn flattened(batch: &RecordBatch) -> Result<RecordBatch> {
+    let options = FormatOptions::default();
+    let mut fields = Vec::new();
+    let mut columns: Vec<ArrayRef> = Vec::new();
+    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+        if !column.data_type().is_nested() {
+            fields.push(field.as_ref().clone());
+            columns.push(Arc::clone(column));
+            continue;
+        }
+        let formatter = ArrayFormatter::try_new(column.as_ref(), &options)?;
+        let texts: StringArray =
+            (0..column.len()).map(|row| (!column.is_null(row)).then(|| formatter.value(row).to_string())).collect();
+        fields.push(Field::new(field.name(), DataType::Utf8, true));
+        columns.push(Arc::new(texts));
+    }
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+}
+
+/// What a writer has written and nobody has taken yet.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Pieces(Arc<Mutex<Vec<u8>>>);
+
+impl Pieces {
+    fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

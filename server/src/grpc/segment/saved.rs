@@ -1,0 +1,126 @@
+//! Segments that calls make: creating, changing and deleting them, and how listings show them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tessera_engine::{EngineError, ErrorKind, SavedSegment, SegmentContent, Snapshot};
+use tessera_proto::v1;
+use tonic::Status;
+
+use super::super::convert::{rows, timestamp};
+use super::super::status::{invalid_field, to_status};
+use super::{SEGMENTS, Segments, not_found, segment};
+
+/// The fields of a segment that a call may change.
+const CHANGEABLE: [&str; 4] = ["title", "purpose", "description", "expression"];
+
+impl Segments {
+    pub(super) async fn create(&self, request: v1::CreateSegmentRequest) -> Result<v1::CreateSegmentResponse, Status> {
+        let given = named(request.segment)?;
+        let saved = self.0.engine.create_segment(&given.segment, content(&given), &request.created_by).await;
+        Ok(v1::CreateSegmentResponse { segment: Some(self.shown(saved.map_err(refused)?)) })
+    }
+
+    pub(super) async fn update(&self, request: v1::UpdateSegmentRequest) -> Result<v1::UpdateSegmentResponse, Status> {
+        let given = named(request.segment)?;
+        let mask = request.update_mask.map(|mask| mask.paths).unwrap_or_default();
+        if let Some(unknown) = mask.iter().find(|path| !CHANGEABLE.contains(&path.as_str())) {
+            let message = format!("`{unknown}` cannot be changed; {} can", CHANGEABLE.join(", "));
+            return Err(invalid_field("update_mask", "INPUT_INVALID", message));
+        }
+        let before = self.saved_segment(&given.segment).await?;
+        let changes = |field: &str| mask.is_empty() || mask.iter().any(|path| path == field);
+        let (now, then) = (content(&given), before.content);
+        let content = SegmentContent {
+            title: if changes("title") { now.title } else { then.title },
+            purpose: if changes("purpose") { now.purpose } else { then.purpose },
+            description: if changes("description") { now.description } else { then.description },
+            expression: if changes("expression") { now.expression } else { then.expression },
+        };
+        // What is not in the mask stays as it was read: if somebody changed it since, nothing is done.
+        let etag = if given.etag.is_empty() { before.etag } else { given.etag };
+        let saved = self.0.engine.update_segment(&given.segment, content, Some(&etag), &request.updated_by).await;
+        Ok(v1::UpdateSegmentResponse { segment: Some(self.shown(saved.map_err(refused)?)) })
+    }
+
+    pub(super) async fn delete(&self, request: v1::DeleteSegmentRequest) -> Result<v1::DeleteSegmentResponse, Status> {
+        let etag = Some(request.etag.as_str()).filter(|etag| !etag.is_empty());
+        let deleted = self.0.engine.delete_segment(&request.segment, etag, &request.deleted_by).await;
+        deleted.map_err(|error| match error.kind() {
+            ErrorKind::NotFound => not_found(&request.segment),
+            _ => to_status(error),
+        })?;
+        Ok(v1::DeleteSegmentResponse {})
+    }
+
+    /// All segments by name: those of a generation, and what calls have made of them since.
+    pub(super) async fn all(&self, snapshot: &Arc<Snapshot>) -> Result<BTreeMap<String, v1::Segment>, Status> {
+        let batches = self.0.rows(snapshot, SEGMENTS, &[]).await?;
+        let mut all = BTreeMap::new();
+        for row in rows(&batches) {
+            let segment = segment(row)?;
+            all.insert(segment.segment.clone(), segment);
+        }
+        let saved = self.0.engine.saved_segments(snapshot.as_of()).await.map_err(to_status)?;
+        for name in saved.deleted {
+            all.remove(&name);
+        }
+        for (name, saved) in saved.in_force {
+            let evaluated = all.remove(&name);
+            let mut shown = self.shown(saved);
+            if let Some(evaluated) = evaluated {
+                shown.size = evaluated.size;
+                shown.is_pending = evaluated.expression != shown.expression;
+            }
+            all.insert(name, shown);
+        }
+        Ok(all)
+    }
+
+    async fn saved_segment(&self, name: &str) -> Result<SavedSegment, Status> {
+        let mut saved = self.0.engine.saved_segments(None).await.map_err(to_status)?;
+        saved.in_force.remove(name).ok_or_else(|| not_found(name))
+    }
+
+    /// A segment that no refresh has evaluated.
+    fn shown(&self, saved: SavedSegment) -> v1::Segment {
+        let SegmentContent { title, purpose, description, expression } = saved.content;
+        v1::Segment {
+            segment: saved.name,
+            title: title.unwrap_or_default(),
+            purpose: purpose.unwrap_or_default(),
+            description: description.unwrap_or_default(),
+            expression,
+            etag: saved.etag,
+            updated_by: saved.changed_by,
+            update_time: Some(timestamp(saved.changed_at)),
+            is_pending: true,
+            ..v1::Segment::default()
+        }
+    }
+}
+
+fn named(segment: Option<v1::Segment>) -> Result<v1::Segment, Status> {
+    let segment = segment.unwrap_or_default();
+    if segment.segment.is_empty() {
+        return Err(invalid_field("segment.segment", "INPUT_INVALID", "give the segment's name"));
+    }
+    Ok(segment)
+}
+
+fn content(segment: &v1::Segment) -> SegmentContent {
+    let given = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    SegmentContent {
+        title: given(&segment.title),
+        purpose: given(&segment.purpose),
+        description: given(&segment.description),
+        expression: segment.expression.clone(),
+    }
+}
+
+fn refused(error: EngineError) -> Status {
+    match error.kind() {
+        ErrorKind::InvalidInput => invalid_field("segment", "EXPRESSION_INVALID", error.to_string()),
+        _ => to_status(error),
+    }
+}
