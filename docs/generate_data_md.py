@@ -20,6 +20,7 @@ SCHEMAS = {
     "identity": "Which identifiers are one person.",
     "profile": "One row per person, and where each value comes from.",
     "behavior": "What people did.",
+    "segment": "Who is in which segment, and since when. Entries, exits and sizes are history: `tessera refresh --full` computes\nthe members anew and keeps those.",
 }
 # What a header cannot say: it lists only columns of a fixed name.
 MORE_COLUMNS = {

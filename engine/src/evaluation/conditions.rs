@@ -96,7 +96,8 @@ fn joined(values: &[BooleanArray], parts: &[usize], join: Join) -> Result<Boolea
     Ok(whole)
 }
 
-fn is_true(values: &BooleanArray) -> BooleanArray {
+/// False where it is null.
+pub(super) fn is_true(values: &BooleanArray) -> BooleanArray {
     if values.null_count() == 0 { values.clone() } else { prep_null_mask_filter(values) }
 }
 

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, UInt32Array};
-use arrow::compute::{SortColumn, SortOptions, and, filter, is_not_null, lexsort_to_indices, prep_null_mask_filter};
+use arrow::compute::{SortColumn, SortOptions, and, filter, is_not_null, lexsort_to_indices};
 use arrow::datatypes::UInt32Type;
 use datafusion::common::DFSchema;
 use roaring::RoaringBitmap;
 
 use super::compile::Compiler;
-use super::conditions::Conditions;
+use super::conditions::{Conditions, is_true};
 use super::figures::{Figures, list_column, segment_column, top_column};
 use super::population::{Beside, Population};
 use crate::error::{EngineError, Result};
@@ -103,7 +103,7 @@ impl Population {
         let mut competes = is_not_null(&values)?;
         if let Some(condition) = among {
             let condition = self.values_beside(condition, beside).await?;
-            competes = and(&competes, &prep_null_mask_filter(condition.as_boolean()))?;
+            competes = and(&competes, &is_true(condition.as_boolean()))?;
         }
         let rows = UInt32Array::from_iter_values(0..self.people.len() as u32);
         let (values, rows) = (filter(&values, &competes)?, filter(&rows, &competes)?);

@@ -10,7 +10,7 @@ use super::members::Memberships;
 use crate::config::nearest::suggestion;
 use crate::error::{EngineError, Result};
 use crate::evaluation::Census;
-use crate::expression::{self, Expr, SourceFile, segments_used};
+use crate::expression::{self, Expr, SourceFile, lists_used, segments_used};
 use crate::query::functions::text;
 
 /// What an expression that is not saved is called while it is compiled.
@@ -30,11 +30,7 @@ pub(crate) async fn selected(
     let condition = parsed(session, expression).await?;
     let named = segments_used(&condition);
     if !named.is_empty() {
-        let known = segments(session).await?;
-        if let Some(unknown) = named.iter().find(|name| !known.contains(*name)) {
-            let hint = suggestion(unknown, known.iter().map(String::as_str));
-            return Err(EngineError::invalid(format!("the expression: there is no segment `{unknown}`; {hint}")));
-        }
+        known("segment", &named, &names(session, "select segment from segment.segments").await?)?;
     }
     let words = expression::in_words(&condition);
     if let Some(selected) = combined(&condition, memberships, census).await? {
@@ -58,13 +54,28 @@ pub(crate) async fn in_words(session: &SessionContext, expression: &str) -> Resu
 
 async fn parsed(session: &SessionContext, expression: &str) -> Result<Expr> {
     let file = SourceFile { name: UNSAVED.to_owned(), file: "the expression".to_owned(), text: expression.to_owned() };
-    Ok(expression::parse_segment(&file, &columns(session).await?)?.expression)
+    let condition = expression::parse_segment(&file, &columns(session).await?)?.expression;
+    let lists = lists_used(&condition);
+    if !lists.is_empty() {
+        known("list", &lists, &names(session, "select list from segment.lists").await?)?;
+    }
+    Ok(condition)
 }
 
-/// The names of the session's segments.
-async fn segments(session: &SessionContext) -> Result<BTreeSet<String>> {
+/// Refuses what is not there.
+fn known(what: &str, named: &[String], known: &BTreeSet<String>) -> Result<()> {
+    match named.iter().find(|name| !known.contains(*name)) {
+        Some(unknown) => {
+            let hint = suggestion(unknown, known.iter().map(String::as_str));
+            Err(EngineError::invalid(format!("the expression: there is no {what} `{unknown}`; {hint}")))
+        }
+        None => Ok(()),
+    }
+}
+
+async fn names(session: &SessionContext, query: &str) -> Result<BTreeSet<String>> {
     let mut known = BTreeSet::new();
-    for batch in session.sql("select segment from segment.segments").await?.collect().await? {
+    for batch in session.sql(query).await?.collect().await? {
         known.extend(text(batch.column(0))?.iter().flatten().map(str::to_owned));
     }
     Ok(known)

@@ -31,15 +31,20 @@ class Client:
         service, _, method = name.partition("/")
         return self.pool.FindServiceByName(f"tessera.v1.{service}").FindMethodByName(method)
 
-    def call(self, name, request=None):
+    def raw(self, name, request=None):
+        """The answer, or a stream of answers, as they are."""
         method = self.method(name)
         answer_class = GetMessageClass(method.output_type)
         message = json_format.ParseDict(request or {}, GetMessageClass(method.input_type)())
         kind = self.channel.unary_stream if method.server_streaming else self.channel.unary_unary
         call = kind(f"/tessera.v1.{name}", type(message).SerializeToString, answer_class.FromString)
-        if method.server_streaming:
-            return (json_format.MessageToDict(answer, always_print_fields_with_no_presence=True) for answer in call(message, timeout=120))
-        return json_format.MessageToDict(call(message, timeout=60), always_print_fields_with_no_presence=True)
+        return call(message, timeout=120)
+
+    def call(self, name, request=None):
+        answer = self.raw(name, request)
+        if self.method(name).server_streaming:
+            return (json_format.MessageToDict(one, always_print_fields_with_no_presence=True) for one in answer)
+        return json_format.MessageToDict(answer, always_print_fields_with_no_presence=True)
 
     def refused(self, name, request=None):
         """Code, reason and the fields that are wrong."""

@@ -1,0 +1,198 @@
+"""Segments that tools make, change, delete and take away: over gRPC, on the command line, by two servers at once."""
+
+import csv
+import io
+import json
+import threading
+
+import grpc
+import polars
+import pytest
+
+from conftest import WEB_AND_TILL, Project, orders
+from serving import serving
+from test_grpc import Client
+
+SEGMENT = {"segment": "big", "title": "Big spenders", "purpose": "marketing", "expression": "lifetime_value > 50"}
+
+
+@pytest.fixture
+def shop_of_orders(binary, tmp_path):
+    """A till's customers, refreshed once, with a segment in a file."""
+    project = Project(binary, tmp_path / "shop", WEB_AND_TILL)
+    (project.folder / "segments").mkdir()
+    (project.folder / "segments" / "buyers.sql").write_text("order_count >= 1\n")
+    project.ingest("till", project.write("till.csv", orders(300)))
+    project.refresh()
+    return project
+
+
+def refreshed(client):
+    answer = client.call("RefreshService/StartRefresh")
+    states = [step["refresh"]["state"] for step in client.call("RefreshService/WatchRefresh", {"refreshId": answer["refresh"]["refreshId"]})]
+    assert states[-1] == "STATE_SUCCEEDED", states
+
+
+def test_a_segment_lives_as_long_as_somebody_wants_it(shop_of_orders):
+    project = shop_of_orders
+    with serving(project) as server:
+        client = Client(server.address)
+        made = client.call("SegmentService/CreateSegment", {"segment": SEGMENT, "createdBy": "ada"})["segment"]
+        assert made["isPending"] and made["etag"] and made["updatedBy"] == "ada" and made["title"] == "Big spenders"
+        shown = client.call("SegmentService/GetSegment", {"segment": "big"})["segment"]
+        assert shown["words"] == "lifetime_value is more than 50" and shown["etag"] == made["etag"] and shown["isPending"]
+        assert {segment["segment"] for segment in client.call("SegmentService/ListSegments")["segments"]} == {"big", "buyers"}
+
+        refreshed(client)
+        expected = project.value("select count(*) from profile.profiles where lifetime_value > 50")
+        shown = client.call("SegmentService/GetSegment", {"segment": "big"})["segment"]
+        assert int(shown["size"]) == expected > 0 and not shown["isPending"]
+
+        # Of what is not in the mask nothing changes; with the etag of before nothing does.
+        change = {"segment": {"segment": "big", "etag": made["etag"], "expression": "lifetime_value > 100", "title": "not in the mask"}}
+        changed = client.call("SegmentService/UpdateSegment", change | {"updateMask": "expression", "updatedBy": "ben"})["segment"]
+        assert (changed["title"], changed["purpose"], changed["expression"], changed["updatedBy"]) == (
+            "Big spenders", "marketing", "lifetime_value > 100", "ben")
+        assert client.refused("SegmentService/UpdateSegment", change | {"updateMask": "title", "updatedBy": "ada"})[:2] == (
+            grpc.StatusCode.ABORTED, "CONFLICT")
+        assert client.refused("SegmentService/DeleteSegment", {"segment": "big", "etag": made["etag"], "deletedBy": "ada"})[:2] == (
+            grpc.StatusCode.ABORTED, "CONFLICT")
+        shown = client.call("SegmentService/GetSegment", {"segment": "big"})["segment"]
+        assert shown["isPending"] and int(shown["size"]) == expected
+
+    # Another server, after a restart, knows all of it.
+    with serving(project) as server:
+        client = Client(server.address)
+        assert client.call("SegmentService/GetSegment", {"segment": "big"})["segment"]["updatedBy"] == "ben"
+        refreshed(client)
+        fewer = project.value("select count(*) from profile.profiles where lifetime_value > 100")
+        assert int(client.call("SegmentService/GetSegment", {"segment": "big"})["segment"]["size"]) == fewer < expected
+        left = client.call("SegmentService/ListSegmentChanges", {"segment": "big", "afterGeneration": 2})["changes"]
+        assert len(left) == expected - fewer and not any(change["isEntry"] for change in left)
+
+        client.call("SegmentService/DeleteSegment", {"segment": "big", "etag": changed["etag"], "deletedBy": "ada"})
+        assert client.refused("SegmentService/GetSegment", {"segment": "big"})[1] == "SEGMENT_NOT_FOUND"
+        refreshed(client)
+        assert client.refused("SegmentService/ListSegmentMembers", {"segment": "big"})[1] == "SEGMENT_NOT_FOUND"
+        # It can be made again.
+        client.call("SegmentService/CreateSegment", {"segment": SEGMENT, "createdBy": "ada"})
+    history = project.sql("select changed_by, expression from ops.segments where segment = 'big' order by revision")
+    assert [row["changed_by"] for row in history] == ["ada", "ben", "ada", "ada"] and history[2]["expression"] is None
+
+
+def test_what_cannot_be_saved_is_told(shop_of_orders):
+    project = shop_of_orders
+    with serving(project) as server:
+        client = Client(server.address)
+
+        def refused(method, request):
+            return client.refused(f"SegmentService/{method}", request)
+
+        made = {"segment": SEGMENT, "createdBy": "ada"}
+        client.call("SegmentService/CreateSegment", made)
+        invalid, exists = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.ALREADY_EXISTS
+        assert refused("CreateSegment", made)[:2] == (exists, "ALREADY_EXISTS")
+        assert refused("CreateSegment", {"segment": SEGMENT | {"segment": "buyers"}, "createdBy": "ada"})[:2] == (exists, "ALREADY_EXISTS")
+        assert refused("UpdateSegment", {"segment": {"segment": "buyers", "title": "x"}, "updatedBy": "ada"})[1] == "SEGMENT_NOT_FOUND"
+        assert refused("DeleteSegment", {"segment": "buyers", "deletedBy": "ada"})[:2] == (grpc.StatusCode.FAILED_PRECONDITION, "FAILED_PRECONDITION")
+        assert refused("DeleteSegment", {"segment": "none", "deletedBy": "ada"})[1] == "SEGMENT_NOT_FOUND"
+        for wrong in ({"expression": "lifetime_valeu > 5"}, {"segment": "Big!"}, {"title": "two\nlines"}, {"expression": "in_segment('none')"},
+                      {"expression": "in_list('none')"}, {"segment": "me", "expression": "in_segment('me')"}):
+            assert refused("CreateSegment", {"segment": SEGMENT | {"segment": "other"} | wrong, "createdBy": "ada"})[:2] == (invalid, "EXPRESSION_INVALID"), wrong
+        assert refused("CreateSegment", {"segment": SEGMENT | {"segment": "other"}})[0] == invalid, "nobody made it"
+        assert refused("UpdateSegment", {"segment": SEGMENT, "updateMask": "size", "updatedBy": "ada"})[2] == ["update_mask"]
+
+        # A segment that another one names stays; no circle is made.
+        client.call("SegmentService/CreateSegment", {"segment": {"segment": "upper", "expression": "in_segment('big')"}, "createdBy": "ada"})
+        assert refused("DeleteSegment", {"segment": "big", "deletedBy": "ada"})[0] == grpc.StatusCode.FAILED_PRECONDITION
+        assert refused("UpdateSegment", {"segment": SEGMENT | {"expression": "in_segment('upper')"}, "updatedBy": "ada"})[0] == invalid
+    # A file of the same name is refused, and what to do is said.
+    (project.folder / "segments" / "big.sql").write_text("order_count >= 3\n")
+    for command in (["refresh"], ["check"]):
+        assert "segments/big.sql: ada made a segment `big` while serving: rename the file, or `tessera segment delete big`" in project.refused(*command)
+
+
+def test_two_servers_lose_no_change(shop_of_orders):
+    project = shop_of_orders
+    with serving(project) as one, serving(project) as other:
+        clients = [Client(one.address), Client(other.address)]
+
+        def make(client, names):
+            for name in names:
+                client.call("SegmentService/CreateSegment", {"segment": SEGMENT | {"segment": name}, "createdBy": "ada"})
+
+        names = [[f"s{server}-{number}" for number in range(12)] for server in range(2)]
+        threads = [threading.Thread(target=make, args=pair) for pair in zip(clients, names)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for client in clients:
+            listed = {segment["segment"] for segment in client.call("SegmentService/ListSegments")["segments"]}
+            assert listed == {"buyers", *names[0], *names[1]}
+
+
+def test_changes_are_paged_without_gap(shop_of_orders):
+    project = shop_of_orders
+    with serving(project) as server:
+        client, changes, token = Client(server.address), [], ""
+        while True:
+            page = client.call("SegmentService/ListSegmentChanges", {"segment": "buyers", "pageSize": 70, "pageToken": token})
+            changes += [(change["generation"], change["profileId"], change["isEntry"]) for change in page["changes"]]
+            token = page["nextPageToken"]
+            if not token:
+                break
+    expected = project.sql("select generation, profile_id from segment.changes where segment = 'buyers'")
+    assert len(changes) == len(set(changes)) == 300 and set(changes) == {(str(row["generation"]), row["profile_id"], True) for row in expected}
+
+
+def test_members_are_exported_in_every_format(shop_of_orders, tmp_path):
+    project = shop_of_orders
+    columns = ["profile_id", "lifetime_value", "entered_at"]
+    expected = {(row["profile_id"], float(row["lifetime_value"])) for row in project.sql("select profile_id, lifetime_value from profile.profiles")}
+
+    def read(kind, data):
+        if kind == "csv":
+            return list(csv.DictReader(io.StringIO(data.decode())))
+        if kind == "ndjson":
+            return [json.loads(line) for line in data.splitlines()]
+        return polars.read_parquet(io.BytesIO(data)).to_dicts()
+
+    with serving(project) as server:
+        client = Client(server.address)
+        for kind in ("csv", "ndjson", "parquet"):
+            request = {"segment": "buyers", "columns": columns, "format": f"EXPORT_FORMAT_{kind.upper()}"}
+            method = client.method("SegmentService/ExportSegmentMembers")
+            assert method.server_streaming
+            pieces = client.raw("SegmentService/ExportSegmentMembers", request)
+            rows = read(kind, b"".join(piece.data for piece in pieces))
+            assert list(rows[0]) == columns
+            assert {(row["profile_id"], float(row["lifetime_value"])) for row in rows} == expected, kind
+        for request, fields in (({"format": "EXPORT_FORMAT_CSV", "columns": ["lifetime_valeu"]}, ["columns"]), ({}, ["format"])):
+            assert client.refused("SegmentService/ExportSegmentMembers", {"segment": "buyers"} | request)[2] == fields
+    for kind in ("csv", "ndjson", "parquet"):
+        file = tmp_path / f"buyers.{kind}"
+        project.run("segment", "export", "buyers", "--columns", ",".join(columns), "--format", kind, "--to", file)
+        assert {(row["profile_id"], float(row["lifetime_value"])) for row in read(kind, file.read_bytes())} == expected, kind
+    assert "cannot be made" in project.refused("segment", "export", "buyers", "--to", file)
+
+
+def test_the_command_line_does_the_same(shop_of_orders):
+    project = shop_of_orders
+    project.run("segment", "create", "big", "lifetime_value > 50", "--title", "Big spenders", "--by", "ada")
+    assert "did you mean" in project.refused("segment", "create", "other", "lifetime_valeu > 50", "--by", "ada")
+    project.refresh()
+    before = project.value("select count(*) from segment.memberships where segment = 'big'")
+    project.run("segment", "update", "big", "--expression", "top(10, lifetime_value)", "--by", "ben")
+    project.refresh()
+    assert before > 10 == project.value("select count(*) from segment.memberships where segment = 'big'")
+    shown = project.run("segment", "show", "big").stdout
+    assert "Big spenders" in shown and "one of the 10 with the highest lifetime_value" in shown
+    estimated = project.run("segment", "estimate", "order_count >= 1", "--by-column", "touchpoint").stdout
+    assert "300 of 300 people: 100.00 %" in estimated and "pos" in estimated
+    changes = list(csv.DictReader(io.StringIO(project.run("segment", "changes", "big", "--after", "2", "--format", "csv").stdout)))
+    assert sum(change["change"] == "left" for change in changes) >= before - 10 and {change["generation"] for change in changes} == {"3"}
+    project.run("segment", "delete", "big", "--by", "ada")
+    project.refresh()
+    assert "there is no segment `big`" in project.refused("segment", "show", "big")
+    assert project.value("select count(*) from segment.memberships where segment = 'big'") == 0
