@@ -122,7 +122,6 @@ impl Engine {
         let mut functions = identity::functions::functions(&options.config.identity)?;
         functions.extend(profile::functions(&options.config.attributes));
         functions.extend(behavior::functions());
-        functions.extend(segment::functions());
         let mut relations = identity::relations(&options.config.identity);
         relations.extend(behavior::relations(&options.config.behavior));
         relations.extend(segment::relations());

@@ -17,12 +17,6 @@ pub(crate) use evaluate::{columns, evaluate, parse, table};
 pub(crate) use members::Memberships;
 
 use crate::query::relation::Relations;
-use crate::query::session::Functions;
-
-/// The functions of this stage.
-pub(crate) fn functions() -> Functions {
-    vec![rows::set_size()]
-}
 
 /// The relations of this stage.
 pub(crate) fn relations() -> Relations {

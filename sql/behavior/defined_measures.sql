@@ -42,7 +42,7 @@ found_anew as (
             utm_medium, utm_campaign, currency, revenue, occurred_at, properties
         )) as found
     from previous.staging.events
-    where event_name in (select event_name from config.measures where is_new)
+    where event_name in (select event_name from config.measures where is_new and not is_instant)
 ),
 
 -- end

@@ -1,4 +1,5 @@
--- The measures that traits and segments define, by the numbers that `behavior.defined_measures` knows them by.
+-- The measures that traits and segments define, by the numbers that `behavior.defined_measures` and
+-- `behavior.instants` know them by.
 --
 -- key: measure_id
 -- strategy: full
@@ -6,5 +7,6 @@
 --   measure_id  bigint   the number: given once, until everything is computed anew
 --   event_name  text     the events that it is of
 --   definition  text     what is kept of them, and under which condition
+--   is_instant  boolean  true if `behavior.instants` has it
 --   is_kept     boolean  false if no trait and no segment needs it any more: its rows are of the time before
-select measure_id, event_name, definition, is_kept from config.measures
+select measure_id, event_name, definition, is_instant, is_kept from config.measures

@@ -1,5 +1,5 @@
 -- What the project's traits say of each person: a column for each file of `traits/`, of the type of its expression.
--- Computed by the engine from `profile.persons`, `behavior.measures` and `behavior.defined_measures`, as of the refresh.
+-- Computed by the engine from `profile.persons`, `behavior.measures`, `behavior.defined_measures` and `behavior.instants`, as of the refresh.
 --
 -- key: profile_id
 -- strategy: merge
@@ -16,4 +16,5 @@ where exists (select 1 from profile.trait_definitions)
     or exists (select 1 from behavior.touched_measures)
     or exists (select 1 from behavior.measures)
     or exists (select 1 from behavior.defined_measures)
+    or exists (select 1 from behavior.instants)
     or exists (select 1 from behavior.measure_definitions)

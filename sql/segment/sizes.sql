@@ -10,7 +10,7 @@
 with sizes as (
     select
         segment,
-        sum(case change when 'entered' then set_size(members) else -set_size(members) end) as size
+        sum(case change when 'entered' then size else -size end) as size
     from segment.member_sets
     group by segment
 )

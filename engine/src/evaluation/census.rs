@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::Int64Type;
@@ -201,11 +202,15 @@ impl Census {
     /// # Errors
     /// Exhausted if that does not fit into the memory for queries; what reading it reports.
     pub(crate) async fn population(&self, expressions: &[&Expr]) -> Result<Arc<Population>> {
+        let started = Instant::now();
         let people = Arc::clone(self.people().await?);
+        let people_read = started.elapsed();
         let columns = expressions.iter().flat_map(|expression| columns_used(expression)).collect();
         let columns = self.columns(columns).await?;
+        let columns_read = started.elapsed();
         let figures = Figures::of(expressions.iter().copied());
         let series = self.series(&figures).await?;
+        tracing::debug!(people = ?people_read, columns = ?columns_read, series = ?started.elapsed(), "profiles are in memory");
         let lists = self.lists(expressions.iter().flat_map(|expression| lists_used(expression)).collect()).await?;
         Ok(Arc::new(Population { session: self.session.clone(), as_of: self.as_of, people, columns, series, lists }))
     }

@@ -1,15 +1,17 @@
 //! From an expression of ours to DataFusion's. Values stay values: no text of a user becomes part of a query.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::array::{ArrayRef, AsArray};
+use arrow::datatypes::{DataType, Int64Type, TimeUnit, TimestampMicrosecondType};
 use chrono::{DateTime, NaiveDate};
 use datafusion::common::ScalarValue;
 use datafusion::functions::expr_fn as functions;
 use datafusion::functions_nested::expr_fn as nested;
 use datafusion::logical_expr::expr::{Between, InList, Like};
 use datafusion::logical_expr::utils::{conjunction, disjunction};
-use datafusion::logical_expr::{Case, Expr, Operator, binary_expr, cast, ident, lit, try_cast};
+use datafusion::logical_expr::{Case, Expr, Operator, ScalarUDF, binary_expr, cast, ident, lit, try_cast};
 
 use super::figures::{Figures, list_column, segment_column, top_column};
 use super::first_known::first_known;
@@ -20,6 +22,7 @@ use crate::clock::Micros;
 use crate::decimal;
 use crate::error::{EngineError, Result};
 use crate::expression::{self, BinaryOp, ColumnType, Figure, Literal, Property, SPLIT_COLUMN, ScalarFunction};
+use crate::query::functions::of_column;
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
 
@@ -96,10 +99,7 @@ impl Compiler<'_> {
                 let otherwise = otherwise.as_deref().map(|value| self.expr(value)).transpose()?;
                 Expr::Case(Case::new(None, branches, otherwise.map(Box::new)))
             }
-            Source::DaysSince(time) => {
-                let day = |time| cast(cast(cast(time, DataType::Date32), DataType::Int32), DataType::Int64);
-                lit(i64::from(day_of(self.as_of))) - day(self.expr(time)?)
-            }
+            Source::DaysSince(time) => lit(i64::from(day_of(self.as_of))) - utc_day().call(vec![self.expr(time)?]),
             Source::Contains { list, value } => nested::array_has(self.expr(list)?, self.expr(value)?),
             Source::Measure(measure) => {
                 let (column, wanted) =
@@ -193,6 +193,17 @@ impl Compiler<'_> {
             ScalarFunction::CurrentDate => lit(ScalarValue::Date32(Some(day_of(self.as_of)))),
         })
     }
+}
+
+/// `utc_day(time)`: the day, counted from 1970. A cast to a date asks the time zone's rules for each value.
+fn utc_day() -> Arc<ScalarUDF> {
+    of_column("utc_day", DataType::Int64, |times| match times.as_primitive_opt::<TimestampMicrosecondType>() {
+        Some(times) => Ok(Arc::new(times.unary::<_, Int64Type>(|at| at.div_euclid(MICROS_PER_DAY))) as ArrayRef),
+        None => {
+            let days = arrow::compute::cast(&arrow::compute::cast(times, &DataType::Date32)?, &DataType::Int32)?;
+            Ok(arrow::compute::cast(&days, &DataType::Int64)?)
+        }
+    })
 }
 
 fn binary(op: BinaryOp, left: Expr, right: Expr) -> Expr {

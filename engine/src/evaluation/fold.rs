@@ -21,6 +21,7 @@ pub(super) const QUOTIENT: DataType = DataType::Decimal128(38, 10);
 /// From units of a decimal to those of a quotient.
 const QUOTIENT_UNITS: i128 = 1_000_000;
 const DAYS_PER_WEEK: i32 = 7;
+const MICROS_PER_DAY: i64 = 86_400_000_000;
 
 /// UTC days since 1970, the first and the last included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +47,12 @@ impl Days {
             Window::Since(first) => Self { first: since_epoch(first), last: i32::MAX },
             Window::Between(first, last) => Self { first: since_epoch(first), last: since_epoch(last) },
         }
+    }
+
+    /// Whether an instant, in microseconds since 1970 UTC, is on one of them.
+    pub(super) fn have(self, at: i64) -> bool {
+        let midnight = |day: i32| i64::from(day).saturating_mul(MICROS_PER_DAY);
+        midnight(self.first) <= at && at < midnight(self.last).saturating_add(MICROS_PER_DAY)
     }
 
     /// Whether a day is one of them.

@@ -32,6 +32,8 @@ pub(crate) enum What {
     Number(Property),
     /// A value that it says, whatever it is.
     Value(Property),
+    /// When it happened.
+    Instant,
 }
 
 impl Kept {
@@ -59,7 +61,7 @@ impl Kept {
 
     /// What tells when each of some events was.
     pub(crate) fn instants(events: &EventSelector) -> Self {
-        Self { events: events.clone(), what: What::Value(Property::Column("occurred_at".to_owned())) }
+        Self { events: events.clone(), what: What::Instant }
     }
 
     /// What is kept for an expression's figures.
@@ -83,6 +85,7 @@ impl Kept {
             What::Event => "times".to_owned(),
             What::Number(of) => format!("number: {}", property(of)),
             What::Value(of) => format!("value: {}", property(of)),
+            What::Instant => "instants".to_owned(),
         };
         let condition = self.events.condition.as_ref().map_or("", |condition| condition.text.as_str());
         let joined = if condition.is_empty() { "" } else { " where " };
@@ -106,6 +109,8 @@ pub(crate) struct Listed {
     pub(crate) measure_id: i64,
     pub(crate) event_name: String,
     pub(crate) definition: String,
+    /// Whether it is in `behavior.instants` and not in `behavior.defined_measures`.
+    pub(crate) is_instant: bool,
     /// False if nobody asks for it any more. Its rows have stopped to grow, so it is not taken up again.
     pub(crate) is_kept: bool,
 }
@@ -124,8 +129,8 @@ impl Keeping {
                 None => {
                     next += 1;
                     keeping.new.insert(next);
-                    let event_name = kept.events.event.clone();
-                    keeping.listed.push(Listed { measure_id: next, event_name, definition, is_kept: true });
+                    let (event_name, is_instant) = (kept.events.event.clone(), kept.what == What::Instant);
+                    keeping.listed.push(Listed { measure_id: next, event_name, definition, is_instant, is_kept: true });
                     next
                 }
             };
@@ -159,16 +164,18 @@ pub(super) async fn listed(session: &SessionContext) -> Result<BTreeMap<String, 
 /// # Errors
 /// What the query reports.
 pub(crate) async fn all_listed(session: &SessionContext, table: &str) -> Result<Vec<Listed>> {
-    let query = format!("select measure_id, event_name, definition, is_kept from {table} order by measure_id");
+    let query =
+        format!("select measure_id, event_name, definition, is_instant, is_kept from {table} order by measure_id");
     let mut listed = Vec::new();
     for batch in session.sql(&query).await?.collect().await? {
         let numbers = batch.column(0).as_primitive::<Int64Type>();
         let (events, definitions) = (text(batch.column(1))?, text(batch.column(2))?);
-        let is_kept = batch.column(3).as_boolean();
+        let (is_instant, is_kept) = (batch.column(3).as_boolean(), batch.column(4).as_boolean());
         listed.extend((0..batch.num_rows()).map(|row| Listed {
             measure_id: numbers.value(row),
             event_name: events.value(row).to_owned(),
             definition: definitions.value(row).to_owned(),
+            is_instant: is_instant.is_valid(row) && is_instant.value(row),
             is_kept: is_kept.is_valid(row) && is_kept.value(row),
         }));
     }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Decimal128Builder, Int64Builder, ListArray, RecordBatch, StringViewArray,
-    StringViewBuilder, StructArray, UInt32Array,
+    Array, ArrayRef, AsArray, BooleanArray, Decimal128Builder, Int64Array, Int64Builder, ListArray, RecordBatch,
+    StringViewArray, StringViewBuilder, StructArray, UInt32Array,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::{cast, filter, take_record_batch};
@@ -26,26 +26,42 @@ use crate::query::functions::{constant, of_column, of_columns, text};
 /// Arguments of `measured`: the event's name, its columns, its properties.
 const ARGUMENTS: usize = EVENT_COLUMNS.len() + 2;
 
-/// The functions by which `sql/behavior/defined_measures.sql` keeps what `keeping` names:
-/// * `measured(event_name, <columns of events>, properties)` lists what is kept of an event; `newly_measured` only what
-///   the last generation did not keep.
-/// * `is_measured(event_name)` and `is_newly_measured(event_name)` are true if that may be anything.
+/// The functions by which `sql/behavior/defined_measures.sql` and `sql/behavior/instants.sql` keep what `keeping` names:
+/// * `measured(event_name, <columns of events>, properties)` lists what is kept of an event by day; `newly_measured` only
+///   what the last generation did not keep.
+/// * `instants(...)` and `new_instants(...)` list the numbers under which it is kept that it happened.
+/// * `is_measured(event_name)`, `has_instants(event_name)` are true if that may be anything.
 /// * `new_measures()` is how much the last generation did not keep.
 pub(crate) fn functions(session: &SessionContext, keeping: &Keeping) -> Result<Vec<Arc<ScalarUDF>>> {
-    // What `behavior.measures` has of every event is not kept twice.
-    let all = Arc::new(Measurer::new(session, keeping, |kept, _| !kept.is_of_all_events())?);
-    let is_new = |kept: &Kept, number| !kept.is_of_all_events() && keeping.new.contains(&number);
-    let new = Arc::new(Measurer::new(session, keeping, is_new)?);
+    let is_by_day = |kept: &Kept| !kept.is_of_all_events() && kept.what != What::Instant; // and not kept twice
+    let is_instant = |kept: &Kept| kept.what == What::Instant;
+    let is_new = |number: i64| keeping.new.contains(&number);
+    let measured = Arc::new(Measurer::new(session, keeping, |kept, _| is_by_day(kept))?);
+    let newly = Arc::new(Measurer::new(session, keeping, |kept, number| is_by_day(kept) && is_new(number))?);
+    let instants = Arc::new(Measurer::new(session, keeping, |kept, _| is_instant(kept))?);
+    let new_instants = Arc::new(Measurer::new(session, keeping, |kept, number| is_instant(kept) && is_new(number))?);
     let count = i64::try_from(keeping.new.len()).unwrap_or(i64::MAX);
-    let [measured, newly] = [("measured", &all), ("newly_measured", &new)].map(|(name, measurer)| {
-        let measurer = Arc::clone(measurer);
-        of_columns(name, list_type(), move |columns: &[ArrayRef; ARGUMENTS]| Ok(measurer.measure(columns)?))
-    });
-    let [is_measured, is_newly] = [("is_measured", &all), ("is_newly_measured", &new)].map(|(name, measurer)| {
+    let knows = |name, measurer: &Arc<Measurer>| {
         let measurer = Arc::clone(measurer);
         of_column(name, DataType::Boolean, move |names| Ok(measurer.knows(&text(names)?)))
-    });
-    Ok(vec![measured, newly, is_measured, is_newly, constant("new_measures", Some(count))])
+    };
+    let lists = |name, measurer: &Arc<Measurer>| {
+        let measurer = Arc::clone(measurer);
+        of_columns(name, list_type(), move |columns: &[ArrayRef; ARGUMENTS]| Ok(measurer.measure(columns)?))
+    };
+    let numbers = |name, measurer: &Arc<Measurer>| {
+        let (measurer, list) = (Arc::clone(measurer), DataType::new_list(DataType::Int64, true));
+        of_columns(name, list, move |columns: &[ArrayRef; ARGUMENTS]| Ok(measurer.numbers(columns)?))
+    };
+    Ok(vec![
+        lists("measured", &measured),
+        lists("newly_measured", &newly),
+        knows("is_measured", &measured),
+        numbers("instants", &instants),
+        numbers("new_instants", &new_instants),
+        knows("has_instants", &instants),
+        constant("new_measures", Some(count)),
+    ])
 }
 
 /// What is kept of the events of each name.
@@ -89,6 +105,23 @@ impl Measurer {
     }
 
     fn measure(&self, columns: &[ArrayRef; ARGUMENTS]) -> Result<ArrayRef> {
+        let mut found = self.found(columns)?;
+        found.sort_by_key(|found| found.row);
+        listed(found, columns[0].len())
+    }
+
+    /// The same, of which only the numbers matter.
+    fn numbers(&self, columns: &[ArrayRef; ARGUMENTS]) -> Result<ArrayRef> {
+        let mut found = self.found(columns)?;
+        found.sort_by_key(|found| found.row);
+        let mut lengths = vec![0; columns[0].len()];
+        found.iter().for_each(|found| lengths[found.row as usize] += 1);
+        let numbers: Int64Array = found.iter().map(|found| Some(found.number)).collect();
+        let element = Arc::new(Field::new_list_field(DataType::Int64, true));
+        Ok(Arc::new(ListArray::try_new(element, OffsetBuffer::from_lengths(lengths), Arc::new(numbers), None)?))
+    }
+
+    fn found(&self, columns: &[ArrayRef; ARGUMENTS]) -> Result<Vec<Found>> {
         let names = text(&columns[0])?;
         let schema = event_schema();
         let given = columns.iter().zip(schema.fields()).map(|(column, field)| cast(column, field.data_type()));
@@ -102,19 +135,29 @@ impl Measurer {
         let mut found = Vec::new();
         for (name, rows) in rows_of {
             let rows = UInt32Array::from(rows);
-            let of_name = take_record_batch(&events, &rows)?;
+            // Columns of events are taken out only for those who look at them.
+            let of_name = match self.0[name].iter().all(Measured::looks_at_nothing) {
+                true => None,
+                false => Some(take_record_batch(&events, &rows)?),
+            };
             for measured in &self.0[name] {
-                measured.find(&of_name, &rows, &mut found)?;
+                measured.find(of_name.as_ref(), &rows, &mut found)?;
             }
         }
-        found.sort_by_key(|found| found.row);
-        listed(found, names.len())
+        Ok(found)
     }
 }
 
 impl Measured {
-    /// Looks at events, which are those at `rows` of all.
-    fn find(&self, events: &RecordBatch, rows: &UInt32Array, found: &mut Vec<Found>) -> Result<()> {
+    /// Whether the event's name is all that it needs.
+    fn looks_at_nothing(&self) -> bool {
+        self.condition.is_none() && matches!(self.what, What::Event | What::Instant)
+    }
+
+    /// Looks at events, which are those at `rows` of all; none if all that look at them look at nothing.
+    fn find(&self, events: Option<&RecordBatch>, rows: &UInt32Array, found: &mut Vec<Found>) -> Result<()> {
+        let nothing = RecordBatch::new_empty(event_schema());
+        let events = events.unwrap_or(&nothing);
         let (events, rows) = match &self.condition {
             Some(condition) => {
                 let is_true = condition.evaluate(events)?.into_array(events.num_rows())?;
@@ -127,7 +170,9 @@ impl Measured {
         let number = self.number;
         let rows = rows.values().iter().copied();
         match &self.what {
-            What::Event => found.extend(rows.map(|row| Found { row, number, value: None, amount: None })),
+            What::Event | What::Instant => {
+                found.extend(rows.map(|row| Found { row, number, value: None, amount: None }))
+            }
             What::Value(of) => {
                 let values = values(&events, of)?;
                 let some = rows.zip(values.iter()).filter_map(|(row, value)| Some((row, value?.to_owned())));

@@ -96,9 +96,9 @@ impl People {
         &self.living
     }
 
-    /// Of some profiles, as they were, those of whom these people tell what they are now.
-    pub(crate) fn in_scope(&self, earlier: &RoaringBitmap) -> RoaringBitmap {
-        self.scope.as_ref().map_or_else(|| earlier.clone(), |scope| earlier & scope)
+    /// The profiles, as they were, of whom these people tell what they are now; `None` for all.
+    pub(crate) fn scope(&self) -> Option<&RoaringBitmap> {
+        self.scope.as_ref()
     }
 
     /// The ordinal of the profile that has an identifier now.

@@ -24,8 +24,10 @@ use crate::clock::Micros;
 use crate::error::{EngineError, Result};
 use crate::expression::Expr;
 
-/// Profiles whose figures are computed at once: their columns fit into a processor's cache.
-const BLOCK_ROWS: u32 = 16 * 1024;
+/// The most profiles whose figures are computed at once: a column of theirs fits into a processor's cache.
+const BLOCK_ROWS: usize = 16 * 1024;
+/// Ordinals of a container of a Roaring bitmap differ in so many bits only. Those of a block are of one container.
+const CONTAINER_BITS: u32 = 16;
 
 /// Profiles with the columns, and what was kept of the events, that some expressions need.
 pub(crate) struct Population {
@@ -129,22 +131,19 @@ impl Population {
         empty: impl Fn() -> A,
         work: impl Fn(&Self, &mut A, Range<u32>) -> Result<()> + Send + Sync + 'static,
     ) -> Result<Vec<A>> {
-        let count = self.people.len() as u32;
         let (work, next) = (Arc::new(work), Arc::new(AtomicUsize::new(0)));
+        let blocks = Arc::new(blocks(self.people.ordinals()));
         let threads = self.session.copied_config().target_partitions();
         let tasks: Vec<_> = (0..threads)
             .map(|_| {
                 let (population, work, next) = (Arc::clone(self), Arc::clone(&work), Arc::clone(&next));
+                let blocks = Arc::clone(&blocks);
                 let mut done = empty();
                 SpawnedTask::spawn_blocking(move || {
-                    loop {
-                        let block = u32::try_from(next.fetch_add(1, Ordering::Relaxed)).unwrap_or(u32::MAX);
-                        let start = block.saturating_mul(BLOCK_ROWS);
-                        if start >= count {
-                            return Ok::<_, EngineError>(done);
-                        }
-                        work(&population, &mut done, start..count.min(start + BLOCK_ROWS))?;
+                    while let Some(block) = blocks.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        work(&population, &mut done, block.clone())?;
                     }
+                    Ok::<_, EngineError>(done)
                 })
             })
             .collect();
@@ -153,5 +152,29 @@ impl Population {
             all.push(task.join().await.map_err(|error| EngineError::internal(error.to_string()))??);
         }
         Ok(all)
+    }
+}
+
+/// The rows of each block of people, of whom these are the ordinals.
+fn blocks(ordinals: &[u32]) -> Vec<Range<u32>> {
+    let mut blocks: Vec<Range<u32>> = Vec::new();
+    let containers = ordinals.chunk_by(|left, right| left >> CONTAINER_BITS == right >> CONTAINER_BITS);
+    for block in containers.flat_map(|of_container| of_container.chunks(BLOCK_ROWS)) {
+        let start = blocks.last().map_or(0, |before| before.end);
+        blocks.push(start..start + block.len() as u32);
+    }
+    blocks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BLOCK_ROWS, blocks};
+
+    #[test]
+    fn test_blocks_have_all_rows_and_no_two_containers() {
+        let rows = BLOCK_ROWS as u32;
+        let ordinals: Vec<u32> = (0..rows + 1).chain([1 << 16, (1 << 16) + 1, 5 << 16]).collect();
+        assert_eq!(blocks(&ordinals), [0..rows, rows..rows + 1, rows + 1..rows + 3, rows + 3..rows + 4]);
+        assert_eq!(blocks(&[]), []);
     }
 }

@@ -15,7 +15,7 @@ use futures::StreamExt;
 
 use super::figures::Figures;
 use super::fold::{self, Days};
-use super::kept::{Keeping, Kept};
+use super::kept::{Keeping, Kept, What};
 use super::measured;
 use super::people::People;
 use super::scope::Scope;
@@ -26,6 +26,8 @@ use crate::query::functions::text;
 
 /// The query that keeps what traits and segments define, here run for what is not kept.
 const DEFINED_SQL: &str = include_str!("../../../sql/behavior/defined_measures.sql");
+/// The query that keeps instants, likewise.
+const INSTANTS_SQL: &str = include_str!("../../../sql/behavior/instants.sql");
 
 /// What is wanted of a series.
 #[derive(Debug, Clone, Copy)]
@@ -51,11 +53,11 @@ impl Wanted {
 pub(super) fn wanted(figures: &Figures, today: i32) -> BTreeMap<Kept, Wanted> {
     let measures =
         figures.measures.iter().map(|measure| (Kept::of(measure), fold::needs(&measure.figure), measure.window));
-    let times = Needs { times: true, ..Needs::default() };
+    let instants = Needs { instants: true, ..Needs::default() };
     let sequences = figures.sequences.iter().flat_map(|sequence| {
         sequence::selectors(sequence)
             .into_iter()
-            .map(move |selector| (Kept::instants(selector), times, sequence.window))
+            .map(move |selector| (Kept::instants(selector), instants, sequence.window))
     });
     let mut all: BTreeMap<Kept, Wanted> = BTreeMap::new();
     for (kept, needs, window) in measures.chain(sequences) {
@@ -89,12 +91,11 @@ pub(super) async fn series(
     if !of_all.is_empty() {
         series.extend(of_all_events(scope.measures(session).await?, of_all, people).await?);
     }
-    if !defined.is_empty() {
-        let frame = scope.defined(session).await?;
-        series.extend(of_measures(frame, defined, people).await?);
+    for (kept, table) in by_table(defined, |(of, ..)| of) {
+        series.extend(of_measures(scope.state(session, table.name()).await?, kept, people).await?);
     }
-    if !others.is_empty() {
-        let (frame, numbered) = not_kept(session, others).await?;
+    for (not_kept, table) in by_table(others, |(of, _)| of) {
+        let (frame, numbered) = find(session, not_kept, table.sql()).await?;
         series.extend(of_measures(frame, numbered, people).await?);
     }
     Ok(series)
@@ -133,8 +134,12 @@ async fn of_measures(
     let numbers = places.keys().map(|number| lit(*number)).collect();
     let first_day = wanted.iter().map(|(_, wanted, _)| wanted.first_day).min().unwrap_or(i32::MIN);
     let needs = union(wanted.iter().map(|(_, wanted, _)| wanted.needs));
-    let frame = frame.filter(col("measure_id").in_list(numbers, false))?.filter(since(first_day))?;
-    let frame = frame.select(selected("measure_id", needs, col))?;
+    let frame = frame.filter(col("measure_id").in_list(numbers, false))?;
+    let frame = if needs.instants {
+        frame.select(vec![col("measure_id"), col("ordinal"), col("at")])?
+    } else {
+        frame.filter(since(first_day))?.select(selected("measure_id", needs, col))?
+    };
     let place_of = move |batch: &RecordBatch| -> Result<Vec<usize>> {
         let numbers = batch.column(0).as_primitive::<Int64Type>();
         Ok(numbers.values().iter().map(|number| places.get(number).copied().unwrap_or(usize::MAX)).collect())
@@ -144,10 +149,40 @@ async fn of_measures(
     Ok(wanted.into_iter().map(|(of, ..)| of).zip(series).collect())
 }
 
-/// What nobody has asked for before, from the events themselves.
-async fn not_kept(
+/// Where something is kept.
+#[derive(Clone, Copy)]
+enum State {
+    ByDay,
+    Instants,
+}
+
+impl State {
+    fn name(self) -> &'static str {
+        match self {
+            Self::ByDay => "behavior.defined_measures",
+            Self::Instants => "behavior.instants",
+        }
+    }
+
+    fn sql(self) -> &'static str {
+        match self {
+            Self::ByDay => DEFINED_SQL,
+            Self::Instants => INSTANTS_SQL,
+        }
+    }
+}
+
+/// What is kept in each table, if anything is.
+fn by_table<T>(wanted: Vec<T>, of: impl Fn(&T) -> &Kept) -> impl Iterator<Item = (Vec<T>, State)> {
+    let (instants, by_day): (Vec<T>, Vec<T>) = wanted.into_iter().partition(|wanted| of(wanted).what == What::Instant);
+    [(by_day, State::ByDay), (instants, State::Instants)].into_iter().filter(|(wanted, _)| !wanted.is_empty())
+}
+
+/// What nobody has asked for before, from the events themselves, by the query that would keep it.
+async fn find(
     session: &SessionContext,
     wanted: Vec<(Kept, Wanted)>,
+    sql: &str,
 ) -> Result<(DataFrame, Vec<(Kept, Wanted, i64)>)> {
     let keeping = Keeping::settle(wanted.iter().map(|(of, _)| of.clone()).collect(), Vec::new());
     let numbers: HashMap<Kept, i64> = keeping.iter().map(|(of, number)| (of.clone(), number)).collect();
@@ -156,7 +191,7 @@ async fn not_kept(
     for function in measured::functions(&session, &keeping)? {
         session.register_udf(function.as_ref().clone());
     }
-    let sql = crate::model::definition::everything(&crate::model::definition::counting_lines(DEFINED_SQL, false))?;
+    let sql = crate::model::definition::everything(&crate::model::definition::counting_lines(sql, false))?;
     let frame = session.sql(&sql).await?;
     let numbered = wanted.into_iter().map(|(of, wanted)| {
         let number = numbers.get(&of).copied().ok_or_else(|| EngineError::internal("a measure has no number"))?;

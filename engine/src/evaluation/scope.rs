@@ -61,14 +61,14 @@ impl Scope {
         })
     }
 
-    /// What `behavior.defined_measures` has of them.
-    pub(super) async fn defined(self, session: &SessionContext) -> Result<DataFrame> {
-        let defined = session.table("behavior.defined_measures").await?;
+    /// What a state has of them, `behavior.defined_measures` or `behavior.instants`.
+    pub(super) async fn state(self, session: &SessionContext, table: &str) -> Result<DataFrame> {
+        let state = session.table(table).await?;
         if self == Self::Everybody {
-            return Ok(defined);
+            return Ok(state);
         }
         let touched = session.table(self.identities()).await?.select(vec![col("ordinal").alias("touched_ordinal")])?;
         // Few rows on the left: the side that a hash join holds in memory.
-        Ok(touched.join(defined, JoinType::RightSemi, &["touched_ordinal"], &["ordinal"], None)?)
+        Ok(touched.join(state, JoinType::RightSemi, &["touched_ordinal"], &["ordinal"], None)?)
     }
 }

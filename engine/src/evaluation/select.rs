@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, UInt32Array};
 use arrow::compute::{SortColumn, SortOptions, and, filter, is_not_null, lexsort_to_indices};
@@ -15,6 +16,9 @@ use super::figures::{Figures, list_column, segment_column, top_column};
 use super::population::{Beside, Population};
 use crate::error::{EngineError, Result};
 use crate::expression::{Expr, segments_used};
+
+/// Sets of fewer are told one by one.
+const SPARSE_MAX: usize = 256;
 
 impl Population {
     /// For each of named conditions, of which each comes after those that it names with `in_segment`, the ordinals of the
@@ -57,12 +61,14 @@ impl Population {
         conditions: &[(&str, &Expr)],
         beside: &Beside,
     ) -> Result<Vec<RoaringBitmap>> {
+        let started = Instant::now();
         let figures = Arc::new(Figures::of(conditions.iter().map(|(_, condition)| *condition)));
         let schema = Arc::new(self.schema(&figures, beside));
         let segments = conditions.iter().copied().collect();
         let compiler = Compiler { figures: &figures, segments: &segments, as_of: self.as_of };
         let df_schema = DFSchema::try_from(Arc::clone(&schema))?;
         let compiled = Conditions::compile(&self.session, compiler, &df_schema, conditions)?;
+        let compiled_in = started.elapsed();
         let count = conditions.len();
         let empty = move || vec![RoaringBitmap::new(); count];
         let beside = beside.clone();
@@ -70,13 +76,12 @@ impl Population {
             let batch = population.block(&rows, &schema, &figures, &beside)?;
             let ordinals = &population.people.ordinals()[rows.start as usize..rows.end as usize];
             for (members, mask) in members.iter_mut().zip(compiled.masks(&batch)?) {
-                let of_block = mask.values().set_indices().map(|row| ordinals[row]);
-                // Blocks come in order, and so do ordinals in them.
-                members.append(of_block).map_err(|_| EngineError::internal("profiles are not ordered"))?;
+                *members |= set_of(&mask, ordinals)?;
             }
             Ok(())
         });
         let mut parts = parts.await?.into_iter();
+        tracing::debug!(count, compiled = ?compiled_in, selected = ?started.elapsed(), "conditions are computed");
         let mut members = parts.next().unwrap_or_else(|| vec![RoaringBitmap::new(); count]);
         for part in parts {
             members.iter_mut().zip(part).for_each(|(members, part)| *members |= part);
@@ -120,6 +125,24 @@ impl Population {
         }
         Ok(Arc::new(BooleanArray::from(is_best)))
     }
+}
+
+/// The ordinals of the rows of a block for which a mask is true.
+fn set_of(mask: &BooleanArray, ordinals: &[u32]) -> Result<RoaringBitmap> {
+    let selected = mask.values().set_indices().map(|row| ordinals[row]);
+    let (Some(first), Some(last)) = (ordinals.first(), ordinals.last()) else { return Ok(RoaringBitmap::new()) };
+    if mask.true_count() < SPARSE_MAX {
+        return RoaringBitmap::from_sorted_iter(selected)
+            .map_err(|_| EngineError::internal("profiles are not ordered"));
+    }
+    // Setting a bit each is several times as fast as telling the bitmap each.
+    let start = first & !7;
+    let mut bits = vec![0_u8; ((last - start) / 8 + 1) as usize];
+    for ordinal in selected {
+        let place = ordinal - start;
+        bits[(place / 8) as usize] |= 1 << (place % 8);
+    }
+    Ok(RoaringBitmap::from_lsb0_bytes(start, &bits))
 }
 
 /// The conditions that take the best of some, or name one that does.

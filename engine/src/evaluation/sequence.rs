@@ -40,7 +40,7 @@ pub(super) fn did(sequence: &Sequence, series: &[&Series], days: Days, people: R
                 range.start += 1;
             }
             while range.start < range.end && series.rows[range.start] == row {
-                if days.has(series.days[range.start]) {
+                if days.have(series.first_at[range.start]) {
                     moments.push((series.first_at[range.start], 1 << selector));
                     happened |= 1 << selector;
                 }

@@ -17,6 +17,8 @@ use crate::error::{EngineError, Result};
 /// Which columns of a series its figures need, beside who and when.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Needs {
+    /// Only when events happened: then there is a row for each, and no day.
+    pub(super) instants: bool,
     /// When the first and the last event of the day were.
     pub(super) times: bool,
     /// The sum of the numbers.
@@ -31,6 +33,7 @@ impl Needs {
     /// What either needs.
     pub(super) fn or(self, other: Self) -> Self {
         Self {
+            instants: self.instants || other.instants,
             times: self.times || other.times,
             totals: self.totals || other.totals,
             numbers: self.numbers || other.numbers,
@@ -48,7 +51,7 @@ pub(super) struct Series {
     pub(super) days: Vec<i32>,
     /// Numbers of events.
     pub(super) counts: Vec<i64>,
-    /// Microseconds since 1970 UTC.
+    /// Microseconds since 1970 UTC; of instants, when each was.
     pub(super) first_at: Vec<i64>,
     /// Microseconds since 1970 UTC.
     pub(super) last_at: Vec<i64>,
@@ -125,8 +128,13 @@ impl SeriesBuilder {
                 continue;
             }
             series.rows.push(row);
-            series.days.push(columns.days.value(place));
-            series.counts.push(columns.counts.value(place));
+            if let Some(instants) = &columns.instants {
+                series.first_at.push(instants.value(place));
+            }
+            if let Some((days, counts)) = &columns.days {
+                series.days.push(days.value(place));
+                series.counts.push(counts.value(place));
+            }
             if let (true, Some((first, last))) = (self.needs.times, &columns.times) {
                 series.first_at.push(first.value(place));
                 series.last_at.push(last.value(place));
@@ -228,8 +236,9 @@ fn taken<T: Copy>(column: &[T], order: &[u32]) -> Vec<T> {
 /// Columns of a batch of measures.
 pub(super) struct StateColumns {
     ordinals: Int64Array,
-    days: Int32Array,
-    counts: Int64Array,
+    instants: Option<TimestampMicrosecondArray>,
+    /// With the number of events of each.
+    days: Option<(Int32Array, Int64Array)>,
     times: Option<(TimestampMicrosecondArray, TimestampMicrosecondArray)>,
     totals: Option<Decimal128Array>,
     numbers: Option<(Int64Array, Decimal128Array, Decimal128Array)>,
@@ -247,8 +256,14 @@ impl StateColumns {
         let times = |name: &str| Ok::<_, EngineError>(column(name)?.as_primitive::<TimestampMicrosecondType>().clone());
         Ok(Self {
             ordinals: integers("ordinal")?,
-            days: column("date")?.as_primitive::<Date32Type>().clone().reinterpret_cast(),
-            counts: integers("event_count")?,
+            instants: if needs.instants { Some(times("at")?) } else { None },
+            days: match needs.instants {
+                true => None,
+                false => {
+                    let days = column("date")?.as_primitive::<Date32Type>().clone();
+                    Some((days.reinterpret_cast(), integers("event_count")?))
+                }
+            },
             times: if needs.times { Some((times("first_at")?, times("last_at")?)) } else { None },
             totals: if needs.totals { Some(decimals("total")?) } else { None },
             numbers: match needs.numbers {

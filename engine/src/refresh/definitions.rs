@@ -181,7 +181,7 @@ fn measures_name() -> TableName {
     TableName::new("config", "measures")
 }
 
-/// Registers `config.measures(measure_id, event_name, definition, is_kept, is_new)` and the functions that find what is
+/// Registers `config.measures(measure_id, event_name, definition, is_instant, is_kept, is_new)` and the functions that find what is
 /// kept.
 pub(crate) fn register_keeping(session: &SessionContext, keeping: &Keeping) -> Result<()> {
     let listed = &keeping.listed;
@@ -189,6 +189,7 @@ pub(crate) fn register_keeping(session: &SessionContext, keeping: &Keeping) -> R
         Arc::new(listed.iter().map(|listed| Some(listed.measure_id)).collect::<Int64Array>()),
         Arc::new(listed.iter().map(|listed| Some(listed.event_name.as_str())).collect::<StringViewArray>()),
         Arc::new(listed.iter().map(|listed| Some(listed.definition.as_str())).collect::<StringViewArray>()),
+        Arc::new(listed.iter().map(|listed| Some(listed.is_instant)).collect::<BooleanArray>()),
         Arc::new(listed.iter().map(|listed| Some(listed.is_kept)).collect::<BooleanArray>()),
         Arc::new(listed.iter().map(|listed| Some(keeping.new.contains(&listed.measure_id))).collect::<BooleanArray>()),
     ];
@@ -196,6 +197,7 @@ pub(crate) fn register_keeping(session: &SessionContext, keeping: &Keeping) -> R
         Field::new("measure_id", DataType::Int64, false),
         Field::new("event_name", DataType::Utf8View, false),
         Field::new("definition", DataType::Utf8View, false),
+        Field::new("is_instant", DataType::Boolean, false),
         Field::new("is_kept", DataType::Boolean, false),
         Field::new("is_new", DataType::Boolean, false),
     ]));

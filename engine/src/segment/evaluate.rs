@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use arrow::array::{
     ArrayRef, BinaryArray, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
@@ -66,8 +67,11 @@ pub(crate) async fn evaluate(
 ) -> Result<Outcome> {
     let session = &workspace.session;
     workspace.register_slices(&model.references()?)?;
+    let started = Instant::now();
     let definitions = parse(session, files).await?;
+    let parsed = started.elapsed();
     let before = Memberships::read(session, "last.segment.member_sets").await?;
+    tracing::debug!(?parsed, members = ?started.elapsed(), "segments are parsed, and their members of before are read");
     let mut sets = Sets::new(i64::try_from(generation).unwrap_or(i64::MAX));
     let nobody = Members::default();
     let known = match touched {
@@ -94,6 +98,7 @@ pub(crate) async fn evaluate(
             sets.add(name, LEFT, as_of, members.all().clone(), true)?;
         }
     }
+    tracing::debug!(compared = ?started.elapsed(), "members are compared");
     let frame = session.read_batches(sets.batches()?)?;
     let last = workspace.last.get(&table()).map(|version| version.files.clone()).unwrap_or_default();
     if last.len() <= limits::STATE_FILES_MAX {
@@ -172,6 +177,7 @@ struct Rows {
     segments: Vec<String>,
     changes: Vec<&'static str>,
     at: Vec<Micros>,
+    sizes: Vec<i64>,
     members: Vec<Vec<u8>>,
     is_change: Vec<bool>,
     bytes: usize,
@@ -197,6 +203,7 @@ impl Sets {
         rows.segments.push(name.to_owned());
         rows.changes.push(change);
         rows.at.push(at);
+        rows.sizes.push(i64::try_from(members.len()).unwrap_or(i64::MAX));
         rows.members.push(serialized(members)?);
         rows.is_change.push(is_change);
         rows.bytes += rows.members.last().map_or(0, Vec::len);
@@ -213,7 +220,7 @@ impl Sets {
         people: &People,
         as_of: Micros,
     ) -> Result<()> {
-        let told = people.in_scope(before.all());
+        let told = before.among(people.scope());
         let gone = &told - people.living();
         let mut stayed = told - &gone;
         // Who goes by another ordinal, and leaves the one of before.
@@ -230,7 +237,7 @@ impl Sets {
             if known.or(before.entered_at(to)).is_some_and(|known| known <= at) {
                 continue;
             }
-            if before.all().contains(to) {
+            if before.entered_at(to).is_some() {
                 renamed.insert(to);
             }
             earlier.values_mut().for_each(|members| {
@@ -251,11 +258,12 @@ impl Sets {
         let rows = std::mem::take(&mut self.rows);
         let count = rows.segments.len();
         let members: BinaryArray = rows.members.iter().map(|members| Some(members.as_slice())).collect();
-        let columns: [(&str, ArrayRef); 6] = [
+        let columns: [(&str, ArrayRef); 7] = [
             ("segment", Arc::new(StringArray::from(rows.segments))),
             ("generation", Arc::new(Int64Array::from(vec![self.generation; count]))),
             ("change", Arc::new(StringArray::from(rows.changes))),
             ("at", Arc::new(TimestampMicrosecondArray::from(rows.at).with_timezone("UTC"))),
+            ("size", Arc::new(Int64Array::from(rows.sizes))),
             ("members", Arc::new(members)),
             ("is_change", Arc::new(BooleanArray::from(rows.is_change))),
         ];

@@ -1,12 +1,13 @@
 //! Who is in each segment and since when, in memory: Roaring bitmaps of the profiles' ordinals.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringViewArray, TimestampMicrosecondArray};
-use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType};
+use datafusion::common::runtime::SpawnedTask;
 use datafusion::prelude::SessionContext;
-use roaring::RoaringBitmap;
+use roaring::{MultiOps, RoaringBitmap};
 
 use crate::clock::Micros;
 use crate::error::{EngineError, Result};
@@ -23,19 +24,31 @@ const COLUMNS: &str = "segment, generation, change, at, members";
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Members {
     since: BTreeMap<Micros, RoaringBitmap>,
-    all: RoaringBitmap,
+    /// All of those, once somebody asks.
+    all: OnceLock<RoaringBitmap>,
 }
 
 impl Members {
     /// The members.
     pub(crate) fn all(&self) -> &RoaringBitmap {
-        &self.all
+        let mut sets = self.since.values();
+        match (sets.next(), sets.next()) {
+            (Some(only), None) => only,
+            _ => self.all.get_or_init(|| self.since.values().union()),
+        }
+    }
+
+    /// The members that are in a set; all of them for none.
+    pub(super) fn among(&self, set: Option<&RoaringBitmap>) -> RoaringBitmap {
+        match set {
+            Some(set) => self.since.values().map(|members| members & set).union(),
+            None => self.all().clone(),
+        }
     }
 
     /// Since when a profile is in it; `None` if it is not.
     pub(crate) fn entered_at(&self, ordinal: u32) -> Option<Micros> {
-        let is_in = self.all.contains(ordinal);
-        self.since.iter().find(|(_, members)| is_in && members.contains(ordinal)).map(|(at, _)| *at)
+        self.since.iter().find(|(_, members)| members.contains(ordinal)).map(|(at, _)| *at)
     }
 
     /// The members by when they entered, the earliest first.
@@ -44,12 +57,12 @@ impl Members {
     }
 
     fn enter(&mut self, at: Micros, members: RoaringBitmap) {
-        self.all |= &members;
+        self.all = OnceLock::new();
         *self.since.entry(at).or_default() |= members;
     }
 
     fn leave(&mut self, members: &RoaringBitmap) {
-        self.all -= members;
+        self.all = OnceLock::new();
         self.since.retain(|_, since| {
             *since -= members;
             !since.is_empty()
@@ -68,11 +81,25 @@ impl Memberships {
     /// What the query reports; Corrupt for sets that cannot be read.
     pub(crate) async fn read(session: &SessionContext, table: &str) -> Result<Self> {
         let query = format!("select {COLUMNS} from {table}");
-        let mut sets = MemberSets::default();
-        for batch in session.sql(&query).await?.collect().await? {
-            sets.push(&batch)?;
+        let batches = Arc::new(session.sql(&query).await?.collect().await?);
+        let parts = session.copied_config().target_partitions() as u64;
+        let tasks: Vec<_> = (0..parts)
+            .map(|part| {
+                let batches = Arc::clone(&batches);
+                // Any way to divide segments that does not depend on their order.
+                let is_here = move |segment: &str| segment.bytes().map(u64::from).sum::<u64>() % parts == part;
+                SpawnedTask::spawn_blocking(move || {
+                    let mut sets = MemberSets::default();
+                    batches.iter().try_for_each(|batch| sets.push_those(batch, is_here))?;
+                    Ok::<_, EngineError>(sets.folded())
+                })
+            })
+            .collect();
+        let mut all = Self::default();
+        for task in tasks {
+            all.0.extend(task.join().await.map_err(|error| EngineError::internal(error.to_string()))??.0);
         }
-        Ok(sets.folded())
+        Ok(all)
     }
 
     /// A segment's members; `None` if there is no such segment, or it never had any.
@@ -105,9 +132,9 @@ impl Memberships {
         self.0.iter().map(|(segment, members)| (segment.as_str(), members))
     }
 
-    /// Bytes that they take in memory, about.
+    /// Bytes that they take in memory, about, once all of each segment are asked for.
     pub(crate) fn bytes(&self) -> usize {
-        let sets = self.0.values().flat_map(|members| members.since.values().chain([&members.all]));
+        let sets = self.0.values().flat_map(|members| members.since.values().chain([members.all()]));
         sets.map(RoaringBitmap::serialized_size).sum()
     }
 }
@@ -134,11 +161,18 @@ struct MemberSet {
 impl MemberSets {
     /// Takes the rows of a batch with [`COLUMNS`].
     pub(super) fn push(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.push_those(batch, |_| true)
+    }
+
+    /// Takes those of some segments.
+    fn push_those(&mut self, batch: &RecordBatch, is_here: impl Fn(&str) -> bool) -> Result<()> {
         let (segments, changes) = (text(batch.column(0))?, text(batch.column(2))?);
         let generations = batch.column(1).as_primitive::<Int64Type>();
         let at = batch.column(3).as_primitive::<TimestampMicrosecondType>();
-        for (row, members) in bitmaps(batch.column(4))?.into_iter().enumerate() {
-            let segment = segments.value(row).to_owned();
+        let sets = arrow::compute::cast(batch.column(4), &DataType::Binary)?;
+        let sets = sets.as_binary::<i32>();
+        for row in (0..batch.num_rows()).filter(|&row| is_here(segments.value(row))) {
+            let (segment, members) = (segments.value(row).to_owned(), bitmap(sets.value(row))?);
             let enters = changes.value(row) == ENTERED;
             let place = Place { segment, generation: generations.value(row), enters, at: at.value(row) };
             self.0.push(MemberSet { place, members });
@@ -167,12 +201,13 @@ impl MemberSets {
 /// # Errors
 /// Corrupt for one that cannot be read.
 pub(super) fn bitmaps(column: &ArrayRef) -> Result<Vec<RoaringBitmap>> {
-    let column = arrow::compute::cast(column, &arrow::datatypes::DataType::Binary)?;
-    let sets = column.as_binary::<i32>().iter().map(|set| {
-        RoaringBitmap::deserialize_from(set.unwrap_or_default())
-            .map_err(|error| EngineError::corrupt(format!("a segment's set of members cannot be read: {error}")))
-    });
-    sets.collect()
+    let column = arrow::compute::cast(column, &DataType::Binary)?;
+    column.as_binary::<i32>().iter().map(|set| bitmap(set.unwrap_or_default())).collect()
+}
+
+fn bitmap(set: &[u8]) -> Result<RoaringBitmap> {
+    RoaringBitmap::deserialize_from(set)
+        .map_err(|error| EngineError::corrupt(format!("a segment's set of members cannot be read: {error}")))
 }
 
 /// A set as a column has it.

@@ -7,24 +7,14 @@ use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::MemoryReservation;
-use datafusion::logical_expr::ScalarUDF;
 use roaring::RoaringBitmap;
 
 use super::members::{MemberSets, bitmaps};
-use crate::query::functions::of_column;
 use crate::query::relation::{Operator, Output, Relation};
 
 /// Rows of a batch.
 const BATCH_ROWS: usize = 8192;
 const ORDINAL: &str = "ordinal";
-
-/// `set_size(members)`: how many members a set has.
-pub(super) fn set_size() -> Arc<ScalarUDF> {
-    of_column("set_size", DataType::Int64, |sets| {
-        let sizes = bitmaps(sets)?.iter().map(|set| i64::try_from(set.len()).unwrap_or(i64::MAX)).collect::<Vec<_>>();
-        Ok(Arc::new(Int64Array::from(sizes)) as ArrayRef)
-    })
-}
 
 /// `set_members((select ..., members from ...))`: `ordinal` of each member, with the other columns.
 #[derive(Debug)]

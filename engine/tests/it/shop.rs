@@ -150,6 +150,7 @@ impl Shop {
                 "identity.sets",
                 "behavior.measures",
                 "behavior.defined_measures",
+                "behavior.instants",
                 "behavior.measure_definitions",
                 "behavior.touched_measures",
             ];
