@@ -24,10 +24,12 @@ mod select;
 mod sequence;
 mod series;
 mod split;
+mod types;
+mod utc_day;
 
 pub(crate) use census::Census;
-pub(crate) use compile::{column_type, day_of};
 pub(crate) use kept::{Keeping, Kept, Listed, all_listed};
 pub(crate) use measured::functions;
 pub(crate) use people::People;
 pub(crate) use scope::Scope;
+pub(crate) use types::{column_type, day_of};

@@ -22,57 +22,69 @@ pub(crate) enum FileFormat {
 }
 
 /// Makes a file of batches.
-pub(crate) enum Encoder {
-    Csv,
-    Ndjson,
-    Parquet { writer: Box<ArrowWriter<Pieces>>, pieces: Pieces },
-}
-
-impl Encoder {
-    /// Begins a file of batches of `schema`, and returns what it begins with.
-    ///
-    /// # Errors
-    /// For columns that the format cannot have.
-    pub(crate) fn begin(format: FileFormat, schema: &SchemaRef) -> Result<(Self, Vec<u8>)> {
-        Ok(match format {
-            FileFormat::Csv => (Self::Csv, csv(&RecordBatch::new_empty(Arc::clone(schema)), true)?),
-            FileFormat::Ndjson => (Self::Ndjson, Vec::new()),
-            FileFormat::Parquet => {
-                let pieces = Pieces::default();
-                let properties = WriterProperties::builder().set_compression(Compression::ZSTD(Default::default()));
-                let writer = ArrowWriter::try_new(pieces.clone(), Arc::clone(schema), Some(properties.build()))?;
-                (Self::Parquet { writer: Box::new(writer), pieces }, Vec::new())
-            }
-        })
-    }
-
+pub(crate) trait Encoder: Send {
     /// What a batch adds to the file.
     ///
     /// # Errors
     /// What the format's writer reports.
-    pub(crate) fn encode(&mut self, batch: &RecordBatch) -> Result<Vec<u8>> {
-        match self {
-            Self::Csv => csv(batch, false),
-            Self::Ndjson => ndjson(batch),
-            Self::Parquet { writer, pieces } => {
-                writer.write(batch)?;
-                Ok(pieces.take())
-            }
-        }
-    }
+    fn encode(&mut self, batch: &RecordBatch) -> Result<Vec<u8>>;
 
     /// What the file ends with.
     ///
     /// # Errors
     /// What the format's writer reports.
-    pub(crate) fn end(self) -> Result<Vec<u8>> {
-        match self {
-            Self::Csv | Self::Ndjson => Ok(Vec::new()),
-            Self::Parquet { writer, pieces } => {
-                writer.close().context("the end of the file")?;
-                Ok(pieces.take())
-            }
+    fn end(self: Box<Self>) -> Result<Vec<u8>> {
+        Ok(Vec::new())
+    }
+}
+
+/// Begins a file of batches of `schema`, and returns what it begins with.
+///
+/// # Errors
+/// For columns that the format cannot have.
+pub(crate) fn begin(format: FileFormat, schema: &SchemaRef) -> Result<(Box<dyn Encoder>, Vec<u8>)> {
+    Ok(match format {
+        FileFormat::Csv => (Box::new(Csv), csv(&RecordBatch::new_empty(Arc::clone(schema)), true)?),
+        FileFormat::Ndjson => (Box::new(Ndjson), Vec::new()),
+        FileFormat::Parquet => {
+            let pieces = Pieces::default();
+            let properties = WriterProperties::builder().set_compression(Compression::ZSTD(Default::default()));
+            let writer = ArrowWriter::try_new(pieces.clone(), Arc::clone(schema), Some(properties.build()))?;
+            (Box::new(Parquet { writer, pieces }), Vec::new())
         }
+    })
+}
+
+struct Csv;
+
+impl Encoder for Csv {
+    fn encode(&mut self, batch: &RecordBatch) -> Result<Vec<u8>> {
+        csv(batch, false)
+    }
+}
+
+struct Ndjson;
+
+impl Encoder for Ndjson {
+    fn encode(&mut self, batch: &RecordBatch) -> Result<Vec<u8>> {
+        ndjson(batch)
+    }
+}
+
+struct Parquet {
+    writer: ArrowWriter<Pieces>,
+    pieces: Pieces,
+}
+
+impl Encoder for Parquet {
+    fn encode(&mut self, batch: &RecordBatch) -> Result<Vec<u8>> {
+        self.writer.write(batch)?;
+        Ok(self.pieces.take())
+    }
+
+    fn end(self: Box<Self>) -> Result<Vec<u8>> {
+        self.writer.close().context("the end of the file")?;
+        Ok(self.pieces.take())
     }
 }
 
@@ -117,7 +129,7 @@ fn flattened(batch: &RecordBatch) -> Result<RecordBatch> {
 
 /// What a writer has written and nobody has taken yet.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Pieces(Arc<Mutex<Vec<u8>>>);
+struct Pieces(Arc<Mutex<Vec<u8>>>);
 
 impl Pieces {
     fn take(&self) -> Vec<u8> {

@@ -10,7 +10,7 @@ use futures::TryStreamExt;
 use tessera_engine::QueryResult;
 
 use crate::cli::Format;
-use crate::encode::{self, Encoder, FileFormat};
+use crate::encode::{self, FileFormat};
 
 /// Says a line to whoever asked. Unlike `println!` it does not panic when nobody can hear it.
 ///
@@ -58,7 +58,7 @@ async fn csv(mut result: QueryResult, mut out: impl Write) -> Result<()> {
 
 /// Writes an answer as a file; returns its rows.
 pub(crate) async fn write(mut result: QueryResult, format: FileFormat, mut out: impl Write) -> Result<u64> {
-    let (mut encoder, beginning) = Encoder::begin(format, &result.schema)?;
+    let (mut encoder, beginning) = encode::begin(format, &result.schema)?;
     out.write_all(&beginning)?;
     let mut rows = 0;
     while let Some(batch) = result.batches.try_next().await? {

@@ -12,7 +12,6 @@ use roaring::RoaringBitmap;
 use tokio::sync::OnceCell;
 
 use super::breakdown;
-use super::compile::day_of;
 use super::figures::Figures;
 use super::kept::{Kept, listed};
 use super::people::{NOBODY, People};
@@ -20,6 +19,7 @@ use super::population::Population;
 use super::read::{self, Wanted};
 use super::scope::Scope;
 use super::series::Series;
+use super::types::day_of;
 use crate::clock::Micros;
 use crate::config::nearest::suggestion;
 use crate::error::{EngineError, Result};

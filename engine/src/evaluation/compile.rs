@@ -1,49 +1,30 @@
 //! From an expression of ours to DataFusion's. Values stay values: no text of a user becomes part of a query.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray};
-use arrow::datatypes::{DataType, Int64Type, TimeUnit, TimestampMicrosecondType};
-use chrono::{DateTime, NaiveDate};
+use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::functions::expr_fn as functions;
 use datafusion::functions_nested::expr_fn as nested;
 use datafusion::logical_expr::expr::{Between, InList, Like};
 use datafusion::logical_expr::utils::{conjunction, disjunction};
-use datafusion::logical_expr::{Case, Expr, Operator, ScalarUDF, binary_expr, cast, ident, lit, try_cast};
+use datafusion::logical_expr::{Case, Expr, Operator, binary_expr, cast, ident, lit, try_cast};
 
 use super::figures::{Figures, list_column, segment_column, top_column};
 use super::first_known::first_known;
-use super::fold::{self, QUOTIENT};
-use super::measured::{PROPERTIES, event_property};
+use super::fold;
+use super::property::{PROPERTIES, event_property};
 use super::split::place_in_split;
+use super::types::{QUOTIENT, arrow_type, day_of, days_since_epoch, timestamp_type};
+use super::utc_day::utc_day;
 use crate::clock::Micros;
-use crate::decimal;
 use crate::error::{EngineError, Result};
 use crate::expression::{self, BinaryOp, ColumnType, Figure, Literal, Property, SPLIT_COLUMN, ScalarFunction};
-use crate::query::functions::of_column;
-
-const MICROS_PER_DAY: i64 = 86_400_000_000;
 
 /// What a condition over one event is to DataFusion.
 pub(super) fn event_condition(condition: &expression::Expr) -> Result<Expr> {
     // Neither the time nor any other segment can be named in it.
     Compiler { figures: &Figures::default(), segments: &BTreeMap::new(), as_of: 0 }.expr(condition)
-}
-
-/// The type that a profile's column has in an expression; `None` for columns that expressions cannot use.
-pub(crate) fn column_type(data_type: &DataType) -> Option<ColumnType> {
-    Some(match data_type {
-        DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => ColumnType::Text,
-        data_type if data_type.is_integer() => ColumnType::Integer,
-        DataType::Decimal128(..) | DataType::Float64 => ColumnType::Decimal,
-        DataType::Boolean => ColumnType::Boolean,
-        DataType::Date32 => ColumnType::Date,
-        DataType::Timestamp(..) => ColumnType::Timestamp,
-        DataType::List(item) | DataType::LargeList(item) if item.data_type().is_string() => ColumnType::Texts,
-        _ => return None,
-    })
 }
 
 /// Compiles expressions over profiles.
@@ -195,17 +176,6 @@ impl Compiler<'_> {
     }
 }
 
-/// `utc_day(time)`: the day, counted from 1970. A cast to a date asks the time zone's rules for each value.
-fn utc_day() -> Arc<ScalarUDF> {
-    of_column("utc_day", DataType::Int64, |times| match times.as_primitive_opt::<TimestampMicrosecondType>() {
-        Some(times) => Ok(Arc::new(times.unary::<_, Int64Type>(|at| at.div_euclid(MICROS_PER_DAY))) as ArrayRef),
-        None => {
-            let days = arrow::compute::cast(&arrow::compute::cast(times, &DataType::Date32)?, &DataType::Int32)?;
-            Ok(arrow::compute::cast(&days, &DataType::Int64)?)
-        }
-    })
-}
-
 fn binary(op: BinaryOp, left: Expr, right: Expr) -> Expr {
     let operator = match op {
         BinaryOp::Equal => Operator::Eq,
@@ -227,31 +197,6 @@ fn binary(op: BinaryOp, left: Expr, right: Expr) -> Expr {
     binary_expr(left, operator, right)
 }
 
-fn arrow_type(column_type: ColumnType) -> DataType {
-    match column_type {
-        ColumnType::Text => DataType::Utf8View,
-        ColumnType::Integer => DataType::Int64,
-        ColumnType::Decimal => QUOTIENT,
-        ColumnType::Boolean => DataType::Boolean,
-        ColumnType::Date => DataType::Date32,
-        ColumnType::Timestamp => timestamp_type(),
-        ColumnType::Texts => DataType::new_list(DataType::Utf8View, true),
-    }
-}
-
-/// The type that a column of events of this type is stored as.
-pub(super) fn stored_type(column_type: ColumnType) -> DataType {
-    match column_type {
-        ColumnType::Decimal => DataType::Decimal128(decimal::PRECISION, decimal::SCALE),
-        other => arrow_type(other),
-    }
-}
-
-/// An instant.
-pub(super) fn timestamp_type() -> DataType {
-    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
-}
-
 fn timestamp(micros: Micros) -> ScalarValue {
     ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into()))
 }
@@ -265,14 +210,4 @@ fn exact(digits: &str) -> Result<ScalarValue> {
         }
         _ => Err(EngineError::invalid(format!("the number {digits} has too many digits: 38 are kept"))),
     }
-}
-
-/// The UTC day of an instant, counted from 1970.
-pub(crate) fn day_of(micros: Micros) -> i32 {
-    i32::try_from(micros.div_euclid(MICROS_PER_DAY)).unwrap_or(i32::MAX)
-}
-
-/// A day, counted from 1970.
-pub(super) fn days_since_epoch(date: NaiveDate) -> i32 {
-    i32::try_from((date - DateTime::UNIX_EPOCH.date_naive()).num_days()).unwrap_or(i32::MAX)
 }

@@ -10,18 +10,16 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field};
 
 use super::series::{Needs, Series};
+use super::types::{MICROS_PER_DAY, QUOTIENT, days_since_epoch, timestamp_type};
 use crate::decimal;
 use crate::error::{EngineError, Result};
 use crate::expression::{Figure, Share, Window};
 
 /// Digits of a sum: as many as DataFusion gives a sum of decimals.
 const SUM_PRECISION: u8 = 28;
-/// Digits of a mean: as many as those of a quotient.
-pub(super) const QUOTIENT: DataType = DataType::Decimal128(38, 10);
 /// From units of a decimal to those of a quotient.
 const QUOTIENT_UNITS: i128 = 1_000_000;
 const DAYS_PER_WEEK: i32 = 7;
-const MICROS_PER_DAY: i64 = 86_400_000_000;
 
 /// UTC days since 1970, the first and the last included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +34,6 @@ impl Days {
     /// The days of `window` as they are on the day `today`.
     pub(super) fn of(window: Window, today: i32) -> Self {
         let whole = |days: u32| i32::try_from(days).unwrap_or(i32::MAX);
-        let since_epoch = super::compile::days_since_epoch;
         match window {
             Window::Ever => Self { first: i32::MIN, last: i32::MAX },
             Window::Within { days, ago: 0 } => Self { first: today.saturating_sub(whole(days)), last: i32::MAX },
@@ -44,8 +41,8 @@ impl Days {
                 let end = today.saturating_sub(whole(ago));
                 Self { first: end.saturating_sub(whole(days)), last: end.saturating_sub(1) }
             }
-            Window::Since(first) => Self { first: since_epoch(first), last: i32::MAX },
-            Window::Between(first, last) => Self { first: since_epoch(first), last: since_epoch(last) },
+            Window::Since(first) => Self { first: days_since_epoch(first), last: i32::MAX },
+            Window::Between(first, last) => Self { first: days_since_epoch(first), last: days_since_epoch(last) },
         }
     }
 
@@ -81,7 +78,7 @@ pub(super) fn needs(figure: &Figure) -> Needs {
 pub(super) fn data_type(figure: &Figure) -> DataType {
     match figure.plain() {
         Figure::Count | Figure::Days | Figure::DistinctCount(_) => DataType::Int64,
-        Figure::FirstTime | Figure::LastTime => super::compile::timestamp_type(),
+        Figure::FirstTime | Figure::LastTime => timestamp_type(),
         Figure::Sum(_) => DataType::Decimal128(SUM_PRECISION, decimal::SCALE),
         Figure::Average(_) => QUOTIENT,
         Figure::Least(_) | Figure::Most(_) | Figure::Percentile(..) => {

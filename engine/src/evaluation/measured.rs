@@ -11,13 +11,14 @@ use arrow::buffer::OffsetBuffer;
 use arrow::compute::{cast, filter, take_record_batch};
 use arrow::datatypes::{DataType, Decimal128Type, Field, Fields, Schema, SchemaRef};
 use datafusion::common::DFSchema;
-use datafusion::logical_expr::{Expr, ScalarUDF, lit};
+use datafusion::logical_expr::ScalarUDF;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::prelude::SessionContext;
 
 use super::compile;
 use super::kept::{Keeping, Kept, What};
-use super::property::property;
+use super::property::{PROPERTIES, property};
+use super::types::stored_type;
 use crate::decimal::{self, parse_decimal};
 use crate::error::Result;
 use crate::expression::{EVENT_COLUMNS, Property};
@@ -218,30 +219,8 @@ fn text_of(events: &RecordBatch, name: &str) -> Result<StringViewArray> {
     Ok(text(column)?)
 }
 
-/// The column of events with their properties.
-pub(super) const PROPERTIES: &str = "properties";
-
-/// The property at `path` of events, as text; `properties` is their column.
-pub(super) fn event_property(properties: Expr, path: &[String]) -> Expr {
-    // No sender's key has this sign in it, which separates identifiers, too.
-    const SEPARATOR: char = '\u{1f}';
-    let function = of_columns("event_property", DataType::Utf8View, |[properties, path]| {
-        let (properties, path) = (text(properties)?, text(path)?);
-        let mut values = StringViewBuilder::with_capacity(properties.len());
-        // The path is one constant.
-        let path: Vec<String> =
-            path.iter().flatten().next().unwrap_or_default().split(SEPARATOR).map(str::to_owned).collect();
-        for json in properties.iter() {
-            values.append_option(json.and_then(|json| property(json, &path)));
-        }
-        Ok(Arc::new(values.finish()) as ArrayRef)
-    });
-    function.call(vec![properties, lit(path.join(&SEPARATOR.to_string()))])
-}
-
 fn event_schema() -> SchemaRef {
-    let columns =
-        EVENT_COLUMNS.iter().map(|(name, column_type)| Field::new(*name, compile::stored_type(*column_type), true));
+    let columns = EVENT_COLUMNS.iter().map(|(name, column_type)| Field::new(*name, stored_type(*column_type), true));
     let text = |name| Field::new(name, DataType::Utf8View, true);
     let fields = std::iter::once(text("event_name")).chain(columns).chain(std::iter::once(text(PROPERTIES)));
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))

@@ -12,7 +12,7 @@ use datafusion::common::runtime::SpawnedTask;
 use datafusion::prelude::SessionContext;
 use roaring::RoaringBitmap;
 
-use super::compile::{Compiler, day_of};
+use super::compile::Compiler;
 use super::figures::{Figures, measure_column, sequence_column};
 use super::fold::{self, Days};
 use super::kept::Kept;
@@ -20,6 +20,7 @@ use super::people::People;
 use super::score;
 use super::sequence;
 use super::series::Series;
+use super::types::day_of;
 use crate::clock::Micros;
 use crate::error::{EngineError, Result};
 use crate::expression::Expr;

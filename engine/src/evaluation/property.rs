@@ -2,9 +2,36 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
+use arrow::array::{Array, ArrayRef, StringViewBuilder};
+use arrow::datatypes::DataType;
+use datafusion::logical_expr::{Expr, lit};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
+
+use crate::query::functions::{of_columns, text};
+
+/// The column of events with their properties.
+pub(super) const PROPERTIES: &str = "properties";
+
+/// The property at `path` of events, as text; `properties` is their column.
+pub(super) fn event_property(properties: Expr, path: &[String]) -> Expr {
+    // No sender's key has this sign in it, which separates identifiers, too.
+    const SEPARATOR: char = '\u{1f}';
+    let function = of_columns("event_property", DataType::Utf8View, |[properties, path]| {
+        let (properties, path) = (text(properties)?, text(path)?);
+        let mut values = StringViewBuilder::with_capacity(properties.len());
+        // The path is one constant.
+        let path: Vec<String> =
+            path.iter().flatten().next().unwrap_or_default().split(SEPARATOR).map(str::to_owned).collect();
+        for json in properties.iter() {
+            values.append_option(json.and_then(|json| property(json, &path)));
+        }
+        Ok(Arc::new(values.finish()) as ArrayRef)
+    });
+    function.call(vec![properties, lit(path.join(&SEPARATOR.to_string()))])
+}
 
 /// The property at `path`, keys from the outside in, of a JSON object: texts without their quotes, everything else as it
 /// is written. `None` if it is not there or null. Of equal keys the last wins. A path may also be one key, with points in

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, Decimal128Builder};
 use datafusion::logical_expr::{Expr, lit};
 
-use super::fold::QUOTIENT;
+use super::types::QUOTIENT;
 use crate::query::functions::{of_columns, text};
 
 /// Units of a quotient in 1.

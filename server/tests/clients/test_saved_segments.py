@@ -9,8 +9,8 @@ import grpc
 import polars
 import pytest
 
-from conftest import WEB_AND_TILL, Project, orders
-from serving import serving
+from conftest import WEB_AND_TILL, Project
+from serving import serving, wait_for
 from test_grpc import Client
 
 SEGMENT = {"segment": "big", "title": "Big spenders", "purpose": "marketing", "expression": "lifetime_value > 50"}
@@ -22,15 +22,16 @@ def shop_of_orders(binary, tmp_path):
     project = Project(binary, tmp_path / "shop", WEB_AND_TILL)
     (project.folder / "segments").mkdir()
     (project.folder / "segments" / "buyers.sql").write_text("order_count >= 1\n")
-    project.ingest("till", project.write("till.csv", orders(300)))
+    rows = "".join(f"k{number},2026-03-01,{number},1\n" for number in range(300))
+    project.ingest("till", project.write("till.csv", "customer_id,purchased_on,amount,quantity\n" + rows))
     project.refresh()
     return project
 
 
 def refreshed(client):
-    answer = client.call("RefreshService/StartRefresh")
-    states = [step["refresh"]["state"] for step in client.call("RefreshService/WatchRefresh", {"refreshId": answer["refresh"]["refreshId"]})]
-    assert states[-1] == "STATE_SUCCEEDED", states
+    started = client.call("RefreshService/RunRefresh")["refresh"]
+    *_, last = client.call("RefreshService/WatchRefresh", {"refreshId": started["refreshId"]})
+    wait_for(lambda: client.call("SegmentService/ListSegments")["generation"]["number"] == last["refresh"]["generation"], "the generation is served")
 
 
 def test_a_segment_lives_as_long_as_somebody_wants_it(shop_of_orders):

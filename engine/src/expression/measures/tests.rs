@@ -214,7 +214,7 @@ fn refuses_wrong_arguments() {
         ("did('x', since => date '2026-02-30')", "1:24: '2026-02-30' is not a date; write one such as '2026-01-31'"),
         (
             "lower(country) filter (where is_customer) = 'x'",
-            "1:30: `lower` has no `filter`; only functions of events such as `event_count` have",
+            "1:30: `lower` has no `filter`; only `top` and functions of events such as `event_count` have",
         ),
     ] {
         refuses_segment(text, message);

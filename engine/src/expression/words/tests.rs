@@ -38,6 +38,7 @@ fn says_conditions() {
         ("current_date + interval '1 day' > birthday", "(1 day after today) is after birthday"),
         ("days_since(birthday) < 7", "the days since birthday is less than 7"),
         ("contains(tags, 'vip')", "tags has the entry 'vip'"),
+        ("split('summer') < 0.5", "(the place in the split 'summer') is less than 0.5"),
         ("starts_with(country, 'F')", "country starts with 'F'"),
         ("(age > 3) = is_customer", "(age is more than 3) is is_customer"),
     ] {
@@ -120,5 +121,19 @@ fn says_what_profiles_do() {
         ),
     ] {
         check(text, words);
+    }
+}
+
+#[test]
+fn says_what_is_of_segments_only() {
+    for (text, words) in [
+        ("not in_list('vip')", "not on the list 'vip'"),
+        ("top(10, age)", "one of the 10 with the highest age"),
+        (
+            "top(5, event_count('x')) filter (where country = 'FR' or age > 3)",
+            "one of the 5 with the highest (the number of 'x' ever) among those for whom (country is 'FR', or age is more than 3)",
+        ),
+    ] {
+        assert_eq!(in_words(&segment(text)), words, "{text}");
     }
 }

@@ -10,7 +10,7 @@ use tonic::Status;
 use super::super::convert::generation;
 use super::super::status::{invalid_field, to_status};
 use super::Segments;
-use crate::encode::{Encoder, FileFormat};
+use crate::encode::{self, FileFormat};
 
 /// Pieces of a file.
 pub(crate) type Export = Pin<Box<dyn Stream<Item = Result<v1::ExportSegmentMembersResponse, Status>> + Send>>;
@@ -48,7 +48,7 @@ fn pieces(
     result: QueryResult,
     format: FileFormat,
 ) -> Result<impl Stream<Item = Result<Vec<u8>, Status>> + Send, Status> {
-    let (encoder, beginning) = Encoder::begin(format, &result.schema).map_err(unwritable)?;
+    let (encoder, beginning) = encode::begin(format, &result.schema).map_err(unwritable)?;
     let rest = futures::stream::try_unfold((result.batches, Some(encoder)), |(mut batches, encoder)| async move {
         let Some(mut encoder) = encoder else { return Ok(None) };
         match batches.next().await {
