@@ -131,7 +131,7 @@ fn says_what_is_of_segments_only() {
         ("top(10, age)", "one of the 10 with the highest age"),
         (
             "top(5, event_count('x')) filter (where country = 'FR' or age > 3)",
-            "one of the 5 with the highest (the number of 'x' ever) among those for whom (country is 'FR', or age is more than 3)",
+            "one of the 5 with the highest (the number of 'x') among those for whom (country is 'FR', or age is more than 3)",
         ),
     ] {
         assert_eq!(in_words(&segment(text)), words, "{text}");
