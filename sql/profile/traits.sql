@@ -1,5 +1,6 @@
 -- What the project's traits say of each person: a column for each file of `traits/`, of the type of its expression.
--- Computed by the engine from `profile.persons`, `behavior.measures`, `behavior.defined_measures` and `behavior.instants`, as of the refresh.
+-- Computed by the engine from `profile.persons`, `behavior.measures`, `behavior.defined_measures` and
+-- `behavior.instants`, as of the refresh.
 --
 -- key: profile_id
 -- strategy: merge
