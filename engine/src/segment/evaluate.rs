@@ -100,11 +100,14 @@ pub(crate) async fn evaluate(
     }
     tracing::debug!(compared = ?started.elapsed(), "members are compared");
     let frame = session.read_batches(sets.batches()?)?;
-    let last = workspace.last.get(&table()).map(|version| version.files.clone()).unwrap_or_default();
-    if last.len() <= limits::STATE_FILES_MAX {
-        return workspace.store(&table(), frame, last).await;
+    let last = workspace.last.get(&table());
+    let files = last.map(|version| version.files.clone()).unwrap_or_default();
+    // Sets of a version of before there were sizes would count as nobody.
+    let have_sizes = last.is_none_or(|version| version.schema.column_with_name("size").is_some());
+    if files.len() <= limits::STATE_FILES_MAX && have_sizes {
+        return workspace.store(&table(), frame, files).await;
     }
-    // The state is in many pieces: who was a member before is written in one.
+    // The state is in many pieces, or in an old form: who was a member before is written in one.
     let mut whole = Sets::new(i64::try_from(generation).unwrap_or(i64::MAX) - 1);
     for (name, members) in before.iter() {
         for (at, set) in members.since() {

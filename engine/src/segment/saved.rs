@@ -24,9 +24,9 @@ use crate::store::delta::{Table, Version};
 use crate::store::scan::Scan;
 use crate::store::writer::FileWriter;
 
-const NAME: &str = "newest_first";
+const LOG: &str = "log";
 const NEWEST_FIRST: &str = "select segment, title, purpose, description, expression, changed_by, changed_at, change_id
-    from newest_first order by revision desc";
+    from log order by revision desc";
 
 /// What a segment says, as people write it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -181,7 +181,7 @@ fn row(
 
 async fn read(project: &Project, version: Version, deleted_after: Option<Micros>) -> Result<SavedSegments> {
     let session = project.session()?;
-    session.register_table(NAME, Arc::new(Scan::new(&project.lake, version)))?;
+    session.register_table(LOG, Arc::new(Scan::new(&project.lake, version)))?;
     let (mut saved, mut seen) = (SavedSegments::default(), BTreeSet::new());
     for batch in session.sql(NEWEST_FIRST).await?.collect().await? {
         let texts = |column: usize| text(batch.column(column));
