@@ -4,6 +4,7 @@
 //! The engine never looks for the file: the caller passes its text.
 
 mod attribute;
+mod consent;
 pub(crate) mod corrections;
 mod identity;
 pub(crate) mod nearest;
@@ -32,6 +33,8 @@ pub struct ProjectConfig {
     /// Which value of an attribute stands, and in what form, in the order of the file; the names are distinct. An
     /// attribute that is not here has [`Attribute::new`].
     pub attributes: Vec<Attribute>,
+    /// Which attributes tell consent to which purpose; the purposes are distinct. Those that presets tell are among them.
+    pub consents: Vec<Consent>,
     /// How behaviour is cut into sessions.
     pub behavior: BehaviorConfig,
     /// What the engine may use of the machine.
@@ -249,6 +252,17 @@ pub enum DateOrder {
     MonthFirst,
 }
 
+/// Which attributes tell whether people consent to a purpose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consent {
+    /// The purpose, in snake case.
+    pub purpose: String,
+    /// Attributes of which `yes` is consent, and `no` takes it back.
+    pub granted: Vec<String>,
+    /// Attributes of which `yes` takes consent back; `no` says nothing, for who has not objected has not agreed.
+    pub withdrawn: Vec<String>,
+}
+
 /// How behaviour is cut into sessions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BehaviorConfig {
@@ -363,8 +377,19 @@ impl ProjectConfig {
 }
 
 fn read_project(root: &TableReader<'_, '_>, problems: &mut Problems<'_>) -> ProjectConfig {
-    let known =
-        ["version", "lake", "source", "identity", "attribute", "behavior", "engine", "landing", "serve", "schedule"];
+    let known = [
+        "version",
+        "lake",
+        "source",
+        "identity",
+        "attribute",
+        "consent",
+        "behavior",
+        "engine",
+        "landing",
+        "serve",
+        "schedule",
+    ];
     root.check_keys(&known, problems);
     settings::check_version(root, problems);
 
@@ -378,6 +403,7 @@ fn read_project(root: &TableReader<'_, '_>, problems: &mut Problems<'_>) -> Proj
     ProjectConfig {
         lake_url: settings::read_lake_url(root, problems),
         attributes: attribute::read_attributes(root, &sources, problems),
+        consents: consent::read_consents(root, problems),
         sources,
         identity,
         behavior: settings::read_behavior(root, problems),

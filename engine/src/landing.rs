@@ -7,6 +7,7 @@
 
 mod batch;
 mod chunk;
+mod consent;
 pub(crate) mod csv;
 mod identifier_rules;
 mod input;

@@ -11,7 +11,7 @@ use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
 
 use crate::clock::Clock;
-use crate::config::{Party, ProjectConfig, Source};
+use crate::config::{Consent, Party, ProjectConfig, Source};
 use crate::error::Result;
 use crate::query::catalog::register;
 use crate::query::relation::Relations;
@@ -65,6 +65,7 @@ impl Project {
     pub(crate) fn session(&self) -> Result<SessionContext> {
         let session = self.runtime.session(&self.functions, &self.relations)?;
         register(&session, CATALOG, &TableName::new("config", "sources"), sources_relation(&self.config)?)?;
+        register(&session, CATALOG, &TableName::new("config", "consents"), consents_relation(&self.config)?)?;
         Ok(session)
     }
 }
@@ -92,6 +93,33 @@ fn sources_relation(config: &ProjectConfig) -> Result<Arc<dyn TableProvider>> {
             text(|source| &source.touchpoint),
             Arc::new(sources.iter().map(|source| Some(party(source))).collect::<StringArray>()),
             Arc::new(sources.iter().map(|source| Some(source.keep_links)).collect::<BooleanArray>()),
+        ],
+    )?;
+    Ok(Arc::new(MemTable::try_new(schema, vec![vec![batch]])?))
+}
+
+/// `config.consents(attribute, purpose, is_granted)`: for each attribute that tells consent, what its `yes` means; nulls for
+/// a purpose that no attribute tells.
+fn consents_relation(config: &ProjectConfig) -> Result<Arc<dyn TableProvider>> {
+    let mut rows: Vec<(Option<&str>, &str, Option<bool>)> = Vec::new();
+    for Consent { purpose, granted, withdrawn } in &config.consents {
+        rows.extend(granted.iter().map(|attribute| (Some(attribute.as_str()), purpose.as_str(), Some(true))));
+        rows.extend(withdrawn.iter().map(|attribute| (Some(attribute.as_str()), purpose.as_str(), Some(false))));
+        if granted.is_empty() && withdrawn.is_empty() {
+            rows.push((None, purpose, None));
+        }
+    }
+    let schema: SchemaRef = Arc::new(Schema::new(vec![
+        Field::new("attribute", DataType::Utf8, true),
+        Field::new("purpose", DataType::Utf8, false),
+        Field::new("is_granted", DataType::Boolean, true),
+    ]));
+    let batch = RecordBatch::try_new(
+        Arc::clone(&schema),
+        vec![
+            Arc::new(rows.iter().map(|(attribute, ..)| *attribute).collect::<StringArray>()),
+            Arc::new(rows.iter().map(|(_, purpose, _)| Some(*purpose)).collect::<StringArray>()),
+            Arc::new(rows.iter().map(|(.., is_granted)| *is_granted).collect::<BooleanArray>()),
         ],
     )?;
     Ok(Arc::new(MemTable::try_new(schema, vec![vec![batch]])?))

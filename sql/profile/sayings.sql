@@ -27,3 +27,4 @@ from (
     from new.staging.events
     where event_type = 'identify'
 )
+where not starts_with(attribute['name'], 'consent.')  -- those are in profile.consent_sayings

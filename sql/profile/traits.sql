@@ -15,6 +15,7 @@ from profile.persons
 where exists (select 1 from profile.trait_definitions)
     or exists (select 1 from last.profile.trait_definitions)
     or exists (select 1 from behavior.touched_measures)
+    or exists (select 1 from profile.consents)
     or exists (select 1 from behavior.measures)
     or exists (select 1 from behavior.defined_measures)
     or exists (select 1 from behavior.instants)

@@ -15,7 +15,7 @@
 --   namespace      text       namespace of the event's own identifier, the most trusted one it brings
 --   value          text       value of the event's own identifier, normalised
 --   identifiers    text       the identifier set: all its identifiers, `namespace:value`, joined by U+001F
---   attributes     attributes what an identify call says of the person: name and value
+--   attributes     attributes what an identify call says of the person, and any call of consent (`consent.<category>`): name and value
 --   page_path      text       path of the page
 --   page_title     text       title of the page
 --   page_section   text       first step of the path

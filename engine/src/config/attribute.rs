@@ -1,7 +1,7 @@
 //! The `[[attribute]]` tables: which of the values that sources tell stands, and in what form.
 
 use super::nearest::suggestion;
-use super::reader::{Problems, TableReader};
+use super::reader::{Problems, Span, TableReader};
 use super::{Attribute, AttributeForm, DateOrder, Source, SurvivorRule};
 
 const KEYS: [&str; 7] = ["name", "rule", "sources", "trust_third_party", "normalize", "date_order", "separator"];
@@ -50,7 +50,7 @@ pub(super) fn read_attributes(
     for table in tables {
         let Some(name) = table.required_string("name", "write `name = \"country\"`", problems) else { continue };
         let table = table.renamed(format!("attribute `{name}`"));
-        check_name(&name, &table, problems);
+        check_snake_case("attribute", "first_name", &name, &table.span_of("name"), problems);
         if attributes.iter().any(|earlier| earlier.name == name) {
             problems.add(&table.span_of("name"), format!("attribute `{name}` is declared twice; keep one of them"));
         }
@@ -128,11 +128,9 @@ fn read_source_order(table: &TableReader<'_, '_>, sources: &[Source], problems: 
 }
 
 /// Names are compared with those of `profile.attributes`: one in another spelling would never be found there.
-fn check_name(name: &str, table: &TableReader<'_, '_>, problems: &mut Problems<'_>) {
+pub(super) fn check_snake_case(what: &str, example: &str, name: &str, span: &Span, problems: &mut Problems<'_>) {
     let fits = |letter: char| letter == '_' || letter.is_alphanumeric() && !letter.is_uppercase();
     if !name.chars().all(fits) {
-        let message =
-            format!("attribute `{name}` is not in snake case: write `first_name` for `First Name` or `firstName`");
-        problems.add(&table.span_of("name"), message);
+        problems.add(span, format!("{what} `{name}` is not in snake case: write it as `{example}`"));
     }
 }

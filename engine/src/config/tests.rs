@@ -295,6 +295,12 @@ fn refuses_wrong_attributes() {
     let cases = [
         ("[attribute]\nname = 'a'", 2, "with double brackets"),
         ("[[attribute]]\nrule = 'first'", 2, "[[attribute]] has no `name`"),
+        ("[[consent]]\npurpose = 'Email'", 3, "purpose `Email` is not in snake case"),
+        ("[[consent]]\ngranted = ['newsletter']", 2, "no `purpose`"),
+        ("[[consent]]\npurpose = 'email'\n[[consent]]\npurpose = 'email'", 5, "declared twice"),
+        ("[[consent]]\npurpose = 'email'\ngranted = ['a', 'b', 'a']", 4, "names `a` twice"),
+        ("[[consent]]\npurpose = 'email'\ngranted = ['a']\nwithdrawn = ['a']", 5, "both granted and withdrawn"),
+        ("[[consent]]\npurpose = 'email'\ngrant = ['a']", 4, "`granted`"),
         ("[[attribute]]\nname = 'firstName'", 3, "is not in snake case"),
         ("[[attribute]]\nname = 'a'\n[[attribute]]\nname = 'a'", 5, "attribute `a` is declared twice"),
         ("[[attribute]]\nname = 'a'\nrule = 'latests'", 4, "did you mean `latest`?"),
@@ -330,4 +336,16 @@ fn every_preset_is_a_valid_source() {
         assert!(message.contains(&format!(":5: source `a`: its preset cannot read this `{key}`")), "{message}");
     }
     assert!(refusal("[[source]]\nname = 'a'\npreset = 'shopify_order'").contains("did you mean `shopify_orders`?"));
+}
+
+#[test]
+fn consents_of_presets_give_way_to_the_projects_own() {
+    let config =
+        parse("version = 1\n[[consent]]\npurpose = 'email'\ngranted = ['newsletter']\n[[consent]]\npurpose = 'ads'");
+    let told: Vec<(&str, usize, usize)> = config
+        .consents
+        .iter()
+        .map(|consent| (consent.purpose.as_str(), consent.granted.len(), consent.withdrawn.len()))
+        .collect();
+    assert_eq!(told, [("email", 1, 0), ("ads", 0, 0), ("sms", 1, 0), ("phone", 0, 1)]);
 }

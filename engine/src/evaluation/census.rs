@@ -12,7 +12,7 @@ use roaring::RoaringBitmap;
 use tokio::sync::OnceCell;
 
 use super::breakdown;
-use super::figures::Figures;
+use super::figures::{Figures, consent_column, list_column};
 use super::kept::{Kept, listed};
 use super::people::{NOBODY, People};
 use super::population::Population;
@@ -23,7 +23,7 @@ use super::types::day_of;
 use crate::clock::Micros;
 use crate::config::nearest::suggestion;
 use crate::error::{EngineError, Result};
-use crate::expression::{Expr, columns_used, lists_used};
+use crate::expression::{Expr, columns_used, lists_used, purposes_used};
 use crate::query::functions::text;
 
 /// By which profiles divide beside their columns: where they did something.
@@ -48,6 +48,8 @@ pub(crate) struct Census {
     touchpoints: OnceCell<BTreeMap<String, RoaringBitmap>>,
     /// Whose identifiers are on each list.
     lists: OnceCell<BTreeMap<String, RoaringBitmap>>,
+    /// Who consented to each purpose.
+    consents: OnceCell<BTreeMap<String, RoaringBitmap>>,
     known: Mutex<Known>,
 }
 
@@ -74,6 +76,7 @@ impl Census {
             kept: OnceCell::new(),
             touchpoints: OnceCell::new(),
             lists: OnceCell::new(),
+            consents: OnceCell::new(),
             known: Mutex::default(),
         }
     }
@@ -211,39 +214,44 @@ impl Census {
         let figures = Figures::of(expressions.iter().copied());
         let series = self.series(&figures).await?;
         tracing::debug!(people = ?people_read, columns = ?columns_read, series = ?started.elapsed(), "profiles are in memory");
-        let lists = self.lists(expressions.iter().flat_map(|expression| lists_used(expression)).collect()).await?;
-        Ok(Arc::new(Population { session: self.session.clone(), as_of: self.as_of, people, columns, series, lists }))
+        let sets = self.sets(expressions).await?;
+        Ok(Arc::new(Population { session: self.session.clone(), as_of: self.as_of, people, columns, series, sets }))
     }
 
-    /// The profiles that have an identifier on each of some lists.
-    async fn lists(&self, wanted: BTreeSet<String>) -> Result<BTreeMap<String, RoaringBitmap>> {
-        if wanted.is_empty() {
-            return Ok(BTreeMap::new());
+    /// Sets of profiles that some expressions need, by the columns that tell who is in them.
+    async fn sets(&self, expressions: &[&Expr]) -> Result<BTreeMap<String, RoaringBitmap>> {
+        let mut sets = BTreeMap::new();
+        for list in expressions.iter().flat_map(|expression| lists_used(expression)) {
+            let lists = self.lists.get_or_try_init(async || self.read_sets(LISTED).await).await?;
+            sets.insert(list_column(&list), known("list", &list, lists)?);
         }
-        let all = self.lists.get_or_try_init(async || {
-            let people = self.people().await?;
-            let mut lists: BTreeMap<String, RoaringBitmap> = BTreeMap::new();
-            for batch in self.session.sql(LISTED).await?.collect().await? {
-                let (names, ordinals) = (text(batch.column(0))?, batch.column(1).as_primitive::<Int64Type>());
-                for (row, name) in names.iter().enumerate() {
-                    let Some(name) = name else { continue };
-                    let ordinal = ordinals.is_valid(row).then(|| u32::try_from(ordinals.value(row)).ok()).flatten();
-                    let profile = ordinal.and_then(|ordinal| people.profile_of(ordinal));
-                    lists.entry(name.to_owned()).or_default().extend(profile);
+        for purpose in expressions.iter().flat_map(|expression| purposes_used(expression)) {
+            let query = self.scope.consented();
+            let consents = self.consents.get_or_try_init(async || self.read_sets(&query).await).await?;
+            sets.insert(consent_column(&purpose), known("purpose of consent", &purpose, consents)?);
+        }
+        Ok(sets)
+    }
+
+    /// Sets of profiles by name. `query` gives a row `(name, ordinal)` for an identifier of each member, and one without an
+    /// ordinal for each set that may be empty.
+    async fn read_sets(&self, query: &str) -> Result<BTreeMap<String, RoaringBitmap>> {
+        let people = self.people().await?;
+        let mut sets: BTreeMap<String, RoaringBitmap> = BTreeMap::new();
+        for batch in self.session.sql(query).await?.collect().await? {
+            let (names, ordinals) = (text(batch.column(0))?, batch.column(1).as_primitive::<Int64Type>());
+            for (row, name) in names.iter().enumerate() {
+                let Some(name) = name else { continue };
+                let ordinal = ordinals.is_valid(row).then(|| u32::try_from(ordinals.value(row)).ok()).flatten();
+                let profile = ordinal.and_then(|ordinal| people.profile_of(ordinal));
+                match sets.get_mut(name) {
+                    Some(set) => set.extend(profile),
+                    None => drop(sets.insert(name.to_owned(), profile.into_iter().collect())),
                 }
             }
-            self.hold(lists.values().map(RoaringBitmap::serialized_size).sum())?;
-            Ok::<_, EngineError>(lists)
-        });
-        let all = all.await?;
-        let members = |name: String| match all.get(&name) {
-            Some(members) => Ok((name, members.clone())),
-            None => {
-                let hint = suggestion(&name, all.keys().map(String::as_str));
-                Err(EngineError::invalid(format!("there is no list `{name}`; {hint}")))
-            }
-        };
-        wanted.into_iter().map(members).collect()
+        }
+        self.hold(sets.values().map(RoaringBitmap::serialized_size).sum())?;
+        Ok(sets)
     }
 
     async fn columns(&self, mut wanted: BTreeSet<String>) -> Result<BTreeMap<String, ArrayRef>> {
@@ -327,4 +335,11 @@ impl Census {
             None => Ok(()),
         }
     }
+}
+
+fn known(what: &str, name: &str, sets: &BTreeMap<String, RoaringBitmap>) -> Result<RoaringBitmap> {
+    sets.get(name).cloned().ok_or_else(|| {
+        let hint = suggestion(name, sets.keys().map(String::as_str));
+        EngineError::invalid(format!("there is no {what} `{name}`; {hint}"))
+    })
 }

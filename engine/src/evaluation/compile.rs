@@ -10,7 +10,7 @@ use datafusion::logical_expr::expr::{Between, InList, Like};
 use datafusion::logical_expr::utils::{conjunction, disjunction};
 use datafusion::logical_expr::{Case, Expr, Operator, binary_expr, cast, ident, lit, try_cast};
 
-use super::figures::{Figures, list_column, segment_column, top_column};
+use super::figures::{Figures, consent_column, list_column, segment_column, top_column};
 use super::first_known::first_known;
 use super::fold;
 use super::property::{PROPERTIES, event_property};
@@ -95,9 +95,7 @@ impl Compiler<'_> {
             },
             Source::Sequence(sequence) => ident(self.figures.sequence(sequence)?),
             Source::Score { .. } => ident(self.figures.score(expr)?),
-            Source::Consented(_) => {
-                return Err(EngineError::invalid("no source tells consent yet: remove `consented(...)`"));
-            }
+            Source::Consented(purpose) => ident(consent_column(purpose)),
             Source::Property { property, as_type } => self.property(property, *as_type),
             Source::InSegment(name) => match self.segments.get(name.as_str()) {
                 Some(condition) => self.expr(condition)?.is_true(),

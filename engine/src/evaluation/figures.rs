@@ -75,6 +75,11 @@ pub(super) fn list_column(name: &str) -> String {
     format!("list {name}")
 }
 
+/// The column that tells who consented to a purpose.
+pub(super) fn consent_column(purpose: &str) -> String {
+    format!("consent {purpose}")
+}
+
 /// The column that tells who is one of the best.
 pub(super) fn top_column(top: &Expr) -> String {
     text_of(top)

@@ -38,8 +38,8 @@ pub(crate) struct Population {
     /// In the order of the people.
     pub(super) columns: BTreeMap<String, ArrayRef>,
     pub(super) series: HashMap<Kept, Arc<Series>>,
-    /// Whose identifiers are on each of the lists.
-    pub(super) lists: BTreeMap<String, RoaringBitmap>,
+    /// Who is in each of some sets, by the column that tells it.
+    pub(super) sets: BTreeMap<String, RoaringBitmap>,
 }
 
 /// Columns that are computed of everybody before those of a block, by name, in the order of the people.
@@ -51,7 +51,7 @@ impl Population {
     /// # Errors
     /// What computing it reports.
     pub(crate) async fn values(self: &Arc<Self>, expression: &Expr) -> Result<ArrayRef> {
-        self.values_beside(expression, &Beside::new()).await
+        self.values_beside(expression, &self.masks()).await
     }
 
     /// The same of an expression that also names columns `beside` those of the people.

@@ -28,7 +28,9 @@ impl Scope {
     pub(crate) fn references(self) -> BTreeSet<Reference> {
         let names = match self {
             Self::Everybody => Vec::new(),
-            Self::Touched { persons } => vec![self.identities(), "new.identity.touched", persons],
+            Self::Touched { persons } => {
+                vec![self.identities(), "new.identity.touched", "new.profile.consents", persons]
+            }
         };
         let tables = names.into_iter().filter_map(|name| name.strip_prefix("new.")?.split_once('.'));
         let slice = Slice::New;
@@ -50,6 +52,19 @@ impl Scope {
             // Their traits are computed.
             Self::Touched { persons } => vec![persons],
         }
+    }
+
+    /// A query for who of them consented to which purpose, and once for each purpose that there is, of nobody.
+    pub(super) fn consented(self) -> String {
+        let consents = match self {
+            Self::Everybody => "profile.consents",
+            Self::Touched { .. } => "new.profile.consents",
+        };
+        format!(
+            "select purpose, ordinal from {consents} where status = 'granted'
+             union all select purpose, cast(null as bigint) from config.consents
+             union all select distinct purpose, cast(null as bigint) from profile.consents"
+        )
     }
 
     /// What `behavior.measures` has of them.

@@ -12,7 +12,7 @@ use roaring::RoaringBitmap;
 
 use super::compile::Compiler;
 use super::conditions::{Conditions, is_true};
-use super::figures::{Figures, list_column, segment_column, top_column};
+use super::figures::{Figures, segment_column, top_column};
 use super::population::{Beside, Population};
 use crate::error::{EngineError, Result};
 use crate::expression::{Expr, segments_used};
@@ -31,8 +31,7 @@ impl Population {
         conditions: &[(&str, &Expr)],
         segments: &BTreeMap<String, RoaringBitmap>,
     ) -> Result<Vec<RoaringBitmap>> {
-        let mut beside = Beside::new();
-        beside.extend(self.lists.iter().map(|(name, set)| (list_column(name), self.mask(set))));
+        let mut beside = self.masks();
         beside.extend(segments.iter().map(|(name, set)| (segment_column(name), self.mask(set))));
         let ranked = ranked(conditions);
         let at_once: Vec<(&str, &Expr)> =
@@ -87,6 +86,11 @@ impl Population {
             members.iter_mut().zip(part).for_each(|(members, part)| *members |= part);
         }
         Ok(members)
+    }
+
+    /// The columns that tell who is in which set.
+    pub(super) fn masks(&self) -> Beside {
+        self.sets.iter().map(|(column, set)| (column.clone(), self.mask(set))).collect()
     }
 
     /// Whether each row is one of a set of profiles.

@@ -40,6 +40,14 @@ pub(crate) fn lists_used(expression: &Expr) -> Vec<String> {
     })
 }
 
+/// Returns the purposes to which an expression asks for consent, each once, ordered.
+pub(crate) fn purposes_used(expression: &Expr) -> Vec<String> {
+    collect(expression, |expr| match expr {
+        Expr::Consented(purpose) => Some(purpose.clone()),
+        _ => None,
+    })
+}
+
 /// Returns the names of the profile's columns that an expression reads, each once, ordered. Traits are among them;
 /// columns of events are not.
 pub(crate) fn columns_used(expression: &Expr) -> Vec<String> {

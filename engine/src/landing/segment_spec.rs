@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::decimal::parse_decimal;
+use crate::landing::consent::push_consents;
 use crate::landing::identifier_rules::IdentifierRules;
 use crate::landing::json::{
     Object, ObjectWriter, id_text, is_object, parse_object, parse_part, raw_fields, scalar_text, value_text,
@@ -46,6 +47,8 @@ raw_fields! {
         campaign: "campaign",
         traits: "traits",
         external_ids: "externalIds",
+        consent: "consent",
+        consent_management: "consentManagement",
     }
 }
 
@@ -180,7 +183,8 @@ impl SegmentParser {
         let context_text = merge_context(call.context, envelope.context)?;
         let context: Context<'_> = parse_part(context_text.as_deref())?;
         let identifiers = self.identifiers_of(kind, call, &context)?;
-        let attributes = if kind == "identify" { traits(call.traits, context.traits)? } else { Vec::new() };
+        let mut attributes = if kind == "identify" { traits(call.traits, context.traits)? } else { Vec::new() };
+        push_consents(&mut attributes, context.consent, context.consent_management)?;
         let properties_text = properties_text(kind, call)?;
         let properties: Properties<'_> = match kind {
             "track" | "page" | "screen" => parse_part(call.properties)?,

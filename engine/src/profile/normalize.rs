@@ -15,6 +15,24 @@ const PLACEHOLDERS: [&str; 12] =
 const TRUE: [&str; 9] = ["true", "t", "yes", "y", "1", "on", "x", "subscribed", "checked"];
 const FALSE: [&str; 9] = ["false", "f", "no", "n", "0", "off", "unsubscribed", "unchecked", "not subscribed"];
 
+/// What people write beside those for consent, in lower case and without blanks and signs.
+const AGREES: [&str; 6] = ["granted", "optedin", "optin", "accepted", "agreed", "allowed"];
+const OBJECTS: [&str; 9] =
+    ["withdrawn", "optedout", "optout", "refused", "rejected", "declined", "denied", "revoked", "notallowed"];
+
+/// Whether an answer is a yes or a no; `unclear` for any other, nothing for one that says nothing.
+pub(super) fn answer(told: &str) -> Option<&'static str> {
+    let known = normalized(AttributeForm::Boolean, told)?;
+    let letters: String = known.chars().filter(|letter| letter.is_alphanumeric()).collect::<String>().to_lowercase();
+    Some(match letters.as_str() {
+        "true" => "yes",
+        "false" => "no",
+        letters if AGREES.contains(&letters) => "yes",
+        letters if OBJECTS.contains(&letters) => "no",
+        _ => "unclear",
+    })
+}
+
 /// A value in a form. Nothing for a value that says nothing: a blank, or what is written for "unknown".
 pub(super) fn normalized(form: AttributeForm, told: &str) -> Option<String> {
     // An apostrophe in front keeps spreadsheets from taking a text for a number. `'t Hooft` is a name.
@@ -53,6 +71,28 @@ mod tests {
     fn assert_all(form: AttributeForm, cases: &[(&str, Option<&str>)]) {
         for (told, expected) in cases {
             assert_eq!(normalized(form, told).as_deref(), *expected, "{told:?}");
+        }
+    }
+
+    #[test]
+    fn test_answers() {
+        let answers = [
+            ("yes", Some("yes")),
+            ("TRUE", Some("yes")),
+            ("Opted-in", Some("yes")),
+            ("subscribed", Some("yes")),
+            ("0", Some("no")),
+            ("Opt out", Some("no")),
+            ("not subscribed", Some("no")),
+            ("DENIED", Some("no")),
+            ("pending", Some("unclear")),
+            ("{}", Some("unclear")),
+            ("", None),
+            (" ", None),
+            ("n/a", None),
+        ];
+        for (told, expected) in answers {
+            assert_eq!(answer(told), expected, "{told:?}");
         }
     }
 

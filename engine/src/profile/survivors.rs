@@ -8,6 +8,7 @@
 //! | `attribute_separator(name)` | what parts its values where several are told in one text, null if nothing does |
 //! | `normalize_attribute(name, text)` | the value, or the several in it, in the form of the attribute; null for a value that says nothing |
 //! | `snake_case(text)` | the name of an attribute |
+//! | `answer(text)` | `yes`, `no` or `unclear`; null for a value that says nothing |
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use arrow::datatypes::DataType;
 use datafusion::error::Result;
 
 use super::columns::snake_case;
-use super::normalize::normalized;
+use super::normalize::{answer, normalized};
 use crate::config::{Attribute, AttributeForm, SurvivorRule};
 use crate::query::functions::{of_column, of_columns, of_columns_once, of_text, text};
 use crate::query::session::Functions;
@@ -32,6 +33,10 @@ pub(crate) fn functions(attributes: &[Attribute]) -> Functions {
     let [for_rules, for_types, for_separators, for_ranks] = std::array::from_fn(|_| Arc::clone(&survivors));
     vec![
         of_text("snake_case", snake_case),
+        of_column("answer", DataType::Utf8View, |told| {
+            let answers = text(told)?.iter().map(|told| told.and_then(answer)).collect::<StringViewArray>();
+            Ok(Arc::new(answers) as ArrayRef)
+        }),
         of_text("attribute_rule", move |name| for_rules.rule(name).to_owned()),
         of_text("attribute_type", move |name| for_types.column_type(name).to_owned()),
         of_column("attribute_separator", DataType::Utf8View, move |names| {

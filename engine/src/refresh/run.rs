@@ -204,7 +204,7 @@ fn fingerprint(catalog: &Catalog, config: &ProjectConfig) -> String {
     }
     // How many merges are too many changes no table.
     let identity = IdentityConfig { merges_max_share: None, ..config.identity.clone() };
-    hasher.update(format!("{identity:?}{:?}{:?}", config.attributes, config.behavior).as_bytes());
+    hasher.update(format!("{identity:?}{:?}{:?}{:?}", config.attributes, config.consents, config.behavior).as_bytes());
     for source in &config.sources {
         hasher
             .update(format!("{}{}{:?}{}", source.name, source.touchpoint, source.party, source.keep_links).as_bytes());

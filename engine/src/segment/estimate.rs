@@ -10,7 +10,7 @@ use super::members::Memberships;
 use crate::config::nearest::suggestion;
 use crate::error::{EngineError, Result};
 use crate::evaluation::Census;
-use crate::expression::{self, Expr, SourceFile, lists_used, segments_used};
+use crate::expression::{self, Expr, SourceFile, lists_used, purposes_used, segments_used};
 use crate::query::functions::text;
 
 /// What an expression that is not saved is called while it is compiled.
@@ -58,6 +58,11 @@ async fn parsed(session: &SessionContext, expression: &str) -> Result<Expr> {
     let lists = lists_used(&condition);
     if !lists.is_empty() {
         known("list", &lists, &names(session, "select list from segment.lists").await?)?;
+    }
+    let purposes = purposes_used(&condition);
+    if !purposes.is_empty() {
+        let query = "select purpose from config.consents union select purpose from profile.consents";
+        known("purpose of consent", &purposes, &names(session, query).await?)?;
     }
     Ok(condition)
 }

@@ -244,3 +244,22 @@ fn test_url_path_needs_no_whole_parser() {
         assert_eq!(url_path(url), path, "{url}");
     }
 }
+
+#[test]
+fn consent_managers_stamp_calls() {
+    let parsed = parse(
+        r#"{"type":"track","event":"Seen","timestamp":"2026-01-01T00:00:00Z","userId":"u","context":{
+            "consent":{"categoryPreferences":{"Advertising":true,"DataSharing":false,"Odd":"later","None":null}},
+            "consentManagement":{"provider":"oneTrust","allowedConsentIds":["C1",2,null],"deniedConsentIds":["C3"]}}}"#
+            .replace('\n', "")
+            .as_str(),
+    );
+    assert_eq!(
+        parsed.pairs("attributes", 0),
+        "consent.Advertising:true consent.DataSharing:false consent.Odd:later consent.C1:true consent.2:true consent.C3:false"
+    );
+    let parsed = parse(
+        r#"{"type":"track","event":"Seen","timestamp":"2026-01-01T00:00:00Z","userId":"u","context":{"consent":[true],"consentManagement":{"allowedConsentIds":"all"}}}"#,
+    );
+    assert_eq!(parsed.pairs("attributes", 0), "");
+}

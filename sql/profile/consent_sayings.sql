@@ -1,0 +1,38 @@
+-- What events said of consent, by consent managers that stamp calls: Segment's `context.consent`, RudderStack's
+-- `context.consentManagement`. A state: appended to, folded when read.
+--
+-- key: ordinal, purpose, status, source
+-- strategy: fold
+-- unique: updated_at
+-- fold: max(updated_at), max(party)
+-- columns:
+--   ordinal     bigint     ordinal of the event's own identifier
+--   purpose     text       the category, in snake case
+--   status      text       granted, withdrawn or unclear
+--   source      text       who said so
+--   party       text       first or third
+--   updated_at  timestamp  when last
+with said as (
+    select namespace, value, unnest(attributes) as attribute, source, party, occurred_at
+    from new.staging.events
+    where cardinality(attributes) > 0
+),
+
+answered as (
+    select
+        namespace,
+        value,
+        snake_case(substr(attribute['name'], 9)) as purpose,
+        case answer(attribute['value']) when 'yes' then 'granted' when 'no' then 'withdrawn' else 'unclear' end as status,
+        source,
+        max(party) as party,
+        max(occurred_at) as updated_at
+    from said
+    where starts_with(attribute['name'], 'consent.')
+    group by 1, 2, 3, 4, 5
+)
+
+select identities.ordinal, answered.purpose, answered.status, answered.source, answered.party, answered.updated_at
+from answered
+join new.identity.identities identities  -- whoever did something new is among those that this refresh resolved
+    on identities.namespace = answered.namespace and identities.value = answered.value
