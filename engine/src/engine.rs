@@ -6,6 +6,7 @@
 mod corrections;
 pub(crate) mod explain;
 pub(crate) mod lookup;
+pub(crate) mod personas;
 mod saved_segments;
 pub(crate) mod segments;
 

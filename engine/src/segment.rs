@@ -7,6 +7,7 @@
 mod estimate;
 mod evaluate;
 mod members;
+pub(crate) mod personas;
 mod rows;
 pub(crate) mod saved;
 

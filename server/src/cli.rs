@@ -195,6 +195,22 @@ pub(crate) struct SegmentWords {
     pub(crate) by: String,
 }
 
+/// Whom to divide, and what to do with the groups.
+#[derive(Debug, Args)]
+pub(crate) struct PersonaArguments {
+    /// The segment; without it, everybody
+    pub(crate) name: Option<String>,
+    /// More columns of profiles, or touchpoint, that may set groups apart
+    #[arg(long, value_name = "COLUMN,...", value_delimiter = ',')]
+    pub(crate) described_by: Vec<String>,
+    /// Make a segment of each group, called PREFIX-1, PREFIX-2, ...
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) save: Option<String>,
+    /// Who makes them
+    #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true, default_value = "")]
+    pub(crate) by: String,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum SegmentCommand {
     /// All segments with their sizes
@@ -305,6 +321,37 @@ pub(crate) enum SegmentCommand {
         /// The file, which must not be there yet
         #[arg(long, value_name = "FILE")]
         to: PathBuf,
+    },
+    /// Groups of people in a segment who are alike in some traits
+    #[command(
+        after_help = "Examples:\n  tessera segment personas loyal --traits recency,orders,spent --described-by country,touchpoint\n  tessera segment personas --traits recency,orders,spent --count 4 --save persona"
+    )]
+    Personas {
+        /// Columns of profiles with numbers, yes and no, or times
+        #[arg(long, value_name = "COLUMN,...", value_delimiter = ',', required = true)]
+        traits: Vec<String>,
+        /// How many; without it, as many as are told apart best
+        #[arg(long, value_name = "N")]
+        count: Option<usize>,
+        #[command(flatten)]
+        arguments: PersonaArguments,
+    },
+    /// The people of a segment by recency and frequency: champions, at risk, hibernating, ...
+    #[command(
+        after_help = "Examples:\n  tessera segment rfm --recency recency_score --frequency frequency_score\n  tessera segment rfm loyal --recency recency_score --frequency frequency_score --monetary monetary_score --save rfm"
+    )]
+    Rfm {
+        /// The column with the score of recency, from 1 to 5: 5 is the shortest time ago
+        #[arg(long, value_name = "COLUMN")]
+        recency: String,
+        /// The column with the score of frequency, from 1 to 5
+        #[arg(long, value_name = "COLUMN")]
+        frequency: String,
+        /// The column with the score of money, from 1 to 5: the mean of both then counts as frequency
+        #[arg(long, value_name = "COLUMN")]
+        monetary: Option<String>,
+        #[command(flatten)]
+        arguments: PersonaArguments,
     },
     /// How two segments overlap
     #[command(

@@ -167,7 +167,7 @@ impl Engine {
     }
 
     /// Runs `work` on the query threads, in a place among the queries that may run at once.
-    async fn within_time<T: Send + 'static>(
+    pub(super) async fn within_time<T: Send + 'static>(
         &self,
         limits: QueryLimits,
         work: BoxFuture<'static, Result<T>>,
@@ -276,7 +276,7 @@ fn shown(mut values: Vec<(Option<String>, u64)>, column: String) -> Breakdown {
     Breakdown { column, values, others }
 }
 
-async fn compared_column(census: &Census, sets: &[RoaringBitmap], column: String) -> Result<ComparedColumn> {
+pub(super) async fn compared_column(census: &Census, sets: &[RoaringBitmap], column: String) -> Result<ComparedColumn> {
     let everybody = census.people().await?.living().clone();
     if let Some(mean) = census.mean(&everybody, &column).await? {
         let mut means = Vec::new();

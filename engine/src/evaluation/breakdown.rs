@@ -35,11 +35,26 @@ pub(super) fn mean(values: &ArrayRef, rows: Vec<u32>) -> Result<Option<f64>> {
     Ok((count > 0).then(|| numbers.iter().flatten().sum::<f64>() / count as f64))
 }
 
+/// Numbers, or what counts as one: 1 and 0 for yes and no, days before `today` for times; `None` for anything else. `rows`
+/// are places in `values`.
+pub(super) fn numbers(values: &ArrayRef, rows: Vec<u32>, today: i32) -> Result<Option<Vec<Option<f64>>>> {
+    let values = take(values, &UInt32Array::from(rows), None)?;
+    let is_time = values.data_type().is_temporal();
+    let numbers = match values.data_type() {
+        DataType::Boolean => cast(&cast(&values, &DataType::Int32)?, &DataType::Float64)?,
+        _ if is_time => cast(&cast(&cast(&values, &DataType::Date32)?, &DataType::Int32)?, &DataType::Float64)?,
+        data_type if data_type.is_numeric() => cast(&values, &DataType::Float64)?,
+        _ => return Ok(None),
+    };
+    let number = |value: f64| if is_time { f64::from(today) - value } else { value };
+    Ok(Some(numbers.as_primitive::<Float64Type>().iter().map(|value| value.map(number)).collect()))
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ListArray, StringArray};
+    use arrow::array::{BooleanArray, Date32Array, ListArray, StringArray};
     use arrow::datatypes::Int32Type;
 
     use super::*;
@@ -51,6 +66,16 @@ mod tests {
         let expected = [(Some("FR".to_owned()), 2), (None, 1), (Some("DE".to_owned()), 1)];
         assert_eq!(counts(&countries, vec![0, 1, 2, 3]).unwrap(), expected);
         assert_eq!(counts(&countries, Vec::new()).unwrap(), []);
+    }
+
+    #[test]
+    fn test_yes_and_times_are_numbers_too() {
+        let days: ArrayRef = Arc::new(Date32Array::from(vec![Some(100), None, Some(90)]));
+        assert_eq!(numbers(&days, vec![2, 0, 1], 100).unwrap().unwrap(), [Some(10.0), Some(0.0), None]);
+        let answers: ArrayRef = Arc::new(BooleanArray::from(vec![Some(true), Some(false), None]));
+        assert_eq!(numbers(&answers, vec![0, 1, 2], 0).unwrap().unwrap(), [Some(1.0), Some(0.0), None]);
+        let texts: ArrayRef = Arc::new(StringArray::from(vec!["1"]));
+        assert_eq!(numbers(&texts, vec![0], 0).unwrap(), None);
     }
 
     #[test]

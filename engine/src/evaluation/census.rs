@@ -159,6 +159,17 @@ impl Census {
         breakdown::mean(&values, rows.collect()).map(Some)
     }
 
+    /// A column of numbers of some profiles, in their order: 1 and 0 for yes and no, days ago for times; `None` for a
+    /// column of something else.
+    ///
+    /// # Errors
+    /// As [`Census::breakdown`].
+    pub(crate) async fn numbers(&self, members: &RoaringBitmap, column: &str) -> Result<Option<Vec<Option<f64>>>> {
+        let (people, values) = (self.people().await?, self.column(column).await?);
+        let rows = members.iter().map(|ordinal| people.row_of(i64::from(ordinal))).filter(|&row| row != NOBODY);
+        breakdown::numbers(&values, rows.collect(), day_of(self.as_of))
+    }
+
     /// Who did something where.
     async fn touchpoints(&self) -> Result<&BTreeMap<String, RoaringBitmap>> {
         let read = async || {

@@ -1,9 +1,11 @@
 //! `tessera segment`.
 
+mod personas;
+
 use anyhow::{Context, Result, bail};
 use arrow::array::AsArray;
 use arrow::util::pretty::pretty_format_batches;
-use tessera_engine::{Engine, QueryLimits, SavedSegment, SegmentContent};
+use tessera_engine::{Division, Engine, QueryLimits, SavedSegment, SegmentContent};
 
 use crate::cli::{Format, SegmentCommand, SegmentWords};
 use crate::output::{self, say};
@@ -101,6 +103,12 @@ pub(crate) async fn run(engine: &Engine, command: SegmentCommand) -> Result<()> 
             let rows = output::write(members, format, std::io::BufWriter::new(file)).await?;
             say(format_args!("{rows} members of {name} are in {}", to.display()))?;
             Ok(())
+        }
+        SegmentCommand::Personas { traits, count, arguments } => {
+            personas::run(engine, arguments, Division::Clusters { traits, count }).await
+        }
+        SegmentCommand::Rfm { recency, frequency, monetary, arguments } => {
+            personas::run(engine, arguments, Division::Cells { recency, frequency, monetary }).await
         }
         SegmentCommand::Compare { left, right } => {
             require(engine, &left).await?;

@@ -2,8 +2,10 @@
 //!
 //! * [`saved`] are segments that calls make.
 //! * [`export`] makes files of members.
+//! * [`personas`] divides members into groups.
 
 mod export;
+mod personas;
 mod saved;
 
 use std::sync::Arc;
@@ -97,6 +99,13 @@ impl SegmentService for Segments {
         request: Request<v1::CompareSegmentsRequest>,
     ) -> Result<Response<v1::CompareSegmentsResponse>, Status> {
         answered("SegmentService/CompareSegments", self.compare(request.into_inner())).await
+    }
+
+    async fn find_personas(
+        &self,
+        request: Request<v1::FindPersonasRequest>,
+    ) -> Result<Response<v1::FindPersonasResponse>, Status> {
+        answered("SegmentService/FindPersonas", self.personas(request.into_inner())).await
     }
 
     async fn list_segment_members(

@@ -1,0 +1,50 @@
+//! `tessera segment personas` and `tessera segment rfm`.
+
+use anyhow::Result;
+use tessera_engine::{Division, Engine, Persona, Personas, QueryLimits, SegmentContent};
+
+use super::require;
+use crate::cli::PersonaArguments;
+use crate::output::say;
+
+/// Divides a segment, says what its groups are, and saves them if asked to.
+pub(super) async fn run(engine: &Engine, arguments: PersonaArguments, division: Division) -> Result<()> {
+    let PersonaArguments { name, described_by, save, by } = arguments;
+    if let Some(name) = &name {
+        require(engine, name).await?;
+    }
+    let snapshot = engine.reload().await?;
+    let found =
+        engine.find_personas(&snapshot, name.as_deref(), division, &described_by, QueryLimits::default()).await?;
+    print(&found)?;
+    let Some(prefix) = save else {
+        say(format_args!("--save PREFIX makes a segment of each"))?;
+        return Ok(());
+    };
+    for (place, persona) in found.personas.into_iter().enumerate() {
+        let name = format!("{prefix}-{}", place + 1);
+        let Persona { title, description, expression, .. } = persona;
+        let content = SegmentContent { title: Some(title), purpose: None, description: Some(description), expression };
+        engine.create_segment(&name, content, &by).await?;
+        say(format_args!("made segment {name}; the next refresh evaluates it"))?;
+    }
+    Ok(())
+}
+
+fn print(found: &Personas) -> Result<()> {
+    let share = |size: u64| 100.0 * size as f64 / found.size.max(1) as f64;
+    say(format_args!("{} people", found.size))?;
+    if found.silhouettes.len() > 1 {
+        let tried = found.silhouettes.iter().map(|(count, silhouette)| format!("{count}: {silhouette:.2}"));
+        say(format_args!("mean silhouette by number of personas: {}", tried.collect::<Vec<_>>().join(", ")))?;
+    }
+    for (place, persona) in found.personas.iter().enumerate() {
+        say(format_args!("{}. {}: {} people, {:.1} %", place + 1, persona.title, persona.size, share(persona.size)))?;
+        say(format_args!("   {}", persona.description))?;
+    }
+    let in_none = found.size - found.personas.iter().map(|persona| persona.size).sum::<u64>();
+    if in_none > 0 {
+        say(format_args!("in none: {in_none} people, {:.1} %", share(in_none)))?;
+    }
+    Ok(())
+}
