@@ -9,10 +9,11 @@ pub(crate) mod lookup;
 pub(crate) mod personas;
 mod saved_segments;
 pub(crate) mod segments;
+mod simulations;
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -42,7 +43,6 @@ use crate::query::session::QueryRuntime;
 use crate::refresh::check;
 use crate::refresh::report::RefreshReport;
 use crate::refresh::run::{RefreshOptions, RefreshRun};
-use crate::refresh::simulate::Simulation;
 use crate::snapshot::{Snapshot, Statement};
 use crate::store::Lake;
 use crate::store::generation;
@@ -228,17 +228,6 @@ impl Engine {
     ) -> BoxFuture<'static, Result<RefreshReport>> {
         // What it does on other threads belongs to the caller's trace.
         self.cpu.run(async move { run.run(&progress, stop).await }.in_current_span())
-    }
-
-    /// Resolves who is who by this configuration from everything that landed, beside what is published, on the query
-    /// threads. Its tables are in the folder `scratch`, which the caller throws away after the simulation.
-    ///
-    /// # Errors
-    /// FailedPrecondition before the first refresh.
-    pub async fn simulate(&self, scratch: &Path, progress: &Progress) -> Result<Simulation> {
-        let (project, cpu) = (Arc::clone(&self.project), Arc::clone(&self.cpu));
-        let (scratch, progress) = (scratch.to_owned(), progress.clone());
-        self.cpu.run(async move { Simulation::run(&project, cpu, &scratch, &progress).await }).await
     }
 
     /// Runs a query on the newest generation, or on generation `as_of`. `$1`, `$2`, ... stand for `parameters`.

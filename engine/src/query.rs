@@ -4,6 +4,7 @@
 //! * [`connected_components`] is a relation in SQL: `connected_components((select a, b from ...))`.
 //! * [`relation`] is how SQL calls an operator of ours; [`interner`] and [`forest`] are what such operators are made of.
 //! * [`functions`] are what the stages' scalar functions are made of.
+//! * [`filter_pushdown`] keeps the optimizer from mixing up columns.
 //! * [`catalog`] registers table versions and views under their names.
 //! * [`placeholders`] numbers the parameters of a query.
 //! * [`cpu_runtime`] are the threads that queries run on; [`limited`] is what one query may use.
@@ -11,6 +12,7 @@
 pub(crate) mod catalog;
 pub(crate) mod connected_components;
 pub(crate) mod cpu_runtime;
+mod filter_pushdown;
 pub(crate) mod forest;
 pub(crate) mod functions;
 pub(crate) mod interner;

@@ -49,7 +49,7 @@ pub(crate) enum Command {
     },
     /// Run a query
     #[command(
-        after_help = "Examples:\n  tessera sql \"select count(*) from profile.profiles\"\n  tessera sql \"select * from behavior.sessions\" --format csv > sessions.csv"
+        after_help = "Examples:\n  tessera sql \"select count(*) from profile.profiles\"\n  tessera sql \"select * from behavior.sessions\" --format csv > sessions.csv\n  tessera sql \"select * from profile.profiles\" --as-of-date 2026-03-31 --format csv > features.csv"
     )]
     Sql(SqlArguments),
     /// Show one person, with the links that explain the profile
@@ -168,6 +168,9 @@ pub(crate) struct SqlArguments {
     /// Read this generation instead of the newest
     #[arg(long, value_name = "N")]
     pub(crate) as_of: Option<u64>,
+    /// Compute the tables as they would have been at the end of this day in UTC, traits and segments among them
+    #[arg(long, value_name = "YYYY-MM-DD", conflicts_with = "as_of")]
+    pub(crate) as_of_date: Option<chrono::NaiveDate>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -8,12 +8,12 @@ mod profile;
 mod refresh;
 mod segment;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use tessera_engine::{Engine, RefreshOptions};
 
-use crate::cli::{Arguments, Command, ServeArguments};
+use crate::cli::{Arguments, Command, ServeArguments, SqlArguments};
 use crate::output::say;
-use crate::{output, project, serve, telemetry};
+use crate::{output, progress, project, serve, telemetry};
 
 /// Runs one command.
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
@@ -30,8 +30,16 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
             let options = RefreshOptions { full, allow_merges, unless_started_since: None };
             refresh::run(&project::open(folder)?, options).await
         }
-        Command::Sql(sql) => {
-            output::print(project::open(folder)?.sql(&sql.query, &[], sql.as_of).await?, sql.format).await
+        Command::Sql(SqlArguments { query, format, as_of_date: Some(day), .. }) => {
+            let scratch = tempfile::tempdir().context("cannot make a temporary folder for the tables of that day")?;
+            let engine = project::open(folder)?;
+            let (progress, bar) = progress::refresh();
+            let rows = engine.sql_as_of_date(&query, day, scratch.path(), &progress).await;
+            bar.finish_and_clear();
+            output::print(rows?, format).await
+        }
+        Command::Sql(SqlArguments { query, format, as_of, as_of_date: None }) => {
+            output::print(project::open(folder)?.sql(&query, &[], as_of).await?, format).await
         }
         Command::Profile { identifier, why: Some(other), as_of } => {
             profile::explain(&project::open(folder)?, &identifier, &other, as_of).await

@@ -146,11 +146,13 @@ async fn found(
     columns.extend(described_by);
     let compared = compared(census, &sets, columns).await?;
     let profile_count = census.people().await?.len() as u64;
-    let personas = groups.into_iter().zip(&sets).enumerate().map(|(place, ((title, condition), set))| {
-        let facts = facts(&compared, place, set.len(), profile_count);
-        persona(title, segment, condition, set.len(), &facts)
-    });
-    let personas = personas.collect();
+    let mut personas: Vec<Persona> = Vec::with_capacity(groups.len());
+    for (place, (title, condition)) in groups.into_iter().enumerate() {
+        let size = sets[place].len();
+        let facts = facts(&compared, place, size, profile_count);
+        let title = title.unwrap_or_else(|| unlike(&personas, &facts));
+        personas.push(persona(title, segment, condition, size, &facts));
+    }
     Ok(Personas { personas, size: members.len(), profile_count, silhouettes, columns: compared })
 }
 
@@ -175,20 +177,25 @@ struct Fact {
     ratio: f64,
 }
 
-fn persona(title: Option<String>, segment: Option<&str>, condition: Expr, size: u64, facts: &[Fact]) -> Persona {
-    let join = |texts: Vec<&str>| texts.join(", ");
-    let title = title.unwrap_or_else(|| match facts {
-        [] => "Like everybody".to_owned(),
-        facts => {
-            let joined = join(facts.iter().take(FACTS_IN_TITLE).map(|fact| fact.short.as_str()).collect());
-            let mut letters = joined.chars();
-            letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
-        }
-    });
+/// A title after some facts: as many as tell it from those that there are, if so many do.
+fn unlike(personas: &[Persona], facts: &[Fact]) -> String {
+    let title = |count: usize| {
+        let joined = facts.iter().take(count).map(|fact| fact.short.as_str()).collect::<Vec<_>>().join(", ");
+        let mut letters = joined.chars();
+        letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect::<String>()
+    };
+    let is_new = |title: &String| personas.iter().all(|known| known.title != *title);
+    if facts.is_empty() {
+        return "Like everybody".to_owned();
+    }
+    (FACTS_IN_TITLE..=facts.len()).map(title).find(is_new).unwrap_or_else(|| title(facts.len()))
+}
+
+fn persona(title: String, segment: Option<&str>, condition: Expr, size: u64, facts: &[Fact]) -> Persona {
     let description = match facts {
         _ if size == 0 => "Nobody".to_owned(),
         [] => "Nothing sets them apart from everybody".to_owned(),
-        facts => join(facts.iter().map(|fact| fact.long.as_str()).collect()),
+        facts => facts.iter().map(|fact| fact.long.as_str()).collect::<Vec<_>>().join(", "),
     };
     let expression = match (segment, condition) {
         (None, condition) => condition,
@@ -216,12 +223,13 @@ fn fact(column: &ComparedColumn, place: usize, size: u64, everybody: u64) -> Opt
         let mean = column.means[place]?;
         // A ratio of debts, or to nothing, has no meaning.
         let ratio = (of_all > 0.0 && mean >= 0.0).then(|| mean / of_all)?;
-        let (short, beside) = match ratio {
-            _ if ratio >= LIFT_MIN => (format!("high {name}"), times(ratio)),
-            _ if ratio <= 1.0 / LIFT_MIN => (format!("low {name}"), times(ratio)),
+        let short = match ratio {
+            0.0 => format!("no {name}"),
+            _ if ratio >= LIFT_MIN => format!("high {name}"),
+            _ if ratio <= 1.0 / LIFT_MIN => format!("low {name}"),
             _ => return None,
         };
-        let long = format!("{name} {beside} everybody's ({} against {})", number(mean), number(of_all));
+        let long = format!("{name} {} everybody's ({} against {})", times(ratio), number(mean), number(of_all));
         return Some(Fact { short, long, ratio });
     }
     let share = |count: u64, of: u64| if of == 0 { 0.0 } else { count as f64 / of as f64 };
@@ -244,7 +252,7 @@ fn fact(column: &ComparedColumn, place: usize, size: u64, everybody: u64) -> Opt
 }
 
 fn times(ratio: f64) -> String {
-    format!("{ratio:.1} times")
+    if ratio < 0.1 { format!("{ratio:.2} times") } else { format!("{ratio:.1} times") }
 }
 
 /// With as many digits as people read.
@@ -304,9 +312,10 @@ mod tests {
             ]
         );
         let condition = Expr::InSegment("a".to_owned());
-        let told = persona(None, Some("loyal"), condition.clone(), 10, &facts);
+        let told = persona(unlike(&[], &facts), Some("loyal"), condition.clone(), 10, &facts);
         assert_eq!(told.title, "Low days quiet, high spent");
         assert_eq!(told.expression, "in_segment('loyal') and in_segment('a')");
-        assert_eq!(persona(None, None, condition, 10, &[]).title, "Like everybody");
+        assert_eq!(unlike(&[told], &facts), "Low days quiet, high spent, country FR");
+        assert_eq!(persona(unlike(&[], &[]), None, condition, 10, &[]).title, "Like everybody");
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use datafusion::catalog::TableProvider;
 use datafusion::prelude::SessionContext;
 
 use super::definition::{Model, Reference, Slice};
@@ -177,6 +178,13 @@ impl Workspace {
             }
         }
         Ok(())
+    }
+
+    /// Puts something else in the place of a table that landed, for whoever reads it, and what is new of it.
+    pub(crate) fn replace_landed(&self, name: &TableName, provider: Arc<dyn TableProvider>) -> Result<()> {
+        self.made().slices.insert((Slice::New, name.clone()));
+        register(&self.session, "new", name, Arc::clone(&provider))?;
+        register(&self.session, CATALOG, name, provider)
     }
 
     /// A reading of a version that landed or that this refresh made.

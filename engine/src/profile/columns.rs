@@ -27,13 +27,18 @@ pub(crate) fn is_wide(model: &Model) -> bool {
     model.sql(true).contains(VALUES_MARK)
 }
 
-/// The attributes that get a column: all, or the most frequent if there are very many; sorted.
+/// The attributes that get a column: all, or the most frequent if there are very many, and those of `config.attributes`;
+/// sorted.
 pub(crate) async fn attribute_columns(workspace: &Workspace, model: &Model) -> Result<Vec<AttributeColumn>> {
     let sql = format!(
         "select name, attribute_type(name) as type, attribute_separator(name) as separator
          from (
-             select name from profile.attributes where is_current
-             group by name order by count(*) desc, name limit {}
+             (
+                 select name from profile.attributes where is_current
+                 group by name order by count(*) desc, name limit {}
+             )
+             union
+             select name from config.attributes
          )",
         limits::ATTRIBUTE_COLUMNS_MAX
     );

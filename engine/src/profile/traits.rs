@@ -119,7 +119,9 @@ async fn values(definitions: &[TraitDefinition], census: &Census) -> Result<Vec<
     let columns = columns.into_iter().map(|(_, values)| values).collect();
     let whole = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
     let rows = whole.num_rows();
-    Ok((0..rows).step_by(BATCH_ROWS).map(|start| whole.slice(start, BATCH_ROWS.min(rows - start))).collect())
+    // One batch at least: it has the columns.
+    let starts = (0..rows.max(1)).step_by(BATCH_ROWS);
+    Ok(starts.map(|start| whole.slice(start, BATCH_ROWS.min(rows - start))).collect())
 }
 
 /// The values as the table has them: decimals of all traits have as many digits.

@@ -16,6 +16,7 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use super::connected_components::ConnectedComponents;
+use super::filter_pushdown;
 use super::limited::PoolShare;
 use super::relation::{self, RelationExtensionPlanner, Relations};
 use crate::error::Result;
@@ -87,6 +88,7 @@ impl QueryRuntime {
             .with_config(config)
             .with_runtime_env(Arc::clone(&self.environment))
             .with_default_features()
+            .with_physical_optimizer_rules(filter_pushdown::rules())
             .with_query_planner(Arc::new(Planner))
             .build();
         let context = SessionContext::new_with_state(state);

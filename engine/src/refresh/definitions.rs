@@ -40,11 +40,16 @@ pub(crate) struct Definitions {
 }
 
 impl Definitions {
-    /// Loads them, and lets models of `workspace` know what is to be kept.
+    /// Loads them, to be computed as of an instant, and lets models of `workspace` know what is to be kept.
     ///
     /// # Errors
     /// InvalidInput with file, line and column for what asks for figures of events in a wrong way.
-    pub(crate) async fn load(project: &Project, workspace: &Workspace, last: Option<&Generation>) -> Result<Self> {
+    pub(crate) async fn load(
+        project: &Project,
+        workspace: &Workspace,
+        last: Option<&Generation>,
+        as_of: Micros,
+    ) -> Result<Self> {
         let traits = expression::load(&project.folder, "traits")?;
         let segments = with_saved(project, expression::load(&project.folder, "segments")?).await?;
         let mut wanted = BTreeSet::new();
@@ -66,7 +71,7 @@ impl Definitions {
         }
         register_traits(&workspace.session, &traits)?;
         workspace.note_changed(traits_name());
-        let as_of = project.clock.now();
+        register_attributes(&workspace.session, &[])?;
         let is_same_day = last.is_some_and(|last| day_of(last.as_of) == day_of(as_of));
         // Without traits, persons are profiles.
         let persons = if traits.is_empty() { "new.profile.profiles" } else { "new.profile.persons" };
@@ -112,6 +117,15 @@ pub(crate) fn register_traits(session: &SessionContext, files: &[SourceFile]) ->
         let TraitHeader { title, description, window, sql } = expression::read_trait_header(file)?;
         Ok([Some(file.name.clone()), title, description, window, Some(sql)])
     })
+}
+
+/// Registers `config.attributes(name)`: attributes that profiles have columns for whether or not anybody tells them.
+///
+/// # Errors
+/// None that is known.
+pub(super) fn register_attributes(session: &SessionContext, names: &[String]) -> Result<()> {
+    let names: ArrayRef = Arc::new(names.iter().map(|name| Some(name.as_str())).collect::<StringViewArray>());
+    register_batch(session, &TableName::new("config", "attributes"), RecordBatch::try_from_iter([("name", names)])?)
 }
 
 fn lists_name() -> TableName {

@@ -159,7 +159,7 @@ async fn refresh_holding_lease(
     }
     ledger.is_full = base.is_none();
     // Boxed, as models are: what a future holds of expressions costs the compiler minutes wherever it is part of another.
-    let definitions = Definitions::load(project, &workspace, last.as_ref()).boxed().await?;
+    let definitions = Definitions::load(project, &workspace, last.as_ref(), project.clock.now()).boxed().await?;
 
     run_models(&workspace, &catalog, Some(&definitions), progress, ledger).await?;
     if let (Some(last), Some(share), false) = (&last, project.config.identity.merges_max_share, options.allow_merges) {

@@ -1,30 +1,43 @@
-//! What another configuration would make of the same data: who is who is resolved anew, into a folder that is thrown away.
+//! What another configuration would make of the same data, and what a day in the past would have: tables are made anew, into
+//! a folder that is thrown away.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
-use datafusion::prelude::SessionContext;
+use chrono::{NaiveDate, NaiveTime};
+use datafusion::common::ScalarValue;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::logical_expr::{col, lit};
+use datafusion::prelude::{SQLOptions, SessionContext};
+use futures::FutureExt;
 
+use super::definitions::{Definitions, register_attributes};
 use super::history;
 use super::ledger::Ledger;
 use super::run::{corrections_name, open_workspace, run_models};
+use crate::clock::Micros;
 use crate::error::{EngineError, Result};
 use crate::identity::corrections::Corrections;
 use crate::ids;
 use crate::model::built_in;
 use crate::model::catalog::Catalog;
-use crate::model::definition::{Reference, Slice, Strategy};
+use crate::model::definition::{Reference, Slice, Strategy, references_in};
+use crate::model::workspace::Workspace;
 use crate::progress::Progress;
 use crate::project::Project;
 use crate::query::catalog::register;
 use crate::query::cpu_runtime::CpuRuntime;
+use crate::query::functions::text;
 use crate::query::session::CATALOG;
+use crate::store::delta::{Table, Version};
+use crate::store::scan::Scan;
 use crate::store::{Lake, TableName, generation};
 
-/// Who would be who: `identity.*` as the configuration would have it, `last.identity.identities` as it is published, and
-/// in `identity.changes` what became of that.
+const MICROS_PER_DAY: Micros = 86_400_000_000;
+
+/// Tables that nobody published, and a session to read them.
 pub struct Simulation {
     session: SessionContext,
     cpu: Arc<CpuRuntime>,
@@ -37,7 +50,9 @@ impl std::fmt::Debug for Simulation {
 }
 
 impl Simulation {
-    /// Resolves everything that landed, by the configuration of `project`, and writes its tables to `scratch`.
+    /// Who would be who: resolves everything that landed, by the configuration of `project`, and writes its tables to
+    /// `scratch`. `identity.*` is as the configuration would have it, `last.identity.identities` as it is published, and
+    /// `identity.changes` says what became of that.
     ///
     /// # Errors
     /// FailedPrecondition before the first refresh, which there would be nothing to compare with; what the store and the
@@ -61,17 +76,54 @@ impl Simulation {
                 version.files.clear();
             }
         }
-        let lake = Lake::open(&scratch.to_string_lossy(), scratch, &Default::default())?;
-        project.runtime.register(&lake);
-        let mut ledger = Ledger::new(&ids::refresh_id(), project.clock.now());
-        let workspace = open_workspace(project, &lake, &ledger.refresh_id, None, compared).await?;
-        history::register_generation(&workspace.session, last.number + 1, ledger.started_at)?;
-        let corrections = Corrections::load(project).await?;
-        register(&workspace.session, CATALOG, &corrections_name(), corrections.relation()?)?;
+        let (workspace, mut ledger) = open(project, scratch, compared, last.number + 1).await?;
         run_models(&workspace, &catalog, None, progress, &mut ledger).await?;
         let published = Reference { name: TableName::new("identity", "identities"), slice: Slice::Last };
         workspace.register_slices(&BTreeSet::from([published]))?;
         Ok(Self { session: workspace.session, cpu })
+    }
+
+    /// The tables that `query` reads, as a refresh at the end of a day would have made them, from what is known now of that
+    /// time: events that happened by then, and records as they were by then. The configuration, traits and segments are
+    /// those of today. Writes to `scratch`.
+    ///
+    /// # Errors
+    /// InvalidInput for SQL that cannot be read, and for a trait or segment that is wrong; what the store and the queries
+    /// report.
+    pub(crate) async fn as_of(
+        project: &Project,
+        cpu: Arc<CpuRuntime>,
+        scratch: &Path,
+        day: NaiveDate,
+        query: &str,
+        progress: &Progress,
+    ) -> Result<Self> {
+        let catalog = Catalog::load(built_in::MODELS, &project.folder)?;
+        // Histories begin with that day.
+        let nothing = history::last_versions(&project.lake, &catalog, None).await?;
+        let read = references_in(query)?.into_iter().map(|reference| reference.name);
+        let catalog = catalog.made_for(&read.collect::<Vec<_>>())?;
+        let (workspace, mut ledger) = open(project, scratch, nothing, 1).await?;
+        let midnight = day.and_time(NaiveTime::MIN).and_utc().timestamp_micros().saturating_add(MICROS_PER_DAY);
+        for (table, instant) in [("events", "occurred_at"), ("records", "coalesce(updated_at, landed_at)")] {
+            let landed = workspace.session.table(format!("landing.{table}")).await?;
+            let until = landed.parse_sql_expr(instant)?.lt(lit(timestamp(midnight)));
+            workspace.replace_landed(&TableName::new("landing", table), landed.filter(until)?.into_view())?;
+        }
+        let definitions = Definitions::load(project, &workspace, None, midnight - 1).boxed().await?;
+        // Whoever names an attribute today may do so although nobody had told it then.
+        register_attributes(&workspace.session, &published_attributes(project, &workspace).await?)?;
+        run_models(&workspace, &catalog, Some(&definitions), progress, &mut ledger).await?;
+        Ok(Self { session: workspace.session, cpu })
+    }
+
+    /// Runs a query over it, and returns the answer's columns and rows as they come.
+    ///
+    /// # Errors
+    /// InvalidInput for SQL that is wrong or not read-only.
+    pub(crate) async fn stream(&self, query: &str) -> Result<SendableRecordBatchStream> {
+        let only_reads = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+        Ok(self.session.sql_with_options(query, only_reads).await?.execute_stream().await?)
     }
 
     /// All rows of a query over it, for small answers.
@@ -82,4 +134,43 @@ impl Simulation {
         let (session, query) = (self.session.clone(), query.to_owned());
         self.cpu.run(async move { Ok(session.sql(&query).await?.collect().await?) }).await
     }
+}
+
+/// A workspace over everything that landed, whose tables are written to `scratch`.
+async fn open(
+    project: &Project,
+    scratch: &Path,
+    last: BTreeMap<TableName, Version>,
+    number: u64,
+) -> Result<(Workspace, Ledger)> {
+    let lake = Lake::open(&scratch.to_string_lossy(), scratch, &Default::default())?;
+    project.runtime.register(&lake);
+    let ledger = Ledger::new(&ids::refresh_id(), project.clock.now());
+    let workspace = open_workspace(project, &lake, &ledger.refresh_id, None, last).await?;
+    history::register_generation(&workspace.session, number, ledger.started_at)?;
+    let corrections = Corrections::load(project).await?;
+    register(&workspace.session, CATALOG, &corrections_name(), corrections.relation()?)?;
+    Ok((workspace, ledger))
+}
+
+/// The attributes that profiles of the last generation have columns for; none before the first.
+async fn published_attributes(project: &Project, workspace: &Workspace) -> Result<Vec<String>> {
+    let name = TableName::new("profile", "attributes");
+    let last = generation::latest(&project.lake).await?;
+    let published = last.as_ref().and_then(|generation| generation.tables.get(&name.to_string()));
+    let Some(published) = published else { return Ok(Vec::new()) };
+    let Some(version) = Table::new(&project.lake, &name).open(Some(published.version)).await? else {
+        return Ok(Vec::new());
+    };
+    let attributes = workspace.session.read_table(Arc::new(Scan::new(&project.lake, version)))?;
+    let named = attributes.filter(col("is_current"))?.select_columns(&["name"])?.distinct()?.collect().await?;
+    let mut names = Vec::new();
+    for batch in &named {
+        names.extend(text(batch.column(0))?.iter().flatten().map(str::to_owned));
+    }
+    Ok(names)
+}
+
+fn timestamp(micros: Micros) -> ScalarValue {
+    ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into()))
 }

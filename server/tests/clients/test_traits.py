@@ -52,15 +52,14 @@ def orders(shared_data):
     return gzip.decompress((shared_data / "cdnow_purchases.csv.gz").read_bytes())
 
 
-@pytest.fixture(scope="module")
-def customers(orders):
-    """What the file says of each customer, without Tessera: days as dates, money in cents."""
+def customers_of(orders, until):
+    """What the file says of each customer up to a day, without Tessera: days as dates, money in cents."""
     read = pl.read_csv(orders, schema_overrides={"customer_id": pl.String, "amount": pl.String, "purchased_on": pl.Date})
     cents = pl.col("amount").str.replace(".", "", literal=True).cast(pl.Int64).alias("cents")
     assert read["amount"].str.contains(r"^\d+\.\d\d$").all(), "the data are not what this test was written for"
     day, count = pl.col("purchased_on"), pl.len()
     gaps = day.unique().sort().diff().dt.total_days()
-    return read.with_columns(cents).group_by("customer_id").agg(
+    return read.filter(day <= until).with_columns(cents).group_by("customer_id").agg(
         first=day.min(),
         last=day.max(),
         frequency=count,
@@ -76,6 +75,11 @@ def customers(orders):
         of_1998=(day >= date(1998, 1, 1)).sum(),
         shortest_gap=gaps.min(),
     )
+
+
+@pytest.fixture(scope="module")
+def customers(orders):
+    return customers_of(orders, date.max)
 
 
 def make(binary, folder):
@@ -138,23 +142,74 @@ def expected(customers, today):
     return {name: dict(zip(table["customer_id"], values)) for name, values in columns.items()}
 
 
-@pytest.fixture(scope="module")
-def traits(project):
+def traits_of(project, *arguments):
     """What the project says, as `expected` has it."""
-    rows = project.sql(WITH_TRAITS.format(", ".join(TRAITS)))
+    rows = project.sql(WITH_TRAITS.format(", ".join(TRAITS)), *arguments)
     return {name: {row["value"]: row.get(name) for row in rows} for name in TRAITS}
 
 
-def test_every_trait_of_every_customer(customers, traits):
+def assert_expected(found, customers, today):
+    for name, values in expected(customers, today).items():
+        assert found[name].keys() == values.keys()
+        wrong = {customer: (of_one, values[customer]) for customer, of_one in found[name].items() if of_one != values[customer]}
+        assert not wrong, f"{name}: {len(wrong)} differ, such as {list(wrong.items())[:3]}"
+
+
+def test_every_trait_of_every_customer(customers, project):
+    traits = traits_of(project)
     today = date.fromisoformat(next(iter(traits["today"].values())))
     now = datetime.now(timezone.utc).date()
     assert now - timedelta(days=1) <= today <= now
     assert len(customers) == 23_570
+    assert_expected(traits, customers, today)
 
-    for name, values in expected(customers, today).items():
-        assert traits[name].keys() == values.keys()
-        wrong = {customer: (found, values[customer]) for customer, found in traits[name].items() if found != values[customer]}
-        assert not wrong, f"{name}: {len(wrong)} differ, such as {list(wrong.items())[:3]}"
+
+def test_traits_as_of_a_day_know_nothing_of_later_days(orders, project):
+    day = date(1998, 1, 31)
+    customers = customers_of(orders, day)
+    assert 0 < customers["of_1998"].sum() < customers_of(orders, date.max)["of_1998"].sum()
+    assert_expected(traits_of(project, "--as-of-date", day.isoformat()), customers, day)
+
+
+def test_a_day_in_the_past_has_the_people_of_that_day(binary, tmp_path):
+    """Who was who, what was known of them and who was in which segment, by the events and records of that time."""
+    project = Project(binary, tmp_path / "past", WEB_AND_TILL)
+    for part, name, text in (
+        ("traits", "plan_of_today", "coalesce(plan, 'none') || ' ' || cast(event_count as text)"),
+        ("segments", "gold", "plan = 'gold'"),
+        ("segments", "recent", "did('Page Viewed', within => interval '7 days')"),
+    ):
+        (project.folder / part).mkdir(exist_ok=True)
+        project.write(f"{part}/{name}.sql", text + "\n")
+    calls = [
+        '{"type":"page","messageId":"1","timestamp":"2026-01-05T10:00:00Z","anonymousId":"a1"}',
+        '{"type":"identify","messageId":"2","timestamp":"2026-01-10T23:59:59.999Z","userId":"u1","traits":{"plan":"silver"}}',
+        '{"type":"identify","messageId":"3","timestamp":"2026-01-11T00:00:00Z","userId":"u1","anonymousId":"a1","traits":{"plan":"gold"}}',
+        '{"type":"page","messageId":"4","timestamp":"2026-03-01T10:00:00Z","anonymousId":"a2"}',
+    ]
+    project.ingest("web", project.write("calls.ndjson", "\n".join(calls)))
+    project.ingest("crm", project.write("crm.csv", "id,email,first_name,updated,deleted\nc1,ada@example.com,Ada,2026-01-08,\nc1,ada@example.com,Adele,2026-02-01,\n"))
+    project.refresh()
+    people = (
+        "select string_agg(value, ',' order by value) as ids, min(profiles.plan_of_today) as plan, min(profiles.first_name) as name,"
+        " min(segments.names) as segments from identity.identities join profile.profiles on profiles.profile_id = identities.profile_id"
+        " left join (select profile_id, string_agg(segment, ',' order by segment) as names from segment.memberships group by 1) segments"
+        " on segments.profile_id = profiles.profile_id group by profiles.profile_id order by ids"
+    )
+
+    def as_of(day):
+        return [tuple(row.get(name) for name in ("ids", "plan", "name", "segments")) for row in project.sql(people, "--as-of-date", day)]
+
+    assert as_of("2026-01-04") == []
+    assert as_of("2026-01-10") == [
+        ("a1", "none 1", None, "recent"), ("ada@example.com,c1", "none 0", "Ada", None), ("u1", "silver 1", None, None)]
+    assert as_of("2026-01-11") == [("a1,u1", "gold 3", None, "gold,recent"), ("ada@example.com,c1", "none 0", "Ada", None)]
+    assert as_of("2026-02-01") == [("a1,u1", "gold 3", None, "gold"), ("ada@example.com,c1", "none 0", "Adele", None)]
+    assert project.value("select count(*) from profile.profiles") == 3, "what is published stays"
+    assert project.sql("select 1 as one", "--as-of-date", "2026-01-11") == [{"one": 1}]
+    assert "yet to come" in project.refused("sql", "select 1", "--as-of-date", "2999-01-01")
+    for wrong in ("drop table profile.profiles", "selec 1", "select * from profile.nothing"):
+        project.refused("sql", wrong, "--as-of-date", "2026-01-11")
 
 
 def test_members_are_those_customers(customers, project):
