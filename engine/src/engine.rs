@@ -47,7 +47,7 @@ use crate::snapshot::{Snapshot, Statement};
 use crate::store::Lake;
 use crate::store::generation;
 use crate::store::keyed::cache::LookupCache;
-use crate::{behavior, expression, identity, limits, profile, segment};
+use crate::{behavior, evaluation, expression, identity, limits, profile, segment};
 
 /// What an engine needs to know of the world.
 #[derive(Debug, Clone)]
@@ -123,6 +123,7 @@ impl Engine {
         let mut functions = identity::functions::functions(&options.config.identity)?;
         functions.extend(profile::functions(&options.config.attributes));
         functions.extend(behavior::functions());
+        functions.extend(evaluation::sql_functions());
         let mut relations = identity::relations(&options.config.identity);
         relations.extend(behavior::relations(&options.config.behavior));
         relations.extend(segment::relations());

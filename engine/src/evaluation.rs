@@ -33,3 +33,10 @@ pub(crate) use measured::functions;
 pub(crate) use people::People;
 pub(crate) use scope::Scope;
 pub(crate) use types::{column_type, day_of};
+
+use crate::query::session::Functions;
+
+/// The functions by which plain SQL says what segments do.
+pub(crate) fn sql_functions() -> Functions {
+    vec![property::function(), split::function()]
+}

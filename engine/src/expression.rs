@@ -5,7 +5,7 @@
 //! * [`parse`] reads the file of a segment into a definition, [`traits`] those of traits, or refuses it with the place
 //!   and the nearest known names: [`syntax`] makes the SQL parser's tree of a text, [`check`] makes ours of that.
 //! * [`search`] finds what a text needs before any column is known, [`used`] what an expression needs.
-//! * [`mod@text`] writes an expression in its own language again, [`words`] in plain English.
+//! * [`mod@text`] writes an expression in its own language again, [`words`] in plain English, [`sql`] as a query.
 
 mod behavior;
 mod calls;
@@ -22,6 +22,7 @@ mod parse;
 mod scalars;
 mod search;
 mod sequences;
+mod sql;
 mod syntax;
 #[cfg(test)]
 mod testing;
@@ -39,6 +40,7 @@ pub(crate) use self::files::load;
 pub(crate) use self::order::{needed, order};
 pub(crate) use self::parse::{SegmentHeader, parse_segment, parse_segments, read_segment_header};
 pub(crate) use self::search::{measures_in, sequences_in};
+pub(crate) use self::sql::members_sql;
 pub(crate) use self::text::text_of;
 pub(crate) use self::traits::{TraitHeader, parse_traits, read_trait_header};
 pub(crate) use self::tree::{BinaryOp, ColumnType, Expr, Literal, ScalarFunction};

@@ -13,7 +13,7 @@ pub(crate) mod saved;
 
 use std::sync::Arc;
 
-pub(crate) use estimate::{in_words, selected};
+pub(crate) use estimate::{Readings, readings, selected};
 pub(crate) use evaluate::{columns, evaluate, parse, table};
 pub(crate) use members::Memberships;
 

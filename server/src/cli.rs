@@ -220,10 +220,13 @@ pub(crate) enum SegmentCommand {
     #[command(after_help = "Examples:\n  tessera segment list\n  tessera segment list --project my-shop")]
     List,
     /// A segment's definition, size and last changes
-    #[command(after_help = "Examples:\n  tessera segment show loyal\n  tessera segment show loyal --project my-shop")]
+    #[command(after_help = "Examples:\n  tessera segment show loyal\n  tessera segment show loyal --sql")]
     Show {
         /// Its name: the file's, without .sql
         name: String,
+        /// Show it as a query over the tables, too
+        #[arg(long)]
+        sql: bool,
     },
     /// How many people are in a segment
     #[command(after_help = "Examples:\n  tessera segment size loyal\n  tessera segment size loyal --project my-shop")]

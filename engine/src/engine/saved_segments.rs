@@ -77,7 +77,7 @@ impl Engine {
             }
             if let Some(content) = &content {
                 check_lines(content)?;
-                segment::in_words(snapshot.session(), &content.expression).await?;
+                segment::readings(snapshot.session(), &content.expression, 0).await?;
             }
             let columns = segment::columns(snapshot.session()).await?;
             let decide = |saved: &BTreeMap<String, SavedSegment>| {

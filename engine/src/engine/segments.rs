@@ -29,10 +29,20 @@ pub struct SegmentEstimate {
     pub profile_count: u64,
     /// Ids of some of those selected.
     pub preview: Vec<String>,
-    /// The condition in words.
-    pub words: String,
+    /// The condition in words and in SQL.
+    pub reading: SegmentReading,
     /// How those selected divide by each of the columns that were asked for.
     pub breakdowns: Vec<Breakdown>,
+}
+
+/// A segment's expression for people who do not read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentReading {
+    /// In plain English.
+    pub words: String,
+    /// As a query over the tables of the generation, which gives the `profile_id` of every member. The engine computes
+    /// members otherwise; this is for people to see, to check and to take elsewhere.
+    pub sql: String,
 }
 
 /// How people divide by the values of a column.
@@ -110,7 +120,8 @@ impl Engine {
         let work = async move {
             let (census, session) = (of_snapshot.census()?, of_snapshot.session());
             let memberships = of_snapshot.memberships().await?;
-            let (selected, words) = segment::selected(session, census, &memberships, &expression).await?;
+            let as_of = of_snapshot.as_of().unwrap_or_default();
+            let (selected, readings) = segment::selected(session, census, &memberships, &expression, as_of).await?;
             let some: Vec<u32> = selected.iter().take(preview).collect();
             let mut breakdowns = Vec::new();
             for column in columns {
@@ -120,7 +131,7 @@ impl Engine {
                 size: selected.len(),
                 profile_count: census.people().await?.len() as u64,
                 preview: census.profile_ids(&some).await?,
-                words,
+                reading: SegmentReading { words: readings.words, sql: readings.sql },
                 breakdowns,
             })
         };
@@ -182,13 +193,17 @@ impl Engine {
         self.cpu.run(in_time).await
     }
 
-    /// What an expression says, in words.
+    /// What an expression says, in words and in SQL.
     ///
     /// # Errors
     /// InvalidInput with line and column, and the nearest known names, for an expression that is wrong.
-    pub async fn segment_in_words(&self, snapshot: &Arc<Snapshot>, expression: &str) -> Result<String> {
+    pub async fn read_segment(&self, snapshot: &Arc<Snapshot>, expression: &str) -> Result<SegmentReading> {
         let (snapshot, expression) = (Arc::clone(snapshot), expression.to_owned());
-        self.cpu.run(async move { segment::in_words(snapshot.session(), &expression).await }).await
+        let readings = self.cpu.run(async move {
+            segment::readings(snapshot.session(), &expression, snapshot.as_of().unwrap_or_default()).await
+        });
+        let segment::Readings { words, sql } = readings.await?;
+        Ok(SegmentReading { words, sql })
     }
 
     /// Up to `count` members of a segment whose ordinals are above `after`, in the order of ordinals; none of a segment

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, StringViewBuilder};
 use arrow::datatypes::DataType;
-use datafusion::logical_expr::{Expr, lit};
+use datafusion::logical_expr::{Expr, ScalarUDF, lit};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -17,20 +17,22 @@ pub(super) const PROPERTIES: &str = "properties";
 
 /// The property at `path` of events, as text; `properties` is their column.
 pub(super) fn event_property(properties: Expr, path: &[String]) -> Expr {
-    // No sender's key has this sign in it, which separates identifiers, too.
-    const SEPARATOR: char = '\u{1f}';
-    let function = of_columns("event_property", DataType::Utf8View, |[properties, path]| {
+    function().call(vec![properties, lit(path.join("."))])
+}
+
+/// `event_property(properties, path)`: the property at a path, keys with points between them, as text. The path is one for
+/// all rows of a batch.
+pub(super) fn function() -> Arc<ScalarUDF> {
+    of_columns("event_property", DataType::Utf8View, |[properties, path]| {
         let (properties, path) = (text(properties)?, text(path)?);
         let mut values = StringViewBuilder::with_capacity(properties.len());
-        // The path is one constant.
         let path: Vec<String> =
-            path.iter().flatten().next().unwrap_or_default().split(SEPARATOR).map(str::to_owned).collect();
+            path.iter().flatten().next().unwrap_or_default().split('.').map(str::to_owned).collect();
         for json in properties.iter() {
             values.append_option(json.and_then(|json| property(json, &path)));
         }
         Ok(Arc::new(values.finish()) as ArrayRef)
-    });
-    function.call(vec![properties, lit(path.join(&SEPARATOR.to_string()))])
+    })
 }
 
 /// The property at `path`, keys from the outside in, of a JSON object: texts without their quotes, everything else as it

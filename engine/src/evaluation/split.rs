@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, Decimal128Builder};
-use datafusion::logical_expr::{Expr, lit};
+use datafusion::logical_expr::{Expr, ScalarUDF, lit};
 
 use super::types::QUOTIENT;
 use crate::query::functions::{of_columns, text};
@@ -15,7 +15,12 @@ const SEPARATOR: &[u8] = b"\x1f";
 
 /// Where profiles fall in the split `name`; `profile_id` is their column.
 pub(super) fn place_in_split(profile_id: Expr, name: &str) -> Expr {
-    let function = of_columns("place_in_split", QUOTIENT, |[ids, name]| {
+    function().call(vec![profile_id, lit(name)])
+}
+
+/// `place_in_split(profile_id, name)`: where profiles fall, between 0 and 1. The name is one for all rows of a batch.
+pub(super) fn function() -> Arc<ScalarUDF> {
+    of_columns("place_in_split", QUOTIENT, |[ids, name]| {
         let (ids, name) = (text(ids)?, text(name)?);
         let name = name.iter().flatten().next().unwrap_or_default().to_owned();
         let mut places = Decimal128Builder::with_capacity(ids.len()).with_data_type(QUOTIENT);
@@ -23,8 +28,7 @@ pub(super) fn place_in_split(profile_id: Expr, name: &str) -> Expr {
             places.append_option(id.map(|id| place(&name, id)));
         }
         Ok(Arc::new(places.finish()) as ArrayRef)
-    });
-    function.call(vec![profile_id, lit(name)])
+    })
 }
 
 /// In units of a quotient: the first 64 bits of the BLAKE3 hash of name and id, as a share of all.

@@ -7,8 +7,7 @@ use chrono::SecondsFormat;
 
 pub(super) use self::behavior::{counted, span_words};
 use self::behavior::{measure, sequence};
-pub(super) use self::names::needs_quotes;
-use self::names::{name, quoted};
+pub(super) use self::names::{name, needs_quotes, quoted};
 use super::behavior::Property;
 use super::types::keyword;
 use super::{BinaryOp, Expr, Literal, ScalarFunction};

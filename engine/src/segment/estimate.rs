@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use chrono::DateTime;
 use datafusion::prelude::SessionContext;
 use roaring::RoaringBitmap;
 
 use super::evaluate::columns;
 use super::members::Memberships;
+use crate::clock::Micros;
 use crate::config::nearest::suggestion;
 use crate::error::{EngineError, Result};
 use crate::evaluation::Census;
@@ -16,7 +18,20 @@ use crate::query::functions::text;
 /// What an expression that is not saved is called while it is compiled.
 const UNSAVED: &str = "-";
 
-/// The ordinals of those whom an expression selects, and the expression in words. It may name the segments that the
+/// What an expression says: in words, and as a query.
+pub(crate) struct Readings {
+    pub(crate) words: String,
+    pub(crate) sql: String,
+}
+
+impl Readings {
+    fn of(condition: &Expr, as_of: Micros) -> Self {
+        let as_of = DateTime::from_timestamp_micros(as_of).unwrap_or_default();
+        Self { words: expression::in_words(condition), sql: expression::members_sql(condition, as_of) }
+    }
+}
+
+/// The ordinals of those whom an expression selects, and what it says as of an instant. It may name the segments that the
 /// session has: their members are those of the generation.
 ///
 /// # Errors
@@ -26,30 +41,31 @@ pub(crate) async fn selected(
     census: &Census,
     memberships: &Memberships,
     expression: &str,
-) -> Result<(RoaringBitmap, String)> {
+    as_of: Micros,
+) -> Result<(RoaringBitmap, Readings)> {
     let condition = parsed(session, expression).await?;
     let named = segments_used(&condition);
     if !named.is_empty() {
         known("segment", &named, &names(session, "select segment from segment.segments").await?)?;
     }
-    let words = expression::in_words(&condition);
+    let readings = Readings::of(&condition, as_of);
     if let Some(selected) = combined(&condition, memberships, census).await? {
-        return Ok((selected, words));
+        return Ok((selected, readings));
     }
     let nobody = RoaringBitmap::new();
     let members = |name: &String| memberships.get(name).map_or(&nobody, |members| members.all()).clone();
     let members = named.iter().map(|name| (name.clone(), members(name))).collect();
     let population = census.population(&[&condition]).await?;
     let selected = population.selected(&[(UNSAVED, &condition)], &members).await?;
-    Ok((selected.into_iter().next().unwrap_or_default(), words))
+    Ok((selected.into_iter().next().unwrap_or_default(), readings))
 }
 
-/// What an expression says, in words.
+/// What an expression says as of an instant.
 ///
 /// # Errors
 /// As [`selected`]; which segments there are does not matter.
-pub(crate) async fn in_words(session: &SessionContext, expression: &str) -> Result<String> {
-    Ok(expression::in_words(&parsed(session, expression).await?))
+pub(crate) async fn readings(session: &SessionContext, expression: &str, as_of: Micros) -> Result<Readings> {
+    Ok(Readings::of(&parsed(session, expression).await?, as_of))
 }
 
 async fn parsed(session: &SessionContext, expression: &str) -> Result<Expr> {

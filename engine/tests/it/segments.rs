@@ -296,6 +296,9 @@ fn test_random_segments_have_the_members_that_naive_sql_gives() {
                 let members = format!("select profile_id from segment.memberships where segment = 'random_{number}'");
                 let members: BTreeSet<String> = shop.rows(&members).await.into_iter().collect();
                 assert_eq!(members, expected, "{}", condition.text());
+                let sql = shop.segment_sql(&condition.text()).await;
+                let by_sql: BTreeSet<String> = shop.rows(&sql).await.into_iter().collect();
+                assert_eq!(by_sql, expected, "{}\n{sql}", condition.text());
                 let size = format!(
                     "select size from segment.sizes where segment = 'random_{number}' order by generation desc limit 1"
                 );

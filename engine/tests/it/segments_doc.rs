@@ -182,6 +182,15 @@ async fn members(shop: &Shop) -> BTreeMap<String, Vec<String>> {
     members
 }
 
+/// The people whom a query gives.
+async fn named(shop: &Shop, sql: &str) -> String {
+    let query = format!(
+        "select identities.value from ({sql}) members
+         join identity.identities identities on identities.profile_id = members.profile_id"
+    );
+    shop.rows(&query).await.join(", ")
+}
+
 /// Of examples that must be refused with their errors, those that are not. Not all are read at once: segments after traits.
 async fn not_refused(shop: &Shop, mut examples: Vec<Example>) -> Vec<String> {
     for example in &examples {
@@ -227,6 +236,11 @@ async fn test_worked_examples_of_the_document() {
         }
     }
     for example in &segments {
+        // Its query says the same.
+        let by_sql = named(&shop, &shop.segment_sql(&example.file).await).await;
+        if by_sql != example.expected && !(by_sql.is_empty() && example.expected == "nobody") {
+            wrong.push(format!("{}\n{}\nis in SQL {by_sql}", example.path, example.file));
+        }
         let found = members.get(example.name()).map_or_else(|| "nobody".to_owned(), |members| members.join(", "));
         if found != example.expected {
             wrong.push(format!("{}\n{}\nis {found}", example.path, example.file));

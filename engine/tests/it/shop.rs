@@ -120,6 +120,12 @@ impl Shop {
         self.engine.refresh(RefreshOptions { full, ..Default::default() }, &Progress::none()).await.unwrap()
     }
 
+    /// A segment as a query.
+    pub(crate) async fn segment_sql(&self, expression: &str) -> String {
+        let snapshot = self.engine.reload().await.unwrap();
+        self.engine.read_segment(&snapshot, expression).await.unwrap().sql
+    }
+
     /// The answer's rows as text, sorted.
     pub(crate) async fn rows(&self, query: &str) -> Vec<String> {
         text_rows(&self.engine.collect(query, &[], None).await.unwrap_or_else(|error| panic!("{query}: {error:?}")))

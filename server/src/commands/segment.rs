@@ -34,16 +34,17 @@ const COMPARE: &str = "with compared as (
 pub(crate) async fn run(engine: &Engine, command: SegmentCommand) -> Result<()> {
     match command {
         SegmentCommand::List => output::print(engine.sql(LIST, &[], None).await?, Format::Table).await,
-        SegmentCommand::Show { name } => {
+        SegmentCommand::Show { name, sql } => {
             require(engine, &name).await?;
             let snapshot = engine.reload().await?;
             let shown = engine.collect(SHOW, &[&name], None).await?;
             let expression = shown.iter().find_map(|batch| batch.column_by_name("expression"));
             if let Some(expression) = expression.and_then(|column| column.as_string_view_opt()) {
-                say(format_args!(
-                    "People for whom {}.",
-                    engine.segment_in_words(&snapshot, expression.value(0)).await?
-                ))?;
+                let reading = engine.read_segment(&snapshot, expression.value(0)).await?;
+                say(format_args!("People for whom {}.", reading.words))?;
+                if sql {
+                    say(format_args!("\n{}\n", reading.sql))?;
+                }
             }
             for query in [SHOW, SIZE, CHANGES] {
                 say(format_args!("{}", pretty_format_batches(&engine.collect(query, &[&name], None).await?)?))?;
@@ -122,7 +123,7 @@ async fn estimate(engine: &Engine, expression: &str, columns: &[String]) -> Resu
     let snapshot = engine.reload().await?;
     let estimate = engine.estimate_segment(&snapshot, expression, 0, columns, QueryLimits::default()).await?;
     let share = 100.0 * estimate.size as f64 / estimate.profile_count.max(1) as f64;
-    say(format_args!("People for whom {}.", estimate.words))?;
+    say(format_args!("People for whom {}.", estimate.reading.words))?;
     say(format_args!("{} of {} people: {share:.2} %", estimate.size, estimate.profile_count))?;
     for breakdown in estimate.breakdowns {
         say(format_args!("by {}:", breakdown.column))?;

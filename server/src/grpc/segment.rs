@@ -60,7 +60,8 @@ impl SegmentService for Segments {
             let snapshot = self.0.newest().await?;
             let mut all = self.all(&snapshot).await?;
             let mut segment = all.remove(&request.segment).ok_or_else(|| not_found(&request.segment))?;
-            segment.words = self.0.engine.segment_in_words(&snapshot, &segment.expression).await.map_err(to_status)?;
+            let reading = self.0.engine.read_segment(&snapshot, &segment.expression).await.map_err(to_status)?;
+            (segment.words, segment.sql) = (reading.words, reading.sql);
             Ok(v1::GetSegmentResponse { generation: generation(&snapshot), segment: Some(segment) })
         };
         answered("SegmentService/GetSegment", work).await
@@ -172,7 +173,8 @@ impl Segments {
             size: count(estimate.size),
             profile_count: count(estimate.profile_count),
             preview_profile_ids: estimate.preview,
-            words: estimate.words,
+            words: estimate.reading.words,
+            sql: estimate.reading.sql,
             breakdowns: estimate.breakdowns.into_iter().map(breakdown).collect(),
         })
     }

@@ -48,6 +48,9 @@ def test_a_segment_lives_as_long_as_somebody_wants_it(shop_of_orders):
         expected = project.value("select count(*) from profile.profiles where lifetime_value > 50")
         shown = client.call("SegmentService/GetSegment", {"segment": "big"})["segment"]
         assert int(shown["size"]) == expected > 0 and not shown["isPending"]
+        assert len(project.sql(shown["sql"])) == expected, "its query has as many"
+        estimate = client.call("SegmentService/EstimateSegment", {"expression": "in_segment('big') and did('Order Completed')"})
+        assert len(project.sql(estimate["sql"])) == int(estimate["size"]) == expected
 
         # Of what is not in the mask nothing changes; with the etag of before nothing does.
         change = {"segment": {"segment": "big", "etag": made["etag"], "expression": "lifetime_value > 100", "title": "not in the mask"}}

@@ -39,11 +39,11 @@ pub(in super::super) fn needs_quotes(name: &str) -> bool {
 }
 
 /// The name of a column, in quotes if it needs them.
-pub(super) fn name(name: &str) -> String {
+pub(in super::super) fn name(name: &str) -> String {
     if needs_quotes(name) { format!("\"{}\"", name.replace('"', "\"\"")) } else { name.to_owned() }
 }
 
 /// Text in single quotes.
-pub(super) fn quoted(text: &str) -> String {
+pub(in super::super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }

@@ -1,0 +1,234 @@
+//! Expressions in SQL. Whatever consists of several parts stands in brackets wherever it is a part of something else.
+
+use chrono::SecondsFormat;
+
+use super::super::behavior::Property;
+pub(super) use super::super::text::{name, quoted};
+use super::super::{BinaryOp, ColumnType, Expr, Literal, ScalarFunction};
+use super::{Query, figures, sequences};
+
+/// Writes expressions over profiles, or over events.
+pub(super) struct Values<'q> {
+    query: &'q mut Query,
+    /// What columns belong to: `profiles.`, or nothing for events.
+    relation: &'static str,
+}
+
+impl<'q> Values<'q> {
+    pub(super) fn of_profiles(query: &'q mut Query) -> Self {
+        Self { query, relation: "profiles." }
+    }
+
+    pub(super) fn of_events(query: &'q mut Query) -> Self {
+        Self { query, relation: "" }
+    }
+
+    pub(super) fn text(&mut self, expr: &Expr) -> String {
+        match expr {
+            Expr::Column { name: column, .. } => format!("{}{}", self.relation, name(column)),
+            Expr::Literal(literal) => self::literal(literal),
+            Expr::And(conditions) => self.joined(conditions, "\n    and "),
+            Expr::Or(conditions) => self.joined(conditions, " or "),
+            Expr::Not(condition) => format!("not {}", self.part(condition)),
+            Expr::Negate(number) => format!("-{}", self.part(number)),
+            Expr::Binary { op: BinaryOp::Divide, left, right } => {
+                let (left, right) = (self.text(left), self.text(right));
+                format!("cast({left} as decimal(38, 10)) / nullif(cast({right} as decimal(38, 10)), 0)")
+            }
+            Expr::Binary { op, left, right } => format!("{} {} {}", self.part(left), operator(*op), self.part(right)),
+            Expr::IsNull { expr, negated } => format!("{} is {}null", self.part(expr), not(*negated)),
+            Expr::IsBoolean { expr, value, negated } => format!("{} is {}{value}", self.part(expr), not(*negated)),
+            Expr::IsOneOf { expr, list, negated } => {
+                let list: Vec<String> = list.iter().map(self::literal).collect();
+                format!("{} {}in ({})", self.part(expr), not(*negated), list.join(", "))
+            }
+            Expr::Between { expr, low, high, negated } => {
+                let (low, high) = (self.part(low), self.part(high));
+                format!("{} {}between {low} and {high}", self.part(expr), not(*negated))
+            }
+            Expr::Like { expr, pattern, negated, case_insensitive } => {
+                let like = if *case_insensitive { "ilike" } else { "like" };
+                format!("{} {}{like} {}", self.part(expr), not(*negated), quoted(pattern))
+            }
+            Expr::Cast { expr, to } => format!("try_cast({} as {})", self.text(expr), sql_type(*to)),
+            Expr::Case { branches, otherwise } => self.case(branches, otherwise.as_deref()),
+            Expr::DaysSince(time) => {
+                let (today, time) = (self.query.today(), self.text(time));
+                format!("cast(date '{today}' - cast({time} as date) as bigint)")
+            }
+            Expr::Contains { list, value } => format!("array_has({}, {})", self.text(list), self.text(value)),
+            Expr::Measure(measure) => figures::value(self.query, measure),
+            Expr::Did(measure) => format!("{} > 0", figures::value(self.query, measure)),
+            Expr::Sequence(sequence) => self.is_in(|query| sequences::relation(query, sequence)),
+            Expr::Consented(purpose) => self.is_in(|_| {
+                let purpose = quoted(purpose);
+                format!("select profile_id from profile.consents where purpose = {purpose} and status = 'granted'")
+            }),
+            Expr::InSegment(segment) => self.is_in(|_| {
+                format!("select profile_id from segment.memberships where segment = {}", quoted(segment))
+            }),
+            Expr::InList(list) => self.is_in(|_| {
+                format!(
+                    "select distinct identities.profile_id\nfrom segment.listed\njoin identity.identities on \
+                     identities.namespace = listed.namespace and identities.value = listed.value\nwhere listed.list = {}",
+                    quoted(list)
+                )
+            }),
+            Expr::Top { count, of, among } => self.is_in(|query| top(query, *count, of, among.as_deref())),
+            Expr::Split(name) => format!("place_in_split(profiles.profile_id, {})", quoted(name)),
+            Expr::Score { .. } => super::super::text_of(expr), // a trait's: no segment has one
+            Expr::Property { property, as_type } => property_as(property, *as_type),
+            Expr::Function { function, arguments } => self.function(*function, arguments),
+        }
+    }
+
+    /// The text as a part of something else.
+    pub(super) fn part(&mut self, expr: &Expr) -> String {
+        let is_whole = match expr {
+            Expr::Literal(Literal::Integer(number)) => *number >= 0,
+            Expr::Literal(Literal::Decimal(digits)) => !digits.starts_with('-'),
+            Expr::Binary { .. }
+            | Expr::And(_)
+            | Expr::Or(_)
+            | Expr::Not(_)
+            | Expr::Negate(_)
+            | Expr::IsNull { .. }
+            | Expr::IsBoolean { .. }
+            | Expr::IsOneOf { .. }
+            | Expr::Between { .. }
+            | Expr::Like { .. }
+            | Expr::Did(_)
+            | Expr::Sequence(_)
+            | Expr::Consented(_)
+            | Expr::InSegment(_)
+            | Expr::InList(_)
+            | Expr::Top { .. } => false,
+            _ => true,
+        };
+        let text = self.text(expr);
+        if is_whole { text } else { format!("({text})") }
+    }
+
+    fn joined(&mut self, conditions: &[Expr], word: &str) -> String {
+        let parts: Vec<String> = conditions.iter().map(|condition| self.part(condition)).collect();
+        parts.join(word)
+    }
+
+    /// Whether a profile is in a relation.
+    fn is_in(&mut self, relation: impl FnOnce(&mut Query) -> String) -> String {
+        let relation = relation(self.query);
+        format!("{}.profile_id is not null", self.query.joined(relation))
+    }
+
+    fn case(&mut self, branches: &[(Expr, Expr)], otherwise: Option<&Expr>) -> String {
+        let mut text = "case".to_owned();
+        for (condition, value) in branches {
+            text += &format!(" when {} then {}", self.text(condition), self.text(value));
+        }
+        if let Some(value) = otherwise {
+            text += &format!(" else {}", self.text(value));
+        }
+        text + " end"
+    }
+
+    fn function(&mut self, function: ScalarFunction, arguments: &[Expr]) -> String {
+        let texts: Vec<String> = arguments.iter().map(|argument| self.text(argument)).collect();
+        let arguments = texts.join(", ");
+        let name = match function {
+            ScalarFunction::Now => {
+                let now = self.query.as_of.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+                return format!("timestamp '{now}'");
+            }
+            ScalarFunction::CurrentDate => return format!("date '{}'", self.query.today()),
+            ScalarFunction::Trim => "btrim",
+            ScalarFunction::Length => "character_length",
+            ScalarFunction::ListLength => "array_length",
+            ScalarFunction::Lower => "lower",
+            ScalarFunction::Upper => "upper",
+            ScalarFunction::Abs => "abs",
+            ScalarFunction::Round => "round",
+            ScalarFunction::Coalesce => "coalesce",
+            ScalarFunction::StartsWith => "starts_with",
+            ScalarFunction::DateTrunc => "date_trunc",
+            ScalarFunction::DatePart => "date_part",
+            ScalarFunction::Concat => "concat",
+            ScalarFunction::Floor => "floor",
+            ScalarFunction::Ceil => "ceil",
+            ScalarFunction::NullIf => "nullif",
+            ScalarFunction::Greatest => "greatest",
+            ScalarFunction::Least => "least",
+        };
+        format!("{name}({arguments})")
+    }
+}
+
+/// The profiles with the greatest values, of equal ones those that were known first.
+fn top(query: &Query, count: u32, of: &Expr, among: Option<&Expr>) -> String {
+    let mut best = Query::new(query.as_of);
+    let value = best.values().text(of);
+    let mut condition = format!("{} is not null", best.values().part(of));
+    if let Some(among) = among {
+        condition += &format!("\n    and {}", best.values().part(among));
+    }
+    let ranked = best.select(&format!("profiles.profile_id, profiles.ordinal, {value} as value"), &condition);
+    format!(
+        "select profile_id\nfrom (\n{}\n) ranked\norder by value desc, ordinal\nlimit {count}",
+        super::indented(&ranked)
+    )
+}
+
+/// A property of an event as text, or as its column has it.
+pub(super) fn property(property: &Property) -> String {
+    match property {
+        Property::Column(column) => name(column),
+        Property::Path(path) => format!("event_property(properties, {})", quoted(&path.join("."))),
+    }
+}
+
+/// A property in a type.
+pub(super) fn property_as(of: &Property, as_type: ColumnType) -> String {
+    match of {
+        Property::Path(_) if as_type != ColumnType::Text => {
+            format!("try_cast({} as {})", property(of), sql_type(as_type))
+        }
+        _ => property(of),
+    }
+}
+
+fn sql_type(column_type: ColumnType) -> &'static str {
+    match column_type {
+        ColumnType::Text | ColumnType::Texts => "varchar",
+        ColumnType::Integer => "bigint",
+        ColumnType::Decimal => "decimal(38, 10)",
+        ColumnType::Boolean => "boolean",
+        ColumnType::Date => "date",
+        ColumnType::Timestamp => "timestamp with time zone",
+    }
+}
+
+fn literal(literal: &Literal) -> String {
+    match literal {
+        Literal::Days(days) => format!("interval '{days} days'"),
+        other => super::super::text_of(&Expr::Literal(other.clone())),
+    }
+}
+
+fn operator(op: BinaryOp) -> &'static str {
+    match op {
+        BinaryOp::Equal => "=",
+        BinaryOp::NotEqual => "<>",
+        BinaryOp::Less => "<",
+        BinaryOp::LessOrEqual => "<=",
+        BinaryOp::Greater => ">",
+        BinaryOp::GreaterOrEqual => ">=",
+        BinaryOp::Add => "+",
+        BinaryOp::Subtract => "-",
+        BinaryOp::Multiply => "*",
+        BinaryOp::Divide => "/",
+        BinaryOp::Concatenate => "||",
+    }
+}
+
+fn not(negated: bool) -> &'static str {
+    if negated { "not " } else { "" }
+}
