@@ -306,6 +306,8 @@ pub struct ServeConfig {
     /// Bytes that look-ups of profiles may hold: at most half for indexes, the rest for rows. `None` for a quarter of the
     /// memory.
     pub lookup_memory_max: Option<u64>,
+    /// URLs, each ending with `/`, under which calls may have files written; none: calls may not.
+    pub export_to: Vec<String>,
     /// Where traces go: the URL of an OTLP collector; `None` for nowhere.
     pub traces_to: Option<String>,
 }
@@ -333,6 +335,7 @@ impl Default for ServeConfig {
             query_rows_max: None,
             query_memory_max: None,
             lookup_memory_max: None,
+            export_to: Vec::new(),
             traces_to: None,
         }
     }

@@ -81,6 +81,8 @@ pub struct QueryResult {
 pub struct Engine {
     project: Arc<Project>,
     cpu: Arc<CpuRuntime>,
+    /// What the environment says of object stores.
+    storage_options: Arc<HashMap<String, String>>,
     /// How identifiers of look-ups are made those of the data.
     normalizer: Arc<Normalizer>,
     /// One for each query that may run now.
@@ -144,6 +146,7 @@ impl Engine {
         Ok(Self {
             project: Arc::new(project),
             cpu: Arc::new(CpuRuntime::new(threads)?),
+            storage_options: Arc::new(options.storage_options),
             normalizer,
             slots: Arc::new(Semaphore::new(queries_max)),
             snapshots: Arc::default(),

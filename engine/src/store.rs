@@ -8,6 +8,7 @@
 //! * [`generation`] publishes and reads generations.
 //! * [`lease`] lets one refresh at a time through.
 //! * [`maintenance`] deletes what no kept generation names.
+//! * [`object`] writes one object elsewhere: a file for somebody else.
 //!
 //! **Invariant:** readers never open "latest" of a derived table; they open the version that a generation names.
 
@@ -17,6 +18,7 @@ pub(crate) mod keyed;
 pub(crate) mod layout;
 pub(crate) mod lease;
 pub(crate) mod maintenance;
+pub(crate) mod object;
 pub(crate) mod scan;
 pub(crate) mod writer;
 
@@ -25,7 +27,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use datafusion::datasource::object_store::ObjectStoreUrl;
-use object_store::aws::AmazonS3Builder;
+use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
@@ -104,15 +106,10 @@ impl Lake {
         if !url.path().ends_with('/') {
             url.set_path(&format!("{}/", url.path()));
         }
-        let mut builder = AmazonS3Builder::new().with_bucket_name(&bucket);
-        for (key, value) in options {
-            if let Ok(key) = key.to_lowercase().parse() {
-                builder = builder.with_config(key, value);
-            }
-        }
+        let store = s3_store(&bucket, options)?;
         let prefix = Path::from_url_path(url.path()).map_err(|error| EngineError::invalid(error.to_string()))?;
         let root_url = ObjectStoreUrl::parse(format!("s3://{bucket}"))?;
-        Ok(Self { url, root: Arc::new(builder.build()?), root_url, prefix })
+        Ok(Self { url, root: Arc::new(store), root_url, prefix })
     }
 
     /// Refuses a store on which the second of two "create if absent" writes succeeds: on such a store, commits of
@@ -191,4 +188,15 @@ impl std::fmt::Display for TableName {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(formatter, "{}.{}", self.schema, self.table)
     }
+}
+
+/// A bucket, with what the environment says about the store.
+fn s3_store(bucket: &str, options: &HashMap<String, String>) -> Result<AmazonS3> {
+    let mut builder = AmazonS3Builder::new().with_bucket_name(bucket);
+    for (key, value) in options {
+        if let Ok(key) = key.to_lowercase().parse() {
+            builder = builder.with_config(key, value);
+        }
+    }
+    Ok(builder.build()?)
 }

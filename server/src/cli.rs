@@ -313,7 +313,7 @@ pub(crate) enum SegmentCommand {
     },
     /// Write the members of a segment to a file
     #[command(
-        after_help = "Examples:\n  tessera segment export loyal --to loyal.csv\n  tessera segment export loyal --columns email,country,lifetime_value --format parquet --to loyal.parquet"
+        after_help = "Examples:\n  tessera segment export loyal --to loyal.csv\n  tessera segment export loyal --to s3://bucket/exports/loyal.csv\n  tessera segment export loyal --columns email,country,lifetime_value --format parquet --to loyal.parquet"
     )]
     Export {
         /// Its name
@@ -324,9 +324,9 @@ pub(crate) enum SegmentCommand {
         /// The kind of file
         #[arg(long, default_value = "csv")]
         format: FileFormat,
-        /// The file, which must not be there yet
+        /// The file, or a URL such as s3://bucket/loyal.csv; nothing may be there yet
         #[arg(long, value_name = "FILE")]
-        to: PathBuf,
+        to: String,
     },
     /// Groups of people in a segment who are alike in some traits
     #[command(

@@ -9,9 +9,13 @@ use arrow::csv::WriterBuilder as CsvWriterBuilder;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::json::LineDelimitedWriter;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
+use tessera_engine::{EngineError, QueryResult};
 
 /// A kind of file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -53,6 +57,34 @@ pub(crate) fn begin(format: FileFormat, schema: &SchemaRef) -> Result<(Box<dyn E
             (Box::new(Parquet { writer, pieces }), Vec::new())
         }
     })
+}
+
+/// The file of an answer in pieces, none of them empty.
+///
+/// # Errors
+/// For columns that the format cannot have. The error of a piece is the engine's where a batch has one.
+pub(crate) fn pieces(result: QueryResult, format: FileFormat) -> Result<BoxStream<'static, Result<Vec<u8>>>> {
+    let (encoder, beginning) = begin(format, &result.schema)?;
+    let rest = futures::stream::try_unfold((result.batches, Some(encoder)), |(mut batches, encoder)| async move {
+        let Some(mut encoder) = encoder else { return Ok(None) };
+        match batches.try_next().await? {
+            Some(batch) => Ok(Some((encoder.encode(&batch)?, (batches, Some(encoder))))),
+            None => Ok(Some((encoder.end()?, (batches, None)))),
+        }
+    });
+    let all = futures::stream::iter([Ok(beginning)]).chain(rest);
+    Ok(all.filter(|piece| std::future::ready(!matches!(piece, Ok(piece) if piece.is_empty()))).boxed())
+}
+
+/// Pieces for whoever writes a file for the engine.
+pub(crate) fn as_bytes(pieces: BoxStream<'static, Result<Vec<u8>>>) -> BoxStream<'static, Result<Bytes, EngineError>> {
+    let error = |error: anyhow::Error| error.downcast::<EngineError>().unwrap_or_else(unwritable);
+    pieces.map_ok(Bytes::from).map_err(error).boxed()
+}
+
+/// Why a file cannot be written that has nothing to do with the query.
+pub(crate) fn unwritable(error: anyhow::Error) -> EngineError {
+    EngineError::invalid(format!("the file cannot be written: {error:#}"))
 }
 
 struct Csv;

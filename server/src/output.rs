@@ -10,7 +10,7 @@ use futures::TryStreamExt;
 use tessera_engine::QueryResult;
 
 use crate::cli::Format;
-use crate::encode::{self, FileFormat};
+use crate::encode;
 
 /// Says a line to whoever asked. Unlike `println!` it does not panic when nobody can hear it.
 ///
@@ -54,20 +54,6 @@ async fn csv(mut result: QueryResult, mut out: impl Write) -> Result<()> {
         out.write_all(&encode::csv(&batch, false)?)?;
     }
     Ok(out.flush()?)
-}
-
-/// Writes an answer as a file; returns its rows.
-pub(crate) async fn write(mut result: QueryResult, format: FileFormat, mut out: impl Write) -> Result<u64> {
-    let (mut encoder, beginning) = encode::begin(format, &result.schema)?;
-    out.write_all(&beginning)?;
-    let mut rows = 0;
-    while let Some(batch) = result.batches.try_next().await? {
-        rows += batch.num_rows() as u64;
-        out.write_all(&encoder.encode(&batch)?)?;
-    }
-    out.write_all(&encoder.end()?)?;
-    out.flush()?;
-    Ok(rows)
 }
 
 async fn json<F: arrow::json::writer::JsonFormat>(mut result: QueryResult, out: impl Write, end: &str) -> Result<()> {

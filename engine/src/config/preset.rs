@@ -6,13 +6,14 @@
 //! not have it.
 
 /// What a source's `preset` may be, with its table `[[source]]`.
-pub(super) const PRESETS: [(&str, &str); 6] = [
+pub(super) const PRESETS: [(&str, &str); 7] = [
     ("salesforce_contacts", include_str!("presets/salesforce_contacts.toml")),
     ("salesforce_leads", include_str!("presets/salesforce_leads.toml")),
     ("hubspot_contacts", include_str!("presets/hubspot_contacts.toml")),
     ("shopify_orders", include_str!("presets/shopify_orders.toml")),
     ("shopify_customers", include_str!("presets/shopify_customers.toml")),
     ("stripe_customers", include_str!("presets/stripe_customers.toml")),
+    ("stripe_payments", include_str!("presets/stripe_payments.toml")),
 ];
 
 /// The names by which a column may be called.

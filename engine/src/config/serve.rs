@@ -1,11 +1,13 @@
 //! `[serve]` and `[[schedule]]`: what `tessera serve` listens on, what a query may use, and when tables are refreshed.
 
+use url::Url;
+
 use super::reader::{Problems, TableReader};
 use super::settings::read_byte_size;
 use super::source::{check_word, read_time_zone};
 use super::{Schedule, ServeConfig};
 
-const SERVE_KEYS: [&str; 8] = [
+const SERVE_KEYS: [&str; 9] = [
     "address",
     "http_address",
     "queries_max",
@@ -13,6 +15,7 @@ const SERVE_KEYS: [&str; 8] = [
     "query_rows_max",
     "query_memory_max",
     "lookup_memory_max",
+    "export_to",
     "traces_to",
 ];
 const SCHEDULE_KEYS: [&str; 4] = ["name", "cron", "time_zone", "full"];
@@ -41,6 +44,19 @@ pub(super) fn read_serve(root: &TableReader<'_, '_>, problems: &mut Problems<'_>
     serve.query_rows_max = table.integer("query_rows_max", 1..=u64::MAX, problems);
     serve.query_memory_max = read_byte_size(&table, "query_memory_max", problems);
     serve.lookup_memory_max = read_byte_size(&table, "lookup_memory_max", problems);
+    for (url, span) in table.strings("export_to", problems).unwrap_or_default() {
+        match Url::parse(&url) {
+            Ok(known) if ["s3", "file"].contains(&known.scheme()) && url.ends_with('/') => {
+                serve.export_to.push(known.to_string());
+            }
+            _ => problems.add(
+                &span,
+                format!(
+                    "`{url}` of `export_to` in [serve] must be a URL such as `s3://bucket/exports/`, ending with `/`"
+                ),
+            ),
+        }
+    }
     serve.traces_to = table.string("traces_to", problems);
     if let Some(url) = serve.traces_to.as_ref().filter(|url| !url.starts_with("http://")) {
         let message = format!(
@@ -49,6 +65,14 @@ pub(super) fn read_serve(root: &TableReader<'_, '_>, problems: &mut Problems<'_>
         problems.add(&table.span_of("traces_to"), message);
     }
     serve
+}
+
+impl ServeConfig {
+    /// Whether calls may have a file written to a URL.
+    pub fn allows_export_to(&self, url: &str) -> bool {
+        // As it will be read: without `..`.
+        Url::parse(url).is_ok_and(|url| self.export_to.iter().any(|prefix| url.as_str().starts_with(prefix)))
+    }
 }
 
 /// `host:port`; port 0 takes a free one.

@@ -295,6 +295,7 @@ fn refuses_wrong_attributes() {
     let cases = [
         ("[attribute]\nname = 'a'", 2, "with double brackets"),
         ("[[attribute]]\nrule = 'first'", 2, "[[attribute]] has no `name`"),
+        ("[serve]\nexport_to = ['s3://bucket/exports']", 3, "ending with `/`"),
         ("[[consent]]\npurpose = 'Email'", 3, "purpose `Email` is not in snake case"),
         ("[[consent]]\ngranted = ['newsletter']", 2, "no `purpose`"),
         ("[[consent]]\npurpose = 'email'\n[[consent]]\npurpose = 'email'", 5, "declared twice"),

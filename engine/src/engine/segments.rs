@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::stream::BoxStream;
 use roaring::{MultiOps, RoaringBitmap};
 use tokio::time::timeout;
 
@@ -15,6 +17,7 @@ use crate::error::{EngineError, Result};
 use crate::evaluation::Census;
 use crate::query::limited::{QueryLimits, too_long};
 use crate::snapshot::Snapshot;
+use crate::store::object::write_object;
 use crate::{limits, segment};
 
 /// Since when somebody is a member.
@@ -251,6 +254,18 @@ impl Engine {
         };
         let statement = self.prepare(snapshot, &query).await?.bind_texts(&[segment])?;
         self.execute(&statement, limits).await
+    }
+}
+
+impl Engine {
+    /// Writes a file, piece by piece, to a `file://` or an `s3://bucket/key` URL at which nothing is yet, and returns its
+    /// bytes. Whoever finds it finds all of it.
+    ///
+    /// # Errors
+    /// AlreadyExists if something is there; InvalidInput for a URL that names no object; the error of a piece; what the
+    /// store reports.
+    pub async fn write_file(&self, url: &str, pieces: BoxStream<'static, Result<Bytes>>) -> Result<u64> {
+        write_object(url, &self.storage_options, pieces).await
     }
 }
 

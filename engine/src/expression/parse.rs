@@ -100,7 +100,7 @@ fn check_name(name: &str, file: &str) -> Result<()> {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-';
     if name.is_empty() || !name.bytes().all(allowed) {
         return Err(EngineError::invalid(format!(
-            "{file}: segment name `{name}` may hold only lower-case letters, digits, `_` and `-`; rename the file"
+            "{file}: segment name `{name}` may hold only lower-case letters, digits, `_` and `-`; rename it"
         )));
     }
     Ok(())

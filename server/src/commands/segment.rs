@@ -2,12 +2,13 @@
 
 mod personas;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use arrow::array::AsArray;
 use arrow::util::pretty::pretty_format_batches;
 use tessera_engine::{Division, Engine, QueryLimits, SavedSegment, SegmentContent};
 
 use crate::cli::{Format, SegmentCommand, SegmentWords};
+use crate::encode;
 use crate::output::{self, say};
 
 const LIST: &str = "select segments.segment, segments.title, sizes.size, segments.purpose
@@ -100,9 +101,9 @@ pub(crate) async fn run(engine: &Engine, command: SegmentCommand) -> Result<()> 
             require(engine, &name).await?;
             let snapshot = engine.reload().await?;
             let members = engine.export_members(&snapshot, &name, &columns, QueryLimits::default()).await?;
-            let file = std::fs::File::create_new(&to).with_context(|| format!("`{}` cannot be made", to.display()))?;
-            let rows = output::write(members, format, std::io::BufWriter::new(file)).await?;
-            say(format_args!("{rows} members of {name} are in {}", to.display()))?;
+            let file = encode::as_bytes(encode::pieces(members, format)?);
+            let bytes = engine.write_file(&url_of(&to)?, file).await?;
+            say(format_args!("the members of {name} are in {to}: {bytes} bytes"))?;
             Ok(())
         }
         SegmentCommand::Personas { traits, count, arguments } => {
@@ -135,6 +136,16 @@ async fn estimate(engine: &Engine, expression: &str, columns: &[String]) -> Resu
         }
     }
     Ok(())
+}
+
+/// A URL as it is, a path as one.
+fn url_of(to: &str) -> Result<String> {
+    if to.contains("://") {
+        return Ok(to.to_owned());
+    }
+    let path = std::path::absolute(to)?;
+    let url = url::Url::from_file_path(&path).map_err(|()| anyhow::anyhow!("`{to}` is no path of a file"))?;
+    Ok(url.to_string())
 }
 
 async fn require(engine: &Engine, name: &str) -> Result<()> {

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
 import pyarrow.fs
+import pyarrow.parquet
 import pytest
 from deltalake import DeltaTable
 
@@ -31,6 +32,14 @@ def environment(port):
         "AWS_ACCESS_KEY_ID": "tessera-test",
         "AWS_SECRET_ACCESS_KEY": "not-a-secret",
     }
+
+
+def files(env):
+    """A store as pyarrow reads it."""
+    return pyarrow.fs.S3FileSystem(
+        access_key=env["AWS_ACCESS_KEY_ID"], secret_key=env["AWS_SECRET_ACCESS_KEY"], region=env["AWS_REGION"],
+        endpoint_override=env["AWS_ENDPOINT_URL"].removeprefix("http://"), scheme="http", connect_timeout=2, request_timeout=5,
+    )
 
 
 def free_ports(count):
@@ -82,11 +91,7 @@ def wait_until_ready(server, port, log):
             with socket.create_connection(("127.0.0.1", port), timeout=2):
                 pass
             env = environment(port)
-            store = pyarrow.fs.S3FileSystem(
-                access_key=env["AWS_ACCESS_KEY_ID"], secret_key=env["AWS_SECRET_ACCESS_KEY"], region=env["AWS_REGION"],
-                endpoint_override=f"127.0.0.1:{port}", scheme="http", connect_timeout=2, request_timeout=5,
-            )
-            with store.open_output_stream("lake/ready") as file:
+            with files(env).open_output_stream("lake/ready") as file:
                 file.write(b"ready")
             return
         except OSError:
@@ -115,6 +120,13 @@ def test_a_lake_on_s3_works_as_one_on_disk(binary, seaweed, project, tmp_path):
 
     table = DeltaTable("s3://lake/first/prefix/profile/profiles", storage_options=seaweed)
     assert table.to_pyarrow_dataset().count_rows() == 701
+
+    on_s3.run("segment", "create", "buyers", "order_count >= 1", "--by", "ada")
+    on_s3.refresh()
+    export = ("segment", "export", "buyers", "--columns", "profile_id,revenue", "--format", "parquet", "--to", "s3://lake/exports/buyers.parquet")
+    on_s3.run(*export)
+    assert pyarrow.parquet.read_table("lake/exports/buyers.parquet", filesystem=files(seaweed)).num_rows == 700
+    assert "is there already" in on_s3.refused(*export)
 
 
 @pytest.mark.parametrize("store", ["disk", "s3"])

@@ -178,7 +178,35 @@ def test_members_are_exported_in_every_format(shop_of_orders, tmp_path):
         file = tmp_path / f"buyers.{kind}"
         project.run("segment", "export", "buyers", "--columns", ",".join(columns), "--format", kind, "--to", file)
         assert {(row["profile_id"], float(row["lifetime_value"])) for row in read(kind, file.read_bytes())} == expected, kind
-    assert "cannot be made" in project.refused("segment", "export", "buyers", "--to", file)
+    assert "is there already" in project.refused("segment", "export", "buyers", "--to", file)
+    assert sorted(path.name for path in tmp_path.glob("buyers.*")) == ["buyers.csv", "buyers.ndjson", "buyers.parquet"]
+
+
+def test_members_are_written_where_the_project_allows(shop_of_orders, tmp_path):
+    project = shop_of_orders
+    allowed = tmp_path / "exports"
+    with (project.folder / "tessera.toml").open("a") as config:
+        config.write(f'[serve]\nexport_to = ["file://{allowed}/"]\n')
+    with serving(project) as server:
+        client = Client(server.address)
+        request = {"segment": "buyers", "format": "EXPORT_FORMAT_CSV"}
+
+        def refused(url):
+            return client.refused("SegmentService/ExportSegmentMembers", request | {"url": url})
+
+        url = f"file://{allowed}/of%20today/buyers.csv"
+        [written] = client.call("SegmentService/ExportSegmentMembers", request | {"url": url})
+        file = allowed / "of today" / "buyers.csv"
+        assert file.stat().st_size == int(written["writtenBytes"]) > 0 and not written["data"]
+        assert len(list(csv.DictReader(file.open()))) == 300
+        assert refused(url)[:2] == (grpc.StatusCode.ALREADY_EXISTS, "ALREADY_EXISTS")
+        for elsewhere in (f"file://{tmp_path}/b.csv", f"file://{allowed}/../b.csv", f"file://{allowed}/%2e%2e/b.csv", "s3://bucket/b.csv", "b.csv"):
+            assert refused(elsewhere)[1:] == ("INPUT_INVALID", ["url"]), elsewhere
+        for nothing in (f"file://{allowed}/", f"file://{allowed}/..%2fb.csv"):
+            assert refused(nothing)[0] == grpc.StatusCode.INVALID_ARGUMENT, nothing
+    assert not (tmp_path / "b.csv").exists()
+    project.run("segment", "export", "buyers", "--to", f"file://{tmp_path}/by_url.csv")
+    assert (tmp_path / "by_url.csv").read_bytes().count(b"\n") == 301
 
 
 def test_the_command_line_does_the_same(shop_of_orders):

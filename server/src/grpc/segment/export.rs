@@ -1,19 +1,18 @@
 //! The members of a segment as a file.
 
-use std::pin::Pin;
-
-use futures::{Stream, StreamExt};
-use tessera_engine::QueryResult;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+use tessera_engine::{EngineError, ErrorKind};
 use tessera_proto::v1;
 use tonic::Status;
 
 use super::super::convert::generation;
 use super::super::status::{invalid_field, to_status};
-use super::Segments;
+use super::{Segments, count};
 use crate::encode::{self, FileFormat};
 
 /// Pieces of a file.
-pub(crate) type Export = Pin<Box<dyn Stream<Item = Result<v1::ExportSegmentMembersResponse, Status>> + Send>>;
+pub(crate) type Export = BoxStream<'static, Result<v1::ExportSegmentMembersResponse, Status>>;
 
 impl Segments {
     pub(super) async fn export(&self, request: v1::ExportSegmentMembersRequest) -> Result<Export, Status> {
@@ -25,43 +24,30 @@ impl Segments {
                 return Err(invalid_field("format", "INPUT_INVALID", "say which kind of file"));
             }
         };
+        let engine = &self.0.engine;
+        if !request.url.is_empty() && !engine.config().serve.allows_export_to(&request.url) {
+            let message = "the URL is under none of those that `export_to` in [serve] of tessera.toml allows";
+            return Err(invalid_field("url", "INPUT_INVALID", message));
+        }
         let snapshot = self.0.newest().await?;
         self.segment(&snapshot, &request.segment).await?;
-        let engine = &self.0.engine;
         let result = engine.export_members(&snapshot, &request.segment, &request.columns, self.0.limits).await;
         let result = result.map_err(|error| match error.kind() {
-            tessera_engine::ErrorKind::NotFound => invalid_field("columns", "INPUT_INVALID", error.to_string()),
+            ErrorKind::NotFound => invalid_field("columns", "INPUT_INVALID", error.to_string()),
             _ => to_status(error),
         })?;
         let generation = generation(&snapshot);
-        let piece =
-            move |data: Result<Vec<u8>, Status>| data.map(|data| v1::ExportSegmentMembersResponse { generation, data });
-        Ok(pieces(result, format)?
-            .filter(|data| futures::future::ready(!matches!(data, Ok(data) if data.is_empty())))
-            .map(piece)
-            .boxed())
+        let pieces = encode::pieces(result, format).map_err(unwritable)?;
+        if request.url.is_empty() {
+            let piece = move |data| v1::ExportSegmentMembersResponse { generation, data, written_bytes: 0 };
+            return Ok(pieces.map_ok(piece).map_err(unwritable).boxed());
+        }
+        let written = engine.write_file(&request.url, encode::as_bytes(pieces)).await.map_err(to_status)?;
+        let written = v1::ExportSegmentMembersResponse { generation, data: Vec::new(), written_bytes: count(written) };
+        Ok(futures::stream::iter([Ok(written)]).boxed())
     }
 }
 
-/// The file of an answer in pieces.
-fn pieces(
-    result: QueryResult,
-    format: FileFormat,
-) -> Result<impl Stream<Item = Result<Vec<u8>, Status>> + Send, Status> {
-    let (encoder, beginning) = encode::begin(format, &result.schema).map_err(unwritable)?;
-    let rest = futures::stream::try_unfold((result.batches, Some(encoder)), |(mut batches, encoder)| async move {
-        let Some(mut encoder) = encoder else { return Ok(None) };
-        match batches.next().await {
-            Some(batch) => {
-                let data = encoder.encode(&batch.map_err(to_status)?).map_err(unwritable)?;
-                Ok(Some((data, (batches, Some(encoder)))))
-            }
-            None => Ok(Some((encoder.end().map_err(unwritable)?, (batches, None)))),
-        }
-    });
-    Ok(futures::stream::iter([Ok(beginning)]).chain(rest))
-}
-
 fn unwritable(error: anyhow::Error) -> Status {
-    to_status(tessera_engine::EngineError::invalid(format!("the file cannot be written: {error:#}")))
+    to_status(error.downcast::<EngineError>().unwrap_or_else(encode::unwritable))
 }
