@@ -10,6 +10,7 @@ pub(crate) mod personas;
 mod saved_segments;
 pub(crate) mod segments;
 mod simulations;
+pub(crate) mod uploaded_lists;
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;

@@ -54,6 +54,7 @@ pub use config::*;
 pub use engine::explain::{ExplainedLink, Explanation};
 pub use engine::personas::{Division, Persona, Personas};
 pub use engine::segments::{Breakdown, ComparedColumn, Comparison, SegmentEstimate, SegmentMember, SegmentReading};
+pub use engine::uploaded_lists::ListSummary;
 pub use engine::{Engine, EngineOptions, QueryResult};
 pub use error::{EngineError, ErrorKind, Result};
 pub use identity::session as identity_session;

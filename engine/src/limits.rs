@@ -28,6 +28,9 @@ pub(crate) const BLOCK_BYTES: usize = 128 * 1024;
 /// A file with pages of more rows was written for scans only: look-ups that read them would be no faster.
 pub(crate) const BLOCK_ROWS_MAX: usize = 16 * PAGE_ROWS;
 
+/// Bytes of a list that is uploaded: one cell of a table holds it.
+pub(crate) const LIST_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// The most links of one profile that are shown as its graph.
 pub(crate) const GRAPH_LINKS_MAX: u64 = 10_000;
 

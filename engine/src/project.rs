@@ -66,8 +66,27 @@ impl Project {
         let session = self.runtime.session(&self.functions, &self.relations)?;
         register(&session, CATALOG, &TableName::new("config", "sources"), sources_relation(&self.config)?)?;
         register(&session, CATALOG, &TableName::new("config", "consents"), consents_relation(&self.config)?)?;
+        register_known_names(&session, &[])?;
         Ok(session)
     }
+}
+
+/// Registers `config.known_names(kind, name)`: attributes (`attribute`) and purposes of consent (`purpose`) that expressions may
+/// name whether or not anybody tells them.
+pub(crate) fn register_known_names(session: &SessionContext, names: &[(&str, String)]) -> Result<()> {
+    let schema: SchemaRef = Arc::new(Schema::new(vec![
+        Field::new("kind", DataType::Utf8, false),
+        Field::new("name", DataType::Utf8, false),
+    ]));
+    let batch = RecordBatch::try_new(
+        Arc::clone(&schema),
+        vec![
+            Arc::new(names.iter().map(|(kind, _)| Some(*kind)).collect::<StringArray>()),
+            Arc::new(names.iter().map(|(_, name)| Some(name.as_str())).collect::<StringArray>()),
+        ],
+    )?;
+    let table = MemTable::try_new(schema, vec![vec![batch]])?;
+    register(session, CATALOG, &TableName::new("config", "known_names"), Arc::new(table))
 }
 
 /// `config.sources(source, touchpoint, party, keep_links)`.

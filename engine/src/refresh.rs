@@ -1,7 +1,8 @@
 //! A refresh: brings every derived table up to date and publishes them as one generation.
 //!
 //! * [`run`] takes the lease, runs the models in order, the checks, and publishes.
-//! * [`definitions`] is what the project defines beside models: traits and segments; [`lists`] are those that they name.
+//! * [`definitions`] is what the project defines beside models: traits and segments; [`lists`] are those that they name,
+//!   [`list_log`] keeps those that were uploaded.
 //! * [`history`] is what histories need of the last generation.
 //! * [`check`] plans every model without data.
 //! * [`merges`] stops one that merges too much; [`simulate`] shows what another configuration would do.
@@ -13,7 +14,8 @@ pub(crate) mod check;
 mod definitions;
 mod history;
 pub(crate) mod ledger;
-mod lists;
+pub(crate) mod list_log;
+pub(crate) mod lists;
 mod merges;
 pub(crate) mod report;
 pub(crate) mod run;

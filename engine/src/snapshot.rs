@@ -23,7 +23,7 @@ use crate::project::Project;
 use crate::query::catalog::{register, register_view};
 use crate::query::placeholders;
 use crate::query::session::CATALOG;
-use crate::refresh::ledger;
+use crate::refresh::{ledger, list_log};
 use crate::segment::{Memberships, saved};
 use crate::store::TableName;
 use crate::store::delta::{Table, Version};
@@ -64,6 +64,8 @@ impl Snapshot {
         register(&session, CATALOG, &corrections, Arc::new(log))?;
         let segments = LogScan::new(&project.lake, &saved::table(), saved::schema());
         register(&session, CATALOG, &saved::table(), Arc::new(segments))?;
+        let lists = LogScan::new(&project.lake, &list_log::table(), list_log::schema());
+        register(&session, CATALOG, &list_log::table(), Arc::new(lists))?;
         let mut lookup = None;
         if let Some(generation) = &generation {
             let versions = open_versions(project, generation).await?;

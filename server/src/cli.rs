@@ -328,6 +328,30 @@ pub(crate) enum SegmentCommand {
         #[arg(long, value_name = "FILE")]
         to: String,
     },
+    /// Keep a list of identifiers in the lake, for segments that ask in_list('NAME'), or put another in its place
+    #[command(
+        after_help = "Examples:\n  tessera segment upload-list invited invited.csv\n  tessera segment upload-list invited invited.csv --by ada"
+    )]
+    UploadList {
+        /// Its name: lower-case letters, digits, _ and -
+        name: String,
+        /// A CSV file: a header of namespaces, and under each an identifier a line
+        file: PathBuf,
+        /// Who uploads it
+        #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true)]
+        by: String,
+    },
+    /// Delete a list that was uploaded
+    #[command(
+        after_help = "Examples:\n  tessera segment delete-list invited\n  tessera segment delete-list invited --by ada"
+    )]
+    DeleteList {
+        /// Its name
+        name: String,
+        /// Who deletes it
+        #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true)]
+        by: String,
+    },
     /// Groups of people in a segment who are alike in some traits
     #[command(
         after_help = "Examples:\n  tessera segment personas loyal --traits recency,orders,spent --described-by country,touchpoint\n  tessera segment personas --traits recency,orders,spent --count 4 --save persona"

@@ -63,6 +63,7 @@ impl Scope {
         format!(
             "select purpose, ordinal from {consents} where status = 'granted'
              union all select purpose, cast(null as bigint) from config.consents
+             union all select name, cast(null as bigint) from config.known_names where kind = 'purpose'
              union all select distinct purpose, cast(null as bigint) from profile.consents"
         )
     }

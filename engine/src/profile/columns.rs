@@ -27,8 +27,8 @@ pub(crate) fn is_wide(model: &Model) -> bool {
     model.sql(true).contains(VALUES_MARK)
 }
 
-/// The attributes that get a column: all, or the most frequent if there are very many, and those of `config.attributes`;
-/// sorted.
+/// The attributes that get a column: all, or the most frequent if there are very many, and those of
+/// `config.known_names`; sorted.
 pub(crate) async fn attribute_columns(workspace: &Workspace, model: &Model) -> Result<Vec<AttributeColumn>> {
     let sql = format!(
         "select name, attribute_type(name) as type, attribute_separator(name) as separator
@@ -38,7 +38,7 @@ pub(crate) async fn attribute_columns(workspace: &Workspace, model: &Model) -> R
                  group by name order by count(*) desc, name limit {}
              )
              union
-             select name from config.attributes
+             select name from config.known_names where kind = 'attribute'
          )",
         limits::ATTRIBUTE_COLUMNS_MAX
     );

@@ -20,9 +20,7 @@ use crate::model::workspace::Workspace;
 use crate::project::Project;
 use crate::query::catalog::register;
 use crate::query::session::CATALOG;
-use crate::refresh::definitions::{
-    register_attributes, register_keeping, register_lists, register_segments, register_traits,
-};
+use crate::refresh::definitions::{register_keeping, register_lists, register_segments, register_traits};
 use crate::refresh::history;
 use crate::refresh::report::StepReport;
 use crate::store::TableName;
@@ -41,7 +39,6 @@ pub(crate) async fn check(project: &Project, catalog: &Catalog) -> Result<()> {
     register_segments(&session, &[])?;
     register_lists(&session, &[])?;
     register_traits(&session, &[])?;
-    register_attributes(&session, &[])?;
     for name in landing::tables() {
         let table: Arc<dyn TableProvider> = Arc::new(EmptyTable::new(Arc::new(landing::table_schema(&name))));
         for slice in [CATALOG, "new", "previous", "last"] {

@@ -65,13 +65,12 @@ impl Definitions {
         }
         register_segments(&workspace.session, &segments)?;
         workspace.note_changed(segments_name());
-        register_lists(&workspace.session, &lists::load(&project.folder, &project.config.identity)?)?;
+        register_lists(&workspace.session, &lists::load(project).await?)?;
         for name in [lists_name(), listed_name()] {
             workspace.note_changed(name);
         }
         register_traits(&workspace.session, &traits)?;
         workspace.note_changed(traits_name());
-        register_attributes(&workspace.session, &[])?;
         let is_same_day = last.is_some_and(|last| day_of(last.as_of) == day_of(as_of));
         // Without traits, persons are profiles.
         let persons = if traits.is_empty() { "new.profile.profiles" } else { "new.profile.persons" };
@@ -117,15 +116,6 @@ pub(crate) fn register_traits(session: &SessionContext, files: &[SourceFile]) ->
         let TraitHeader { title, description, window, sql } = expression::read_trait_header(file)?;
         Ok([Some(file.name.clone()), title, description, window, Some(sql)])
     })
-}
-
-/// Registers `config.attributes(name)`: attributes that profiles have columns for whether or not anybody tells them.
-///
-/// # Errors
-/// None that is known.
-pub(super) fn register_attributes(session: &SessionContext, names: &[String]) -> Result<()> {
-    let names: ArrayRef = Arc::new(names.iter().map(|name| Some(name.as_str())).collect::<StringViewArray>());
-    register_batch(session, &TableName::new("config", "attributes"), RecordBatch::try_from_iter([("name", names)])?)
 }
 
 fn lists_name() -> TableName {

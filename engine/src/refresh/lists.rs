@@ -1,14 +1,16 @@
-//! Lists of identifiers: the project's `lists/*.csv`, by which segments name people one by one.
+//! Lists of identifiers, by which segments name people one by one: the project's `lists/*.csv`, and uploaded ones.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::list_log;
 use crate::config::IdentityConfig;
 use crate::config::nearest::suggestion;
-use crate::error::{EngineError, Result};
+use crate::error::{EngineError, ErrorKind, Result};
 use crate::identity::normalize::Normalizer;
 use crate::landing::csv::Header;
 use crate::landing::csv::records::Records;
+use crate::project::Project;
 
 const FOLDER: &str = "lists";
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -24,26 +26,26 @@ pub(crate) struct List {
     pub(crate) dropped: u64,
 }
 
-/// The lists of a project's folder, sorted by name; none if there is no such folder.
+/// The lists of a project: those of its folder, and those that were uploaded; sorted by name.
 ///
 /// # Errors
-/// InvalidInput with file and line for each that cannot be used.
-pub(crate) fn load(project: &Path, config: &IdentityConfig) -> Result<Vec<List>> {
-    let folder = project.join(FOLDER);
+/// InvalidInput with file and line for each that cannot be used; what the store reports.
+pub(crate) async fn load(project: &Project) -> Result<Vec<List>> {
+    let config = &project.config.identity;
     let (mut lists, mut problems) = (Vec::new(), Vec::new());
-    if !folder.is_dir() {
-        return Ok(lists);
-    }
     let normalizer = Normalizer::new(config)?;
-    for entry in std::fs::read_dir(&folder)? {
-        let path = entry?.path();
-        let Some(name) = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".csv")) else { continue };
+    let mut add = |name: &str, file: &str, text: &[u8]| match parse(name, text, &normalizer, config) {
+        Ok(list) => lists.push(list),
+        Err((line, message)) => problems.push(format!("{file}:{line}: {message}")),
+    };
+    for (name, path) in files(&project.folder)? {
         let file = format!("{FOLDER}/{name}.csv");
         let text = std::fs::read(&path).map_err(|error| EngineError::from(error).context(format!("`{file}`")))?;
-        match parse(name, &text, &normalizer, config) {
-            Ok(list) => lists.push(list),
-            Err((line, message)) => problems.push(format!("{file}:{line}: {message}")),
-        }
+        add(&name, &file, &text);
+    }
+    for (name, text) in list_log::in_force(project).await? {
+        check_no_file(&project.folder, &name)?;
+        add(&name, &format!("uploaded list {name}"), text.as_bytes());
     }
     if !problems.is_empty() {
         problems.sort();
@@ -51,6 +53,56 @@ pub(crate) fn load(project: &Path, config: &IdentityConfig) -> Result<Vec<List>>
     }
     lists.sort_by(|left, right| left.name.cmp(&right.name));
     Ok(lists)
+}
+
+/// The names and paths of the files in a project's folder of lists; none if there is no such folder.
+fn files(project: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let folder = project.join(FOLDER);
+    let mut files = Vec::new();
+    if folder.is_dir() {
+        for entry in std::fs::read_dir(&folder)? {
+            let path = entry?.path();
+            let name = path.file_name().and_then(|name| Some(name.to_str()?.strip_suffix(".csv")?.to_owned()));
+            files.extend(name.map(|name| (name, path)));
+        }
+    }
+    Ok(files)
+}
+
+/// Refuses a name that is neither a file's nor easy to write in an expression.
+///
+/// # Errors
+/// InvalidInput.
+pub(crate) fn check_name(name: &str) -> Result<()> {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-';
+    if name.is_empty() || !name.bytes().all(fits) {
+        let message = format!("list name `{name}` may hold only lower-case letters, digits, `_` and `-`; rename it");
+        return Err(EngineError::invalid(message));
+    }
+    Ok(())
+}
+
+/// Refuses the name of an uploaded list that a file of the project has.
+///
+/// # Errors
+/// AlreadyExists.
+pub(crate) fn check_no_file(project: &Path, name: &str) -> Result<()> {
+    if project.join(FOLDER).join(format!("{name}.csv")).exists() {
+        let message = format!(
+            "{FOLDER}/{name}.csv of the project is a list `{name}`, and one of that name is uploaded: keep one of them"
+        );
+        return Err(EngineError::new(ErrorKind::AlreadyExists, message));
+    }
+    Ok(())
+}
+
+/// Reads the text of a list.
+///
+/// # Errors
+/// InvalidInput with a line.
+pub(crate) fn parse_text(name: &str, text: &[u8], config: &IdentityConfig) -> Result<List> {
+    parse(name, text, &Normalizer::new(config)?, config)
+        .map_err(|(line, message)| EngineError::invalid(format!("list {name}:{line}: {message}")))
 }
 
 /// Reads a CSV text whose columns are namespaces; each value is an identifier on the list. Err is a line and what is wrong

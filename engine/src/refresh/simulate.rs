@@ -9,11 +9,11 @@ use arrow::record_batch::RecordBatch;
 use chrono::{NaiveDate, NaiveTime};
 use datafusion::common::ScalarValue;
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::logical_expr::{col, lit};
+use datafusion::logical_expr::lit;
 use datafusion::prelude::{SQLOptions, SessionContext};
 use futures::FutureExt;
 
-use super::definitions::{Definitions, register_attributes};
+use super::definitions::Definitions;
 use super::history;
 use super::ledger::Ledger;
 use super::run::{corrections_name, open_workspace, run_models};
@@ -26,7 +26,7 @@ use crate::model::catalog::Catalog;
 use crate::model::definition::{Reference, Slice, Strategy, references_in};
 use crate::model::workspace::Workspace;
 use crate::progress::Progress;
-use crate::project::Project;
+use crate::project::{Project, register_known_names};
 use crate::query::catalog::register;
 use crate::query::cpu_runtime::CpuRuntime;
 use crate::query::functions::text;
@@ -111,8 +111,13 @@ impl Simulation {
             workspace.replace_landed(&TableName::new("landing", table), landed.filter(until)?.into_view())?;
         }
         let definitions = Definitions::load(project, &workspace, None, midnight - 1).boxed().await?;
-        // Whoever names an attribute today may do so although nobody had told it then.
-        register_attributes(&workspace.session, &published_attributes(project, &workspace).await?)?;
+        // Whoever names an attribute or a purpose today may do so although nobody had told it then.
+        let mut known = Vec::new();
+        for (kind, table, column) in [("attribute", "attributes", "name"), ("purpose", "consents", "purpose")] {
+            let names = published(project, &workspace, &TableName::new("profile", table), column).await?;
+            known.extend(names.into_iter().map(|name| (kind, name)));
+        }
+        register_known_names(&workspace.session, &known)?;
         run_models(&workspace, &catalog, Some(&definitions), progress, &mut ledger).await?;
         Ok(Self { session: workspace.session, cpu })
     }
@@ -153,19 +158,17 @@ async fn open(
     Ok((workspace, ledger))
 }
 
-/// The attributes that profiles of the last generation have columns for; none before the first.
-async fn published_attributes(project: &Project, workspace: &Workspace) -> Result<Vec<String>> {
-    let name = TableName::new("profile", "attributes");
+/// The different texts in a column of a table of the last generation; none before the first.
+async fn published(project: &Project, workspace: &Workspace, name: &TableName, column: &str) -> Result<Vec<String>> {
     let last = generation::latest(&project.lake).await?;
     let published = last.as_ref().and_then(|generation| generation.tables.get(&name.to_string()));
     let Some(published) = published else { return Ok(Vec::new()) };
-    let Some(version) = Table::new(&project.lake, &name).open(Some(published.version)).await? else {
+    let Some(version) = Table::new(&project.lake, name).open(Some(published.version)).await? else {
         return Ok(Vec::new());
     };
-    let attributes = workspace.session.read_table(Arc::new(Scan::new(&project.lake, version)))?;
-    let named = attributes.filter(col("is_current"))?.select_columns(&["name"])?.distinct()?.collect().await?;
+    let rows = workspace.session.read_table(Arc::new(Scan::new(&project.lake, version)))?;
     let mut names = Vec::new();
-    for batch in &named {
+    for batch in &rows.select_columns(&[column])?.distinct()?.collect().await? {
         names.extend(text(batch.column(0))?.iter().flatten().map(str::to_owned));
     }
     Ok(names)

@@ -2,7 +2,7 @@
 
 mod personas;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use arrow::array::AsArray;
 use arrow::util::pretty::pretty_format_batches;
 use tessera_engine::{Division, Engine, QueryLimits, SavedSegment, SegmentContent};
@@ -104,6 +104,20 @@ pub(crate) async fn run(engine: &Engine, command: SegmentCommand) -> Result<()> 
             let file = encode::as_bytes(encode::pieces(members, format)?);
             let bytes = engine.write_file(&url_of(&to)?, file).await?;
             say(format_args!("the members of {name} are in {to}: {bytes} bytes"))?;
+            Ok(())
+        }
+        SegmentCommand::UploadList { name, file, by } => {
+            let content = std::fs::read(&file).with_context(|| format!("`{}` cannot be read", file.display()))?;
+            let uploaded = engine.upload_list(&name, content, &by).await?;
+            say(format_args!(
+                "list {name} has {} identifiers, {} values are none; the next refresh knows it",
+                uploaded.identifiers, uploaded.dropped
+            ))?;
+            Ok(())
+        }
+        SegmentCommand::DeleteList { name, by } => {
+            engine.delete_list(&name, &by).await?;
+            say(format_args!("deleted list {name}; the next refresh forgets it"))?;
             Ok(())
         }
         SegmentCommand::Personas { traits, count, arguments } => {

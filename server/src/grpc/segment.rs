@@ -2,9 +2,11 @@
 //!
 //! * [`saved`] are segments that calls make.
 //! * [`export`] makes files of members.
+//! * [`lists`] takes lists of identifiers.
 //! * [`personas`] divides members into groups.
 
 mod export;
+mod lists;
 mod personas;
 mod saved;
 
@@ -13,7 +15,7 @@ use std::sync::Arc;
 use tessera_engine::{Breakdown, ComparedColumn, ErrorKind, Snapshot};
 use tessera_proto::v1;
 use tessera_proto::v1::segment_service_server::SegmentService;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::convert::{generation, rows, timestamp};
 use super::page_token::{PageToken, page_size};
@@ -86,6 +88,20 @@ impl SegmentService for Segments {
         request: Request<v1::DeleteSegmentRequest>,
     ) -> Result<Response<v1::DeleteSegmentResponse>, Status> {
         answered("SegmentService/DeleteSegment", self.delete(request.into_inner())).await
+    }
+
+    async fn upload_list(
+        &self,
+        request: Request<Streaming<v1::UploadListRequest>>,
+    ) -> Result<Response<v1::UploadListResponse>, Status> {
+        answered("SegmentService/UploadList", self.upload(request.into_inner())).await
+    }
+
+    async fn delete_list(
+        &self,
+        request: Request<v1::DeleteListRequest>,
+    ) -> Result<Response<v1::DeleteListResponse>, Status> {
+        answered("SegmentService/DeleteList", self.delete_list(request.into_inner())).await
     }
 
     async fn estimate_segment(

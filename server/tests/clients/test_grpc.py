@@ -32,10 +32,14 @@ class Client:
         return self.pool.FindServiceByName(f"tessera.v1.{service}").FindMethodByName(method)
 
     def raw(self, name, request=None):
-        """The answer, or a stream of answers, as they are."""
+        """The answer, or a stream of answers, as they are. A method that takes a stream takes a list of requests."""
         method = self.method(name)
-        answer_class = GetMessageClass(method.output_type)
-        message = json_format.ParseDict(request or {}, GetMessageClass(method.input_type)())
+        answer_class, request_class = GetMessageClass(method.output_type), GetMessageClass(method.input_type)
+        if method.client_streaming:
+            messages = [json_format.ParseDict(one, request_class()) for one in request]
+            call = self.channel.stream_unary(f"/tessera.v1.{name}", request_class.SerializeToString, answer_class.FromString)
+            return call(iter(messages), timeout=120)
+        message = json_format.ParseDict(request or {}, request_class())
         kind = self.channel.unary_stream if method.server_streaming else self.channel.unary_unary
         call = kind(f"/tessera.v1.{name}", type(message).SerializeToString, answer_class.FromString)
         return call(message, timeout=120)

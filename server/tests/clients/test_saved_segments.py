@@ -1,5 +1,6 @@
 """Segments that tools make, change, delete and take away: over gRPC, on the command line, by two servers at once."""
 
+import base64
 import csv
 import io
 import json
@@ -228,3 +229,47 @@ def test_the_command_line_does_the_same(shop_of_orders):
     project.refresh()
     assert "there is no segment `big`" in project.refused("segment", "show", "big")
     assert project.value("select count(*) from segment.memberships where segment = 'big'") == 0
+
+
+def test_uploaded_lists_name_people_one_by_one(shop_of_orders, tmp_path):
+    project = shop_of_orders
+    (project.folder / "lists").mkdir()
+    (project.folder / "lists" / "filed.csv").write_text("customer_id\nk1\n")
+
+    def pieces(name, text, by="ada"):
+        """In pieces that end in the middle of a line."""
+        data = [base64.b64encode(text[start : start + 5].encode()).decode() for start in range(0, len(text), 5)] or [""]
+        return [{"list": name, "uploadedBy": by, "data": data[0]}] + [{"data": piece} for piece in data[1:]]
+
+    with serving(project) as server:
+        client = Client(server.address)
+        uploaded = client.call("SegmentService/UploadList", pieces("vip", "customer_id;email\nk7;\nk8;\nk8;\nnobody;no address\n"))
+        assert uploaded == {"identifierCount": "3", "droppedCount": "1"}
+        client.call("SegmentService/CreateSegment", {"segment": {"segment": "chosen", "expression": "order_count >= 1"}, "createdBy": "ada"})
+        refreshed(client)
+        client.call("SegmentService/UpdateSegment", {"segment": {"segment": "chosen", "expression": "in_list('vip')"}, "updateMask": "expression", "updatedBy": "ada"})
+        refreshed(client)
+        assert int(client.call("SegmentService/GetSegment", {"segment": "chosen"})["segment"]["size"]) == 2
+
+        def refused(request):
+            return client.refused("SegmentService/UploadList", request)
+
+        invalid = (grpc.StatusCode.INVALID_ARGUMENT, "LIST_INVALID", ["data"])
+        assert refused(pieces("vip", "customer\nk1\n")) == refused(pieces("vip", "")) == refused(pieces("V I P", "email\n")) == invalid
+        assert refused(pieces("vip", "customer_id\nk1,k2\n")) == refused(pieces("vip", "customer_id\n", by=" ")) == invalid
+        assert refused([])[2] == ["list"]
+        assert refused(pieces("filed", "customer_id\nk1\n"))[0] == grpc.StatusCode.ALREADY_EXISTS
+        assert client.refused("SegmentService/DeleteList", {"list": "none", "deletedBy": "ada"})[0] == grpc.StatusCode.NOT_FOUND
+        assert client.refused("SegmentService/DeleteList", {"list": "vip", "deletedBy": "ada"})[0] == grpc.StatusCode.FAILED_PRECONDITION
+
+    # Another one takes its place, by whatever door; after the segment is gone it can be deleted.
+    file = project.write("vip.csv", "customer_id\n" + "".join(f"k{number}\n" for number in range(5)))
+    assert "5 identifiers" in project.run("segment", "upload-list", "vip", file, "--by", "ben").stdout
+    project.refresh()
+    assert project.value("select count(*) from segment.memberships where segment = 'chosen'") == 5
+    assert "names list `vip`" in project.refused("segment", "delete-list", "vip", "--by", "ben")
+    project.run("segment", "delete", "chosen", "--by", "ben")
+    project.run("segment", "delete-list", "vip", "--by", "ben")
+    project.refresh("--full")
+    assert [row["list"] for row in project.sql("select list from segment.lists")] == ["filed"]
+    assert [row["changed_by"] for row in project.sql("select changed_by from ops.lists order by changed_at")] == ["ada", "ben", "ben"]

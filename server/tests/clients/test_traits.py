@@ -178,6 +178,7 @@ def test_a_day_in_the_past_has_the_people_of_that_day(binary, tmp_path):
         ("traits", "plan_of_today", "coalesce(plan, 'none') || ' ' || cast(event_count as text)"),
         ("segments", "gold", "plan = 'gold'"),
         ("segments", "recent", "did('Page Viewed', within => interval '7 days')"),
+        ("segments", "agreed", "consented('advertising')"),
     ):
         (project.folder / part).mkdir(exist_ok=True)
         project.write(f"{part}/{name}.sql", text + "\n")
@@ -185,7 +186,7 @@ def test_a_day_in_the_past_has_the_people_of_that_day(binary, tmp_path):
         '{"type":"page","messageId":"1","timestamp":"2026-01-05T10:00:00Z","anonymousId":"a1"}',
         '{"type":"identify","messageId":"2","timestamp":"2026-01-10T23:59:59.999Z","userId":"u1","traits":{"plan":"silver"}}',
         '{"type":"identify","messageId":"3","timestamp":"2026-01-11T00:00:00Z","userId":"u1","anonymousId":"a1","traits":{"plan":"gold"}}',
-        '{"type":"page","messageId":"4","timestamp":"2026-03-01T10:00:00Z","anonymousId":"a2"}',
+        '{"type":"page","messageId":"4","timestamp":"2026-03-01T10:00:00Z","anonymousId":"a2","context":{"consent":{"categoryPreferences":{"Advertising":true}}}}',
     ]
     project.ingest("web", project.write("calls.ndjson", "\n".join(calls)))
     project.ingest("crm", project.write("crm.csv", "id,email,first_name,updated,deleted\nc1,ada@example.com,Ada,2026-01-08,\nc1,ada@example.com,Adele,2026-02-01,\n"))
@@ -205,6 +206,7 @@ def test_a_day_in_the_past_has_the_people_of_that_day(binary, tmp_path):
         ("a1", "none 1", None, "recent"), ("ada@example.com,c1", "none 0", "Ada", None), ("u1", "silver 1", None, None)]
     assert as_of("2026-01-11") == [("a1,u1", "gold 3", None, "gold,recent"), ("ada@example.com,c1", "none 0", "Ada", None)]
     assert as_of("2026-02-01") == [("a1,u1", "gold 3", None, "gold"), ("ada@example.com,c1", "none 0", "Adele", None)]
+    assert as_of("2026-03-01")[1] == ("a2", "none 1", None, "agreed,recent")
     assert project.value("select count(*) from profile.profiles") == 3, "what is published stays"
     assert project.sql("select 1 as one", "--as-of-date", "2026-01-11") == [{"one": 1}]
     assert "yet to come" in project.refused("sql", "select 1", "--as-of-date", "2999-01-01")

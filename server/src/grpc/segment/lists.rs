@@ -1,0 +1,43 @@
+//! Lists of identifiers that calls upload.
+
+use tessera_engine::ErrorKind;
+use tessera_proto::v1;
+use tonic::{Status, Streaming};
+
+use super::{Segments, count};
+use crate::grpc::status::{invalid_field, to_status};
+
+/// Beyond this a stream is not read on: the engine refuses so much, and nobody should have it in memory first.
+const BYTES_MAX: usize = 64 * 1024 * 1024;
+
+impl Segments {
+    pub(super) async fn upload(
+        &self,
+        mut pieces: Streaming<v1::UploadListRequest>,
+    ) -> Result<v1::UploadListResponse, Status> {
+        let Some(first) = pieces.message().await? else {
+            return Err(invalid_field("list", "INPUT_INVALID", "send the list's name in the first message"));
+        };
+        let v1::UploadListRequest { list, uploaded_by, data: mut content } = first;
+        while let Some(piece) = pieces.message().await? {
+            content.extend(piece.data);
+            if content.len() > BYTES_MAX {
+                break;
+            }
+        }
+        let uploaded = self.0.engine.upload_list(&list, content, &uploaded_by).await;
+        let uploaded = uploaded.map_err(|error| match error.kind() {
+            ErrorKind::InvalidInput => invalid_field("data", "LIST_INVALID", error.to_string()),
+            _ => to_status(error),
+        })?;
+        Ok(v1::UploadListResponse {
+            identifier_count: count(uploaded.identifiers),
+            dropped_count: count(uploaded.dropped),
+        })
+    }
+
+    pub(super) async fn delete_list(&self, request: v1::DeleteListRequest) -> Result<v1::DeleteListResponse, Status> {
+        self.0.engine.delete_list(&request.list, &request.deleted_by).await.map_err(to_status)?;
+        Ok(v1::DeleteListResponse {})
+    }
+}
