@@ -2,8 +2,9 @@
 
 use super::super::ColumnType;
 use super::super::behavior::{EventSelector, Figure, Measure, Property, Share, Window};
-use super::Query;
-use super::values::{Values, property, property_as, quoted};
+use super::super::text::quoted;
+use super::query::Query;
+use super::values::{Values, property, property_as};
 
 /// The value of a measure of a profile.
 pub(super) fn value(query: &mut Query, measure: &Measure) -> String {

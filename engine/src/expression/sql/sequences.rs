@@ -1,7 +1,8 @@
 //! Events that follow each other, as joins of `behavior.events` with itself.
 
 use super::super::behavior::{EventSelector, Sequence};
-use super::{Query, figures, indented};
+use super::figures;
+use super::query::{Query, indented};
 
 /// The profiles that did a sequence.
 pub(super) fn relation(query: &mut Query, sequence: &Sequence) -> String {

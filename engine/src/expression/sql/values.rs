@@ -3,9 +3,10 @@
 use chrono::SecondsFormat;
 
 use super::super::behavior::Property;
-pub(super) use super::super::text::{name, quoted};
+use super::super::text::{name, quoted};
 use super::super::{BinaryOp, ColumnType, Expr, Literal, ScalarFunction};
-use super::{Query, figures, sequences};
+use super::query::{Query, indented};
+use super::{figures, sequences};
 
 /// Writes expressions over profiles, or over events.
 pub(super) struct Values<'q> {
@@ -165,16 +166,13 @@ impl<'q> Values<'q> {
 /// The profiles with the greatest values, of equal ones those that were known first.
 fn top(query: &Query, count: u32, of: &Expr, among: Option<&Expr>) -> String {
     let mut best = Query::new(query.as_of);
-    let value = best.values().text(of);
-    let mut condition = format!("{} is not null", best.values().part(of));
+    let value = Values::of_profiles(&mut best).text(of);
+    let mut condition = format!("{} is not null", Values::of_profiles(&mut best).part(of));
     if let Some(among) = among {
-        condition += &format!("\n    and {}", best.values().part(among));
+        condition += &format!("\n    and {}", Values::of_profiles(&mut best).part(among));
     }
     let ranked = best.select(&format!("profiles.profile_id, profiles.ordinal, {value} as value"), &condition);
-    format!(
-        "select profile_id\nfrom (\n{}\n) ranked\norder by value desc, ordinal\nlimit {count}",
-        super::indented(&ranked)
-    )
+    format!("select profile_id\nfrom (\n{}\n) ranked\norder by value desc, ordinal\nlimit {count}", indented(&ranked))
 }
 
 /// A property of an event as text, or as its column has it.
