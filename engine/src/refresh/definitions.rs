@@ -32,6 +32,8 @@ pub(crate) struct Definitions {
     pub(crate) as_of: Micros,
     /// The generation that the refresh makes.
     pub(crate) generation: u64,
+    /// States of which traits and segments need nothing: no event has to be read for them.
+    pub(crate) empty_states: Vec<TableName>,
     /// What is known of profiles, once they are computed.
     pub(crate) census: Census,
     /// What is known of those that the refresh touches, if that is all that can be new: it is incremental, and the day is
@@ -60,6 +62,10 @@ impl Definitions {
         let listed = last_listed(workspace).await?;
         let keeping = Keeping::settle(wanted, listed.clone());
         register_keeping(&workspace.session, &keeping)?;
+        let is_empty = |instants: bool| !keeping.listed.iter().any(|kept| kept.is_kept && kept.is_instant == instants);
+        let states = [("defined_measures", is_empty(false)), ("instants", is_empty(true))];
+        let empty_states = states.into_iter().filter(|(_, is_empty)| *is_empty);
+        let empty_states = empty_states.map(|(name, _)| TableName::new("behavior", name)).collect();
         if keeping.listed != listed {
             workspace.note_changed(measures_name());
         }
@@ -79,6 +85,7 @@ impl Definitions {
             traits,
             segments,
             as_of,
+            empty_states,
             generation: last.map_or(1, |last| last.number + 1),
             census: census(Scope::Everybody),
             touched: (workspace.incremental && is_same_day).then(|| census(Scope::Touched { persons })),

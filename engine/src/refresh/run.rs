@@ -310,6 +310,9 @@ async fn run_model<'m>(
             let Definitions { segments, census, touched, as_of, generation, .. } = definitions;
             segment::evaluate(workspace, model, segments, census, touched.as_ref(), *as_of, *generation).await?
         }
+        Some(definitions) if definitions.empty_states.contains(&model.name) => {
+            workspace.materialize(model, |sql| format!("select * from (\n{sql}\n) nothing where false"), false).await?
+        }
         _ if model.name == traits::profiles() => {
             let sql = traits::with_traits(&workspace.session, &model.sql(workspace.incremental)).await?;
             workspace.materialize(model, |_| sql.clone(), false).await?
