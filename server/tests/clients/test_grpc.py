@@ -282,6 +282,7 @@ def test_an_end_in_the_middle_of_everything(binary, tmp_path):
         seen = []
         watcher = threading.Thread(target=lambda: seen.extend(client.call("RefreshService/WatchRefresh", {"refreshId": refresh["refreshId"]})))
         watcher.start()
+        wait_for(lambda: seen, "the refresh is watched")
         assert server.end(signal.SIGTERM) == 0
         watcher.join(60)
     last = seen[-1]["refresh"]
