@@ -22,7 +22,7 @@ answered as (
     select
         namespace,
         value,
-        snake_case(substr(attribute['name'], 9)) as purpose,
+        snake_case(substr(attribute['name'], 9)) as purpose,  -- what follows `consent.`
         case answer(attribute['value']) when 'yes' then 'granted' when 'no' then 'withdrawn' else 'unclear' end as status,
         source,
         max(party) as party,

@@ -131,6 +131,6 @@ fn read_source_order(table: &TableReader<'_, '_>, sources: &[Source], problems: 
 pub(super) fn check_snake_case(what: &str, example: &str, name: &str, span: &Span, problems: &mut Problems<'_>) {
     let fits = |letter: char| letter == '_' || letter.is_alphanumeric() && !letter.is_uppercase();
     if !name.chars().all(fits) {
-        problems.add(span, format!("{what} `{name}` is not in snake case: write it as `{example}`"));
+        problems.add(span, format!("{what} `{name}` is not in snake case: small letters and `_`, such as `{example}`"));
     }
 }

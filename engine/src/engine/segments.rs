@@ -255,9 +255,7 @@ impl Engine {
         let statement = self.prepare(snapshot, &query).await?.bind_texts(&[segment])?;
         self.execute(&statement, limits).await
     }
-}
 
-impl Engine {
     /// Writes a file, piece by piece, to a `file://` or an `s3://bucket/key` URL at which nothing is yet, and returns its
     /// bytes. Whoever finds it finds all of it.
     ///

@@ -19,6 +19,9 @@ pub struct ListSummary {
 }
 
 impl Engine {
+    /// The most bytes of a list that is uploaded.
+    pub const LIST_BYTES_MAX: usize = LIST_BYTES_MAX;
+
     /// Makes the list `name`, or puts another in its place: a CSV text whose header names namespaces. `uploaded_by` is kept for
     /// whoever asks.
     ///

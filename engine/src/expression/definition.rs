@@ -23,7 +23,7 @@ pub(crate) struct SegmentDefinition {
     pub(crate) file: String,
     /// A short name for people.
     pub(crate) title: Option<String>,
-    /// What its members may be used for; decides which consent counts.
+    /// What its members may be used for: for people. It asks for no consent; `consented` in the expression does.
     pub(crate) purpose: Option<String>,
     /// Longer words for people.
     pub(crate) description: Option<String>,

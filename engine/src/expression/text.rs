@@ -134,7 +134,7 @@ fn above(level: Level) -> Level {
     }
 }
 
-fn operator(op: BinaryOp) -> &'static str {
+pub(super) fn operator(op: BinaryOp) -> &'static str {
     match op {
         BinaryOp::Equal => "=",
         BinaryOp::NotEqual => "<>",
@@ -150,7 +150,7 @@ fn operator(op: BinaryOp) -> &'static str {
     }
 }
 
-fn not(negated: bool) -> &'static str {
+pub(super) fn not(negated: bool) -> &'static str {
     if negated { "not " } else { "" }
 }
 

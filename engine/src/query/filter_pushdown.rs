@@ -36,13 +36,8 @@ impl PhysicalOptimizerRule for WhereNamesDiffer {
     /// Cuts the plan above every node that gives two columns of one name. Each piece is optimised by itself: whatever is
     /// pushed within it meets no such node.
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        let children = plan.children().into_iter().map(|child| self.cut(child, config)).collect::<Result<Vec<_>>>()?;
-        if children.iter().all(Option::is_none) {
-            return self.0.optimize(plan, config);
-        }
-        let whole = plan.children().into_iter().zip(children);
-        let children = whole.map(|(child, cut)| cut.unwrap_or_else(|| Arc::clone(child))).collect();
-        let piece = self.0.optimize(replace_children_if_necessary(plan, children)?, config)?;
+        let Some(piece) = self.with_cuts(&plan, config)? else { return self.0.optimize(plan, config) };
+        let piece = self.0.optimize(piece, config)?;
         let joined = piece.transform_up(|node| {
             Ok(match node.downcast_ref::<Cut>() {
                 Some(Cut(below)) => Transformed::yes(Arc::clone(below)),
@@ -62,18 +57,22 @@ impl PhysicalOptimizerRule for WhereNamesDiffer {
 }
 
 impl WhereNamesDiffer {
-    /// The plan with cuts above ambiguous nodes; `None` if there is none.
-    fn cut(&self, plan: &Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        if has_equal_names(plan.as_ref()) {
-            return Ok(Some(Arc::new(Cut(self.optimize(Arc::clone(plan), config)?))));
+    /// The plan with cuts above the ambiguous nodes below it; `None` if there is none.
+    fn with_cuts(
+        &self,
+        plan: &Arc<dyn ExecutionPlan>,
+        config: &ConfigOptions,
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let (mut children, mut has_cuts) = (Vec::new(), false);
+        for child in plan.children() {
+            let cut: Option<Arc<dyn ExecutionPlan>> = match has_equal_names(child.as_ref()) {
+                true => Some(Arc::new(Cut(self.optimize(Arc::clone(child), config)?))),
+                false => self.with_cuts(child, config)?,
+            };
+            has_cuts |= cut.is_some();
+            children.push(cut.unwrap_or_else(|| Arc::clone(child)));
         }
-        let children = plan.children().into_iter().map(|child| self.cut(child, config)).collect::<Result<Vec<_>>>()?;
-        if children.iter().all(Option::is_none) {
-            return Ok(None);
-        }
-        let whole = plan.children().into_iter().zip(children);
-        let children = whole.map(|(child, cut)| cut.unwrap_or_else(|| Arc::clone(child))).collect();
-        Ok(Some(replace_children_if_necessary(Arc::clone(plan), children)?))
+        if has_cuts { Ok(Some(replace_children_if_necessary(Arc::clone(plan), children)?)) } else { Ok(None) }
     }
 }
 

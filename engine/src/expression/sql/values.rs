@@ -3,7 +3,7 @@
 use chrono::SecondsFormat;
 
 use super::super::behavior::Property;
-use super::super::text::{name, quoted};
+use super::super::text::{name, not, operator, quoted};
 use super::super::{BinaryOp, ColumnType, Expr, Literal, ScalarFunction};
 use super::query::{Query, indented};
 use super::{figures, sequences};
@@ -209,24 +209,4 @@ fn literal(literal: &Literal) -> String {
         Literal::Days(days) => format!("interval '{days} days'"),
         other => super::super::text_of(&Expr::Literal(other.clone())),
     }
-}
-
-fn operator(op: BinaryOp) -> &'static str {
-    match op {
-        BinaryOp::Equal => "=",
-        BinaryOp::NotEqual => "<>",
-        BinaryOp::Less => "<",
-        BinaryOp::LessOrEqual => "<=",
-        BinaryOp::Greater => ">",
-        BinaryOp::GreaterOrEqual => ">=",
-        BinaryOp::Add => "+",
-        BinaryOp::Subtract => "-",
-        BinaryOp::Multiply => "*",
-        BinaryOp::Divide => "/",
-        BinaryOp::Concatenate => "||",
-    }
-}
-
-fn not(negated: bool) -> &'static str {
-    if negated { "not " } else { "" }
 }

@@ -1,14 +1,11 @@
 //! Lists of identifiers that calls upload.
 
-use tessera_engine::ErrorKind;
+use tessera_engine::{Engine, ErrorKind};
 use tessera_proto::v1;
 use tonic::{Status, Streaming};
 
 use super::{Segments, count};
 use crate::grpc::status::{invalid_field, to_status};
-
-/// Beyond this a stream is not read on: the engine refuses so much, and nobody should have it in memory first.
-const BYTES_MAX: usize = 64 * 1024 * 1024;
 
 impl Segments {
     pub(super) async fn upload(
@@ -21,8 +18,8 @@ impl Segments {
         let v1::UploadListRequest { list, uploaded_by, data: mut content } = first;
         while let Some(piece) = pieces.message().await? {
             content.extend(piece.data);
-            if content.len() > BYTES_MAX {
-                break;
+            if content.len() > Engine::LIST_BYTES_MAX {
+                break; // it is refused, and nobody should have all of it in memory first
             }
         }
         let uploaded = self.0.engine.upload_list(&list, content, &uploaded_by).await;
