@@ -5,6 +5,8 @@
 //! with what expressions need of them; [`fold`] adds days up to figures, in blocks of profiles that stay in a
 //! processor's cache, and DataFusion computes what expressions make of them.
 
+mod bits;
+mod block;
 mod breakdown;
 mod census;
 mod compile;

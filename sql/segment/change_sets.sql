@@ -2,6 +2,7 @@
 --
 -- key: segment, generation, change
 -- strategy: history
+-- unique: members
 -- columns:
 --   segment     text       the segment
 --   generation  bigint     the generation in which it changed

@@ -4,6 +4,7 @@
 --
 -- key: segment, generation, change, at
 -- strategy: full
+-- unique: members
 -- columns:
 --   segment     text       the segment
 --   generation  bigint     the generation in which it changed

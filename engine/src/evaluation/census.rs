@@ -220,11 +220,9 @@ impl Census {
         let people = Arc::clone(self.people().await?);
         let people_read = started.elapsed();
         let columns = expressions.iter().flat_map(|expression| columns_used(expression)).collect();
-        let columns = self.columns(columns).await?;
-        let columns_read = started.elapsed();
         let figures = Figures::of(expressions.iter().copied());
-        let series = self.series(&figures).await?;
-        tracing::debug!(people = ?people_read, columns = ?columns_read, series = ?started.elapsed(), "profiles are in memory");
+        let (columns, series) = tokio::try_join!(self.columns(columns), self.series(&figures))?;
+        tracing::debug!(people = ?people_read, all = ?started.elapsed(), "profiles are in memory");
         let sets = self.sets(expressions).await?;
         Ok(Arc::new(Population { session: self.session.clone(), as_of: self.as_of, people, columns, series, sets }))
     }

@@ -1,32 +1,36 @@
 //! Many conditions at once: what they have in common is computed once for each block of profiles.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::kernels::boolean::{and_kleene, not, or_kleene};
 use arrow::compute::prep_null_mask_filter;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::DFSchema;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::prelude::SessionContext;
 
+use super::block::{Block, Layout};
 use super::compile::Compiler;
-use crate::error::Result;
+use super::figures::measure_of_column;
+use crate::error::{EngineError, Result};
 use crate::expression::Expr;
 
 /// Conditions over profiles, taken apart where `and`, `or` and `not` join them.
-pub(super) struct Conditions {
+pub(super) struct TakenApart {
     /// Each after those that it names.
     parts: Vec<Part>,
+    leaves: Vec<Leaf>,
     /// The part that each condition is.
     roots: Vec<usize>,
 }
 
 /// A part of a condition; numbers are places of other parts.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Part {
-    Value(Arc<dyn PhysicalExpr>),
+    /// What nothing takes apart.
+    Leaf(datafusion::logical_expr::Expr),
     All(Vec<usize>),
     Any(Vec<usize>),
     Not(usize),
@@ -34,54 +38,144 @@ enum Part {
     IsTrue(usize),
 }
 
-/// What makes two parts the same.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Key {
-    Value(datafusion::logical_expr::Expr),
-    All(Vec<usize>),
-    Any(Vec<usize>),
-    Not(usize),
-    IsTrue(usize),
+/// A part that is computed from columns.
+struct Leaf {
+    part: usize,
+    value: datafusion::logical_expr::Expr,
+    /// The place of the measure that is the only column.
+    measure: Option<usize>,
+    /// The first segment that has it.
+    segment: String,
+}
+
+/// A leaf that can be computed.
+struct Compiled {
+    part: usize,
+    value: Arc<dyn PhysicalExpr>,
+    /// Whether unknown is as good as false: nothing negates it.
+    is_definite: bool,
+}
+
+impl Compiled {
+    /// What it says of the rows of a batch.
+    fn truth(&self, batch: &RecordBatch) -> Result<BooleanArray> {
+        let truth = self.value.evaluate(batch)?.into_array(batch.num_rows())?;
+        // A constant null has no type.
+        let truth = arrow::compute::cast(&truth, &DataType::Boolean)?;
+        let truth = truth.as_boolean();
+        Ok(if self.is_definite { is_true(truth) } else { truth.clone() })
+    }
+}
+
+impl TakenApart {
+    /// Takes named conditions apart, of which each comes after those that it names with `in_segment`.
+    ///
+    /// # Errors
+    /// What compiling one reports, with its name.
+    pub(super) fn new(compiler: Compiler<'_>, conditions: &[(&str, &Expr)]) -> Result<Self> {
+        let parts = Self { parts: Vec::new(), leaves: Vec::new(), roots: Vec::new() };
+        let mut builder = Builder { compiler, segment: "", parts, known: HashMap::new(), named: BTreeMap::new() };
+        for (name, condition) in conditions {
+            builder.segment = name;
+            let root = builder.part(condition).map_err(|error| error.context(format!("segment `{name}`")))?;
+            builder.named.insert(name, root);
+            builder.parts.roots.push(root);
+        }
+        Ok(builder.parts)
+    }
+
+    /// The measures that are compared with other columns: blocks need a column for each of them.
+    pub(super) fn whole_measures(&self) -> BTreeSet<usize> {
+        let joining = self.leaves.iter().filter(|leaf| leaf.measure.is_none());
+        joining.flat_map(|leaf| leaf.value.column_refs()).filter_map(|column| measure_of_column(&column.name)).collect()
+    }
+
+    /// Compiles them for blocks that are laid out like this.
+    ///
+    /// # Errors
+    /// What DataFusion reports, with the name of the segment.
+    pub(super) fn compile(self, session: &SessionContext, layout: &Layout) -> Result<Conditions> {
+        let schema = DFSchema::try_from(Arc::clone(layout.schema()))?;
+        let negated = self.negated();
+        let (mut joining, mut measured) = (Vec::new(), BTreeMap::new());
+        for Leaf { part, value, measure, segment } in self.leaves {
+            let compiled = |schema: &DFSchema| {
+                let value = session.create_physical_expr(value, schema);
+                let value = value.map_err(|error| EngineError::from(error).context(format!("segment `{segment}`")))?;
+                Ok::<_, EngineError>(Compiled { part, value, is_definite: !negated[part] })
+            };
+            let Some(place) = measure else {
+                joining.push(compiled(&schema)?);
+                continue;
+            };
+            let of_measure = measured.entry(place).or_insert_with(|| (layout.schema_of_measure(place), Vec::new()));
+            let schema = DFSchema::try_from(Arc::clone(&of_measure.0))?;
+            of_measure.1.push(compiled(&schema)?);
+        }
+        let measured = measured.into_iter();
+        let measured = measured.map(|(place, (schema, leaves))| OfMeasure { place, schema, leaves }).collect();
+        Ok(Conditions { parts: self.parts, joining, measured, roots: self.roots })
+    }
+
+    /// Whether something negates each part: then it matters whether it is false or unknown. `in_segment` asks only whether a
+    /// part is true.
+    fn negated(&self) -> Vec<bool> {
+        let mut negated = vec![false; self.parts.len()];
+        for (place, part) in self.parts.iter().enumerate().rev() {
+            match part {
+                Part::Leaf(_) | Part::IsTrue(_) => {}
+                Part::Not(part) => negated[*part] = true,
+                Part::All(parts) | Part::Any(parts) => parts.iter().for_each(|part| negated[*part] |= negated[place]),
+            }
+        }
+        negated
+    }
+}
+
+/// Conditions that can be computed.
+pub(super) struct Conditions {
+    parts: Vec<Part>,
+    /// Leaves of all other columns.
+    joining: Vec<Compiled>,
+    measured: Vec<OfMeasure>,
+    roots: Vec<usize>,
+}
+
+/// The leaves of one measure.
+struct OfMeasure {
+    place: usize,
+    schema: SchemaRef,
+    leaves: Vec<Compiled>,
 }
 
 impl Conditions {
-    /// Compiles named conditions, of which each comes after those that it names with `in_segment`. `schema` is that of the
-    /// batches that they will be asked about.
-    pub(super) fn compile(
-        session: &SessionContext,
-        compiler: Compiler<'_>,
-        schema: &DFSchema,
-        conditions: &[(&str, &Expr)],
-    ) -> Result<Self> {
-        let mut builder =
-            Builder { session, compiler, schema, parts: Vec::new(), known: HashMap::new(), named: BTreeMap::new() };
-        let mut roots = Vec::new();
-        for (name, condition) in conditions {
-            let root = builder.part(condition).map_err(|error| error.context(format!("segment `{name}`")))?;
-            builder.named.insert(name, root);
-            roots.push(root);
+    /// For each condition, which rows of a block it is true for; none is null.
+    ///
+    /// # Errors
+    /// What computing them reports.
+    pub(super) fn masks(&self, block: &Block<'_>) -> Result<Vec<BooleanArray>> {
+        let mut masks: Vec<BooleanArray> = vec![BooleanArray::from(Vec::<bool>::new()); self.parts.len()];
+        for OfMeasure { place, schema, leaves } in &self.measured {
+            let measured = block.measured(*place)?;
+            let batch = measured.batch(schema)?;
+            for leaf in leaves {
+                masks[leaf.part] = measured.spread(&leaf.truth(&batch)?);
+            }
         }
-        Ok(Self { parts: builder.parts, roots })
-    }
-
-    /// For each condition, which rows of a batch it is true for; none is null.
-    pub(super) fn masks(&self, batch: &RecordBatch) -> Result<Vec<BooleanArray>> {
-        let mut values: Vec<BooleanArray> = Vec::with_capacity(self.parts.len());
-        for part in &self.parts {
-            let value = match part {
-                Part::Value(value) => {
-                    let value = value.evaluate(batch)?.into_array(batch.num_rows())?;
-                    // A constant null has no type.
-                    arrow::compute::cast(&value, &DataType::Boolean)?.as_boolean().clone()
-                }
-                Part::All(parts) => joined(&values, parts, and_kleene)?,
-                Part::Any(parts) => joined(&values, parts, or_kleene)?,
-                Part::Not(part) => not(&values[*part])?,
-                Part::IsTrue(part) => is_true(&values[*part]),
+        let batch = block.batch()?;
+        for leaf in &self.joining {
+            masks[leaf.part] = leaf.truth(&batch)?;
+        }
+        for (place, part) in self.parts.iter().enumerate() {
+            masks[place] = match part {
+                Part::Leaf(_) => continue,
+                Part::All(parts) => joined(&masks, parts, and_kleene)?,
+                Part::Any(parts) => joined(&masks, parts, or_kleene)?,
+                Part::Not(part) => not(&masks[*part])?,
+                Part::IsTrue(part) => is_true(&masks[*part]),
             };
-            values.push(value);
         }
-        Ok(self.roots.iter().map(|root| is_true(&values[*root])).collect())
+        Ok(self.roots.iter().map(|root| is_true(&masks[*root])).collect())
     }
 }
 
@@ -102,11 +196,11 @@ pub(super) fn is_true(values: &BooleanArray) -> BooleanArray {
 }
 
 struct Builder<'a> {
-    session: &'a SessionContext,
     compiler: Compiler<'a>,
-    schema: &'a DFSchema,
-    parts: Vec<Part>,
-    known: HashMap<Key, usize>,
+    /// The segment that is taken apart.
+    segment: &'a str,
+    parts: TakenApart,
+    known: HashMap<Part, usize>,
     named: BTreeMap<&'a str, usize>,
 }
 
@@ -115,48 +209,53 @@ impl Builder<'_> {
         Ok(match condition {
             Expr::And(conditions) => {
                 let parts = conditions.iter().map(|condition| self.part(condition)).collect::<Result<Vec<_>>>()?;
-                self.keep(Key::All(parts.clone()), Part::All(parts))
+                self.keep(Part::All(parts))
             }
             Expr::Or(conditions) => {
                 let parts = conditions.iter().map(|condition| self.part(condition)).collect::<Result<Vec<_>>>()?;
-                self.keep(Key::Any(parts.clone()), Part::Any(parts))
+                self.keep(Part::Any(parts))
             }
             Expr::Not(condition) => {
                 let part = self.part(condition)?;
-                self.keep(Key::Not(part), Part::Not(part))
+                self.keep(Part::Not(part))
             }
             Expr::InSegment(name) if self.named.contains_key(name.as_str()) => {
                 let part = self.named[name.as_str()];
-                self.keep(Key::IsTrue(part), Part::IsTrue(part))
+                self.keep(Part::IsTrue(part))
             }
             // As two conditions: DataFusion would take the rows of the first out of all columns before it asks the second.
             Expr::Between { expr, low, high, negated } => {
                 let value = self.compiler.expr(expr)?;
                 let (low, high) = (self.compiler.expr(low)?, self.compiler.expr(high)?);
-                let parts = vec![self.value(value.clone().gt_eq(low))?, self.value(value.lt_eq(high))?];
-                let part = self.keep(Key::All(parts.clone()), Part::All(parts));
-                if *negated { self.keep(Key::Not(part), Part::Not(part)) } else { part }
+                let parts = vec![self.value(value.clone().gt_eq(low)), self.value(value.lt_eq(high))];
+                let part = self.keep(Part::All(parts));
+                if *negated { self.keep(Part::Not(part)) } else { part }
             }
             value => {
                 let compiled = self.compiler.expr(value)?;
-                self.value(compiled)?
+                self.value(compiled)
             }
         })
     }
 
-    fn value(&mut self, compiled: datafusion::logical_expr::Expr) -> Result<usize> {
-        let key = Key::Value(compiled.clone());
-        if let Some(known) = self.known.get(&key) {
-            return Ok(*known);
+    fn value(&mut self, value: datafusion::logical_expr::Expr) -> usize {
+        let mut columns = value.column_refs().into_iter();
+        let measure = match (columns.next(), columns.next()) {
+            (Some(only), None) => measure_of_column(&only.name),
+            _ => None,
+        };
+        let part = self.keep(Part::Leaf(value.clone()));
+        if self.parts.leaves.last().is_none_or(|last| last.part < part) {
+            self.parts.leaves.push(Leaf { part, value, measure, segment: self.segment.to_owned() });
         }
-        let physical = self.session.create_physical_expr(compiled, self.schema)?;
-        Ok(self.keep(key, Part::Value(physical)))
+        part
     }
 
-    fn keep(&mut self, key: Key, part: Part) -> usize {
-        *self.known.entry(key).or_insert_with(|| {
-            self.parts.push(part);
-            self.parts.len() - 1
+    fn keep(&mut self, part: Part) -> usize {
+        let parts = &mut self.parts.parts;
+        *self.known.entry(part).or_insert_with_key(|part| {
+            parts.push(part.clone());
+            parts.len() - 1
         })
     }
 }

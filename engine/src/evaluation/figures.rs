@@ -5,6 +5,9 @@ use std::collections::BTreeSet;
 use crate::error::{EngineError, Result};
 use crate::expression::{Expr, Measure, Sequence, measures_used, sequences_used, text_of};
 
+/// What the columns of measures begin with.
+const MEASURE: &str = "measure ";
+
 /// Figures, each with a column. The names of the columns have a blank, so no column of a profile has them.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Figures {
@@ -57,7 +60,12 @@ impl Figures {
 
 /// The column of the measure at a place of [`Figures::measures`].
 pub(super) fn measure_column(place: usize) -> String {
-    format!("measure {place}")
+    format!("{MEASURE}{place}")
+}
+
+/// The place in [`Figures::measures`] of the measure that a column is, if it is one.
+pub(super) fn measure_of_column(column: &str) -> Option<usize> {
+    column.strip_prefix(MEASURE)?.parse().ok()
 }
 
 /// The column of the sequence at a place of [`Figures::sequences`].

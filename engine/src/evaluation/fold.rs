@@ -7,6 +7,7 @@ use arrow::array::{
     ArrayRef, BooleanArray, Decimal128Array, Int64Array, ListBuilder, StringViewArray, StringViewBuilder,
     TimestampMicrosecondArray,
 };
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field};
 
 use super::series::{Needs, Series};
@@ -94,27 +95,36 @@ fn texts_element() -> Arc<Field> {
     Arc::new(Field::new("element", DataType::Utf8View, true))
 }
 
-/// The figure of each of some rows of people. Of nothing, a count and a sum are 0, a list is empty, and everything else
-/// is null. `today` is the day that weeks are counted back from.
-pub(super) fn folded(figure: &Figure, series: &Series, days: Days, today: i32, people: Range<u32>) -> Result<ArrayRef> {
-    let fold = Fold { series, days, people };
+/// The figure of each of some profiles of a series, which are at `places` there, and after these that of somebody who did
+/// nothing. Of nothing, a count and a sum are 0, a list is empty, and everything else is null. `today` is the day that weeks
+/// are counted back from.
+pub(super) fn folded(
+    figure: &Figure,
+    series: &Series,
+    days: Days,
+    today: i32,
+    places: Range<usize>,
+) -> Result<ArrayRef> {
+    let fold = Fold { series, days, places };
     Ok(match figure.plain() {
-        Figure::Count => Arc::new(Int64Array::from(fold.sums(&series.counts))),
+        Figure::Count => Arc::new(Int64Array::from(fold.sums(&series.columns.counts))),
         Figure::Days => Arc::new(Int64Array::from(fold.distinct_days())),
-        Figure::FirstTime => fold.times(&series.first_at, i64::min),
-        Figure::LastTime => fold.times(&series.last_at, i64::max),
-        Figure::Sum(_) => decimals(fold.sums(&series.totals).into_iter().map(Some), &data_type(figure))?,
+        Figure::FirstTime => fold.times(&series.columns.first_at, i64::min, i64::MAX),
+        Figure::LastTime => fold.times(&series.columns.last_at, i64::max, i64::MIN),
+        Figure::Sum(_) => decimals(fold.sums(&series.columns.totals).into_iter().map(Some), &data_type(figure))?,
         Figure::Average(_) => {
-            let (totals, counts) = (fold.sums(&series.totals), fold.sums(&series.number_counts));
+            let (totals, counts) = (fold.sums(&series.columns.totals), fold.sums(&series.columns.number_counts));
             decimals(totals.into_iter().zip(counts).map(|(total, count)| mean(total, count)), &QUOTIENT)?
         }
-        Figure::Least(_) => decimals(fold.extremes(&series.leasts, i128::min).into_iter(), &data_type(figure))?,
-        Figure::Most(_) => decimals(fold.extremes(&series.mosts, i128::max).into_iter(), &data_type(figure))?,
+        Figure::Least(_) => decimals(fold.extremes(&series.columns.leasts, i128::min).into_iter(), &data_type(figure))?,
+        Figure::Most(_) => decimals(fold.extremes(&series.columns.mosts, i128::max).into_iter(), &data_type(figure))?,
         Figure::Percentile(_, share) => decimals(fold.percentiles(*share).into_iter(), &data_type(figure))?,
-        Figure::FirstValue(_) => fold.texts(|places| places.min_by_key(|&at| (series.first_at[at], series.values[at]))),
-        Figure::LastValue(_) => fold.texts(|places| {
+        Figure::FirstValue(_) => {
+            fold.texts(|rows| rows.min_by_key(|&row| (series.columns.first_at[row], series.columns.values[row])))
+        }
+        Figure::LastValue(_) => fold.texts(|rows| {
             // Of equally late values the first in the order of texts, whichever row it is in.
-            places.min_by_key(|&at| (std::cmp::Reverse(series.last_at[at]), series.values[at]))
+            rows.min_by_key(|&row| (std::cmp::Reverse(series.columns.last_at[row]), series.columns.values[row]))
         }),
         Figure::MostFrequent(_) => fold.most_frequent(),
         Figure::DistinctCount(_) => {
@@ -128,35 +138,34 @@ pub(super) fn folded(figure: &Figure, series: &Series, days: Days, today: i32, p
 struct Fold<'s> {
     series: &'s Series,
     days: Days,
-    people: Range<u32>,
+    /// Of the profiles.
+    places: Range<usize>,
 }
 
 impl Fold<'_> {
+    /// One for each profile, and one for nobody.
     fn len(&self) -> usize {
-        self.people.len()
+        self.places.len() + 1
     }
 
-    /// The places that count, with the person that each is of.
-    fn places(&self) -> impl Iterator<Item = (usize, usize)> {
-        let places = self.series.of(&self.people);
-        let start = self.people.start;
-        places
-            .filter(|&at| self.days.has(self.series.days[at]))
-            .map(move |at| ((self.series.rows[at] - start) as usize, at))
+    /// The rows that count of each profile, with its number among these.
+    fn by_profile(&self) -> impl Iterator<Item = (usize, impl Iterator<Item = usize>)> {
+        let counts = |row: &usize| self.days.has(self.series.columns.days[*row]);
+        self.places.clone().enumerate().map(move |(number, place)| (number, self.series.rows(place).filter(counts)))
     }
 
-    /// For each person that has any, the places that count.
-    fn by_person(&self) -> impl Iterator<Item = (usize, impl Iterator<Item = usize>)> {
-        let start = self.people.start;
-        self.series.by_profile(self.series.of(&self.people)).map(move |(row, places)| {
-            ((row - start) as usize, places.filter(|&at| self.days.has(self.series.days[at])))
-        })
+    /// Each row of the profiles, with its profile's number and whether it counts. Without a branch, which a processor could
+    /// not foresee, adding them up is several times as fast as going from profile to profile.
+    fn rows(&self) -> impl Iterator<Item = (usize, usize, bool)> {
+        let Range { start, end } = self.places;
+        let rows = if start == end { 0..0 } else { self.series.rows(start).start..self.series.rows(end - 1).end };
+        rows.map(move |row| (row, self.series.of[row] as usize - start, self.days.has(self.series.columns.days[row])))
     }
 
     fn sums<T: Copy + Default + std::ops::AddAssign>(&self, column: &[T]) -> Vec<T> {
         let mut sums = vec![T::default(); self.len()];
-        for (person, at) in self.places() {
-            sums[person] += column[at];
+        for (row, number, counts) in self.rows() {
+            sums[number] += if counts { column[row] } else { T::default() };
         }
         sums
     }
@@ -164,30 +173,31 @@ impl Fold<'_> {
     fn distinct_days(&self) -> Vec<i64> {
         let mut counts = vec![0; self.len()];
         let mut days = Vec::new();
-        for (person, places) in self.by_person() {
+        for (number, rows) in self.by_profile() {
             days.clear();
-            days.extend(places.map(|at| self.series.days[at]));
+            days.extend(rows.map(|row| self.series.columns.days[row]));
             days.sort_unstable();
             days.dedup();
-            counts[person] = days.len() as i64;
+            counts[number] = days.len() as i64;
         }
         counts
     }
 
-    fn times(&self, column: &[i64], choose: fn(i64, i64) -> i64) -> ArrayRef {
-        let mut times: Vec<Option<i64>> = vec![None; self.len()];
-        for (person, at) in self.places() {
-            let time = &mut times[person];
-            *time = Some(time.map_or(column[at], |known| choose(known, column[at])));
+    /// The extremes of a column of instants; `nothing` is beyond all of them.
+    fn times(&self, column: &[i64], choose: impl Fn(i64, i64) -> i64, nothing: i64) -> ArrayRef {
+        let mut times = vec![nothing; self.len()];
+        for (row, number, counts) in self.rows() {
+            times[number] = choose(times[number], if counts { column[row] } else { nothing });
         }
-        Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC"))
+        let is_known = NullBuffer::from_iter(times.iter().map(|&time| time != nothing));
+        Arc::new(TimestampMicrosecondArray::new(times.into(), Some(is_known)).with_timezone("UTC"))
     }
 
     fn extremes(&self, column: &[i128], choose: fn(i128, i128) -> i128) -> Vec<Option<i128>> {
         let mut extremes: Vec<Option<i128>> = vec![None; self.len()];
-        for (person, at) in self.places().filter(|&(_, at)| self.series.number_counts[at] > 0) {
-            let extreme = &mut extremes[person];
-            *extreme = Some(extreme.map_or(column[at], |known| choose(known, column[at])));
+        for (number, rows) in self.by_profile() {
+            let numbers = rows.filter(|&row| self.series.columns.number_counts[row] > 0).map(|row| column[row]);
+            extremes[number] = numbers.reduce(choose);
         }
         extremes
     }
@@ -196,19 +206,19 @@ impl Fold<'_> {
     fn percentiles(&self, share: Share) -> Vec<Option<i128>> {
         let mut percentiles = vec![None; self.len()];
         let mut numbers: Vec<(i128, i64)> = Vec::new();
-        for (person, places) in self.by_person() {
+        for (number, rows) in self.by_profile() {
             numbers.clear();
-            numbers.extend(places.filter_map(|at| {
-                let number = self.series.numbers[self.series.values[at] as usize]?;
-                Some((number, self.series.counts[at]))
+            numbers.extend(rows.filter_map(|row| {
+                let value = self.series.numbers[self.series.columns.values[row] as usize]?;
+                Some((value, self.series.columns.counts[row]))
             }));
             numbers.sort_unstable();
             let count = numbers.iter().map(|(_, count)| count).sum();
             let rank = share.rank(count);
             let mut passed = 0;
-            percentiles[person] = numbers.iter().find_map(|&(number, count)| {
+            percentiles[number] = numbers.iter().find_map(|&(value, count)| {
                 passed += count;
-                (passed >= rank).then_some(number)
+                (passed >= rank).then_some(value)
             });
         }
         percentiles
@@ -216,8 +226,8 @@ impl Fold<'_> {
 
     fn texts(&self, choose: impl Fn(&mut dyn Iterator<Item = usize>) -> Option<usize>) -> ArrayRef {
         let mut chosen: Vec<Option<&str>> = vec![None; self.len()];
-        for (person, mut places) in self.by_person() {
-            chosen[person] = choose(&mut places).map(|at| self.text(self.series.values[at]));
+        for (number, mut rows) in self.by_profile() {
+            chosen[number] = choose(&mut rows).map(|row| self.text(self.series.columns.values[row]));
         }
         Arc::new(StringViewArray::from(chosen))
     }
@@ -226,24 +236,24 @@ impl Fold<'_> {
     fn most_frequent(&self) -> ArrayRef {
         let mut chosen: Vec<Option<&str>> = vec![None; self.len()];
         let mut values: Vec<(u32, i64)> = Vec::new();
-        for (person, places) in self.by_person() {
+        for (number, rows) in self.by_profile() {
             values.clear();
-            values.extend(places.map(|at| (self.series.values[at], self.series.counts[at])));
+            values.extend(rows.map(|row| (self.series.columns.values[row], self.series.columns.counts[row])));
             values.sort_unstable();
             let frequencies = values.chunk_by(|left, right| left.0 == right.0).map(|of_value| {
                 let count: i64 = of_value.iter().map(|(_, count)| count).sum();
                 (std::cmp::Reverse(count), of_value[0].0)
             });
-            chosen[person] = frequencies.min().map(|(_, value)| self.text(value));
+            chosen[number] = frequencies.min().map(|(_, value)| self.text(value));
         }
         Arc::new(StringViewArray::from(chosen))
     }
 
     fn distinct_values(&self) -> Vec<Vec<u32>> {
         let mut lists = vec![Vec::new(); self.len()];
-        for (person, places) in self.by_person() {
-            let list = &mut lists[person];
-            list.extend(places.map(|at| self.series.values[at]));
+        for (number, rows) in self.by_profile() {
+            let list = &mut lists[number];
+            list.extend(rows.map(|row| self.series.columns.values[row]));
             list.sort_unstable();
             list.dedup();
         }
@@ -269,16 +279,18 @@ impl Fold<'_> {
     fn each_week(&self, weeks: u32, times: u32, today: i32) -> BooleanArray {
         let mut counts = vec![0_i64; weeks as usize];
         let mut each = vec![false; self.len()];
-        for (person, places) in self.by_person() {
+        for (number, rows) in self.by_profile() {
             counts.fill(0);
-            for at in places {
-                let week =
-                    today.checked_sub(self.series.days[at]).filter(|&ago| ago >= 0).map(|ago| ago / DAYS_PER_WEEK);
+            for row in rows {
+                let week = today
+                    .checked_sub(self.series.columns.days[row])
+                    .filter(|&ago| ago >= 0)
+                    .map(|ago| ago / DAYS_PER_WEEK);
                 if let Some(count) = week.and_then(|week| counts.get_mut(usize::try_from(week).ok()?)) {
-                    *count += self.series.counts[at];
+                    *count += self.series.columns.counts[row];
                 }
             }
-            each[person] = counts.iter().all(|&count| count >= i64::from(times));
+            each[number] = counts.iter().all(|&count| count >= i64::from(times));
         }
         BooleanArray::from(each)
     }

@@ -13,6 +13,7 @@ use roaring::RoaringBitmap;
 
 use super::scope::Scope;
 use crate::error::{EngineError, ErrorKind, Result};
+use crate::query::cpu_runtime::joined;
 
 /// The row of an identifier that no profile has.
 pub(super) const NOBODY: u32 = u32::MAX;
@@ -111,6 +112,13 @@ impl People {
         usize::try_from(identifier).ok().and_then(|ordinal| self.rows.get(ordinal)).copied().unwrap_or(NOBODY)
     }
 
+    /// Their identifiers; `None` if they have more than `most`.
+    pub(super) fn few_identifiers(&self, most: usize) -> Option<Vec<i64>> {
+        let identifiers = (0..).zip(&self.rows).filter(|(_, row)| **row != NOBODY).map(|(ordinal, _)| ordinal);
+        let few: Vec<i64> = identifiers.take(most + 1).collect();
+        (few.len() <= most).then_some(few)
+    }
+
     /// Bytes that they take in memory.
     pub(super) fn bytes(&self) -> usize {
         size_of_val(self.ordinals.as_slice()) + size_of_val(self.rows.as_slice()) + self.living.serialized_size()
@@ -158,7 +166,7 @@ impl People {
             .collect();
         let mut ordered = BTreeMap::new();
         for task in tasks {
-            let (name, values) = task.join().await.map_err(|error| EngineError::internal(error.to_string()))??;
+            let (name, values) = joined(task).await?;
             ordered.insert(name, values);
         }
         Ok(ordered)

@@ -5,25 +5,23 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use arrow::array::{Array, ArrayRef, RecordBatch, new_empty_array};
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::array::{Array, ArrayRef, new_empty_array};
 use datafusion::common::DFSchema;
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::prelude::SessionContext;
 use roaring::RoaringBitmap;
 
+use super::block::{Block, Layout};
 use super::compile::Compiler;
-use super::figures::{Figures, measure_column, sequence_column};
-use super::fold::{self, Days};
+use super::figures::Figures;
 use super::kept::Kept;
 use super::people::People;
 use super::score;
-use super::sequence;
 use super::series::Series;
-use super::types::day_of;
 use crate::clock::Micros;
 use crate::error::{EngineError, Result};
 use crate::expression::Expr;
+use crate::query::cpu_runtime::joined;
 
 /// The most profiles whose figures are computed at once: a column of theirs fits into a processor's cache.
 const BLOCK_ROWS: usize = 16 * 1024;
@@ -62,15 +60,16 @@ impl Population {
             let values = Box::pin(self.values_beside(score::scored(of)?, &beside)).await?;
             beside.insert(figures.add_score(of), score::groups(of, &values)?);
         }
-        let schema = Arc::new(self.schema(&figures, &beside));
         let none = BTreeMap::new();
         let compiler = Compiler { figures: &figures, segments: &none, as_of: self.as_of };
-        let df_schema = DFSchema::try_from(Arc::clone(&schema))?;
-        let value = self.session.create_physical_expr(compiler.expr(expression)?, &df_schema)?;
-        let nothing = new_empty_array(&value.data_type(&schema)?);
-        let figures = Arc::new(figures);
+        let value = compiler.expr(expression)?;
+        let all = (0..figures.measures.len()).collect();
+        let layout = Layout::new(self, figures, all, beside);
+        let df_schema = DFSchema::try_from(Arc::clone(layout.schema()))?;
+        let value = self.session.create_physical_expr(value, &df_schema)?;
+        let nothing = new_empty_array(&value.data_type(layout.schema())?);
         let parts = self.by_block(Vec::new, move |population, values: &mut Vec<(u32, ArrayRef)>, rows| {
-            let batch = population.block(&rows, &schema, &figures, &beside)?;
+            let batch = Block::new(population, &layout, rows.clone()).batch()?;
             values.push((rows.start, value.evaluate(&batch)?.into_array(batch.num_rows())?));
             Ok(())
         });
@@ -79,50 +78,6 @@ impl Population {
         let parts: Vec<&dyn Array> =
             std::iter::once(&nothing).chain(parts.iter().map(|(_, part)| part)).map(AsRef::as_ref).collect();
         Ok(arrow::compute::concat(&parts)?)
-    }
-
-    /// The columns of a block.
-    pub(super) fn schema(&self, figures: &Figures, beside: &Beside) -> Schema {
-        let field = |name: &str, values: &ArrayRef| Field::new(name, values.data_type().clone(), true);
-        let mut fields: Vec<Field> = self.columns.iter().map(|(name, values)| field(name, values)).collect();
-        fields.extend(beside.iter().map(|(name, values)| field(name, values)));
-        for (place, measure) in figures.measures.iter().enumerate() {
-            fields.push(Field::new(measure_column(place), fold::data_type(&measure.figure), true));
-        }
-        for place in 0..figures.sequences.len() {
-            fields.push(Field::new(sequence_column(place), arrow::datatypes::DataType::Boolean, true));
-        }
-        Schema::new(fields)
-    }
-
-    /// Some rows with all columns that expressions may name.
-    pub(super) fn block(
-        &self,
-        rows: &Range<u32>,
-        schema: &SchemaRef,
-        figures: &Figures,
-        beside: &Beside,
-    ) -> Result<RecordBatch> {
-        let today = day_of(self.as_of);
-        let slice = |values: &ArrayRef| values.slice(rows.start as usize, rows.len());
-        let mut columns: Vec<ArrayRef> = self.columns.values().map(slice).collect();
-        columns.extend(beside.values().map(slice));
-        let series = |kept: &Kept| {
-            self.series.get(kept).ok_or_else(|| EngineError::internal("what a figure needs was not read"))
-        };
-        for measure in &figures.measures {
-            let series = series(&Kept::of(measure))?;
-            let days = Days::of(measure.window, today);
-            columns.push(fold::folded(&measure.figure, series, days, today, rows.clone())?);
-        }
-        for sequence in &figures.sequences {
-            let days = Days::of(sequence.window, today);
-            let selectors = sequence::selectors(sequence).into_iter().map(Kept::instants);
-            let series = selectors.map(|kept| Ok(series(&kept)?.as_ref())).collect::<Result<Vec<&Series>>>()?;
-            columns.push(Arc::new(sequence::did(sequence, &series, days, rows.clone())));
-        }
-        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows.len()));
-        Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
     }
 
     /// Works on all blocks, as many at a time as a query has threads. Each thread adds to a value of its own, in the order
@@ -150,7 +105,7 @@ impl Population {
             .collect();
         let mut all = Vec::new();
         for task in tasks {
-            all.push(task.join().await.map_err(|error| EngineError::internal(error.to_string()))??);
+            all.push(joined(task).await?);
         }
         Ok(all)
     }

@@ -1,6 +1,6 @@
 //! Reading what was kept of events: each table once, whatever many figures need it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
@@ -11,7 +11,8 @@ use datafusion::dataframe::DataFrame;
 use datafusion::logical_expr::{Expr, col, lit};
 use datafusion::physical_plan::execute_stream_partitioned;
 use datafusion::prelude::SessionContext;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt, TryStreamExt, future, stream};
+use hashbrown::HashMap;
 
 use super::figures::Figures;
 use super::fold::{self, Days};
@@ -20,14 +21,18 @@ use super::measured;
 use super::people::People;
 use super::scope::Scope;
 use super::sequence;
-use super::series::{Needs, Series, SeriesBuilder, StateColumns};
+use super::series::{self, Chunk, Needs, Series};
 use crate::error::{EngineError, Result};
+use crate::query::cpu_runtime::{blocking, joined};
 use crate::query::functions::text;
 
 /// The query that keeps what traits and segments define, here run for what is not kept.
 const DEFINED_SQL: &str = include_str!("../../../sql/behavior/defined_measures.sql");
 /// The query that keeps instants, likewise.
 const INSTANTS_SQL: &str = include_str!("../../../sql/behavior/instants.sql");
+
+/// Pages of a file are searched for so many identifiers: DataFusion prunes by lists of no more.
+const SEARCHED_MAX: usize = 20;
 
 /// What is wanted of a series.
 #[derive(Debug, Clone, Copy)]
@@ -78,7 +83,7 @@ pub(super) async fn series(
     wanted: BTreeMap<Kept, Wanted>,
     kept: &BTreeMap<String, i64>,
     people: &Arc<People>,
-) -> Result<HashMap<Kept, Series>> {
+) -> Result<Vec<(Kept, Series)>> {
     let (mut of_all, mut defined, mut others) = (Vec::new(), Vec::new(), Vec::new());
     for (of, wanted) in wanted {
         match kept.get(&of.definition()) {
@@ -87,18 +92,22 @@ pub(super) async fn series(
             None => others.push((of, wanted)),
         }
     }
-    let mut series = HashMap::new();
+    let mut reads = Vec::new();
     if !of_all.is_empty() {
-        series.extend(of_all_events(scope.measures(session).await?, of_all, people).await?);
+        reads.push(async { of_all_events(scope.measures(session).await?, of_all, people).await }.boxed());
     }
     for (kept, table) in by_table(defined, |(of, ..)| of) {
-        series.extend(of_measures(scope.state(session, table.name()).await?, kept, people).await?);
+        let read = async move { of_measures(state(session, table.name(), people).await?, kept, people).await };
+        reads.push(read.boxed());
     }
     for (not_kept, table) in by_table(others, |(of, _)| of) {
-        let (frame, numbered) = find(session, not_kept, table.sql()).await?;
-        series.extend(of_measures(frame, numbered, people).await?);
+        let read = async move {
+            let (frame, numbered) = find(session, not_kept, table.sql()).await?;
+            of_measures(frame, numbered, people).await
+        };
+        reads.push(read.boxed());
     }
-    Ok(series)
+    Ok(future::try_join_all(reads).await?.into_iter().flatten().collect())
 }
 
 async fn of_all_events(
@@ -116,13 +125,23 @@ async fn of_all_events(
         "total" => col("revenue").alias("total"),
         other => col(other),
     }))?;
-    let place_of = move |batch: &RecordBatch| -> Result<Vec<usize>> {
+    let place_of = move |batch: &RecordBatch| {
         let names = text(batch.column(0))?;
-        Ok(names.iter().map(|name| name.and_then(|name| places.get(name)).copied().unwrap_or(usize::MAX)).collect())
+        Ok(names.iter().map(|name| places.get(name?).copied()).collect())
     };
     let needs = wanted.iter().map(|(_, wanted)| wanted.needs).collect();
     let series = read(frame, needs, place_of, people).await?;
     Ok(wanted.into_iter().map(|(of, _)| of).zip(series).collect())
+}
+
+/// What is kept of some people, and maybe of others.
+async fn state(session: &SessionContext, table: &str, people: &People) -> Result<DataFrame> {
+    let state = session.table(table).await?;
+    Ok(match people.few_identifiers(SEARCHED_MAX) {
+        Some(few) => state.filter(col("ordinal").in_list(few.into_iter().map(lit).collect(), false))?,
+        // To leave out the others would cost more than to read them: they have no row among the people.
+        None => state,
+    })
 }
 
 async fn of_measures(
@@ -140,9 +159,9 @@ async fn of_measures(
     } else {
         frame.filter(since(first_day))?.select(selected("measure_id", needs, col))?
     };
-    let place_of = move |batch: &RecordBatch| -> Result<Vec<usize>> {
+    let place_of = move |batch: &RecordBatch| {
         let numbers = batch.column(0).as_primitive::<Int64Type>();
-        Ok(numbers.values().iter().map(|number| places.get(number).copied().unwrap_or(usize::MAX)).collect())
+        Ok(numbers.values().iter().map(|number| places.get(number).copied()).collect())
     };
     let needs = wanted.iter().map(|(_, wanted, _)| wanted.needs).collect();
     let series = read(frame, needs, place_of, people).await?;
@@ -225,39 +244,29 @@ fn selected(whose: &str, needs: Needs, column: impl Fn(&'static str) -> Expr) ->
 async fn read(
     frame: DataFrame,
     needs: Vec<Needs>,
-    place_of: impl Fn(&RecordBatch) -> Result<Vec<usize>> + Send + Sync + 'static,
+    place_of: impl Fn(&RecordBatch) -> Result<Vec<Option<usize>>> + Send + Sync + 'static,
     people: &Arc<People>,
 ) -> Result<Vec<Series>> {
     let context = Arc::new(frame.task_ctx());
     let streams = execute_stream_partitioned(frame.create_physical_plan().await?, context)?;
+    let threads = streams.len().max(1);
     let (needs, place_of) = (Arc::new(needs), Arc::new(place_of));
-    let tasks: Vec<_> = streams
-        .into_iter()
-        .map(|mut stream| {
-            let (needs, place_of, people) = (Arc::clone(&needs), Arc::clone(&place_of), Arc::clone(people));
-            SpawnedTask::spawn(async move {
-                let mut builders: Vec<SeriesBuilder> = needs.iter().map(|needs| SeriesBuilder::new(*needs)).collect();
-                let read = union(needs.iter().copied());
-                while let Some(batch) = stream.next().await.transpose()? {
-                    let columns = StateColumns::of(&batch, read)?;
-                    let mut of_series = vec![Vec::new(); builders.len()];
-                    for (row, place) in place_of(&batch)?.into_iter().enumerate() {
-                        if let Some(of_series) = of_series.get_mut(place) {
-                            of_series.push(row);
-                        }
-                    }
-                    for (builder, places) in builders.iter_mut().zip(of_series) {
-                        builder.push(&columns, places.into_iter(), &people);
-                    }
-                }
-                Ok::<_, EngineError>(builders)
-            })
-        })
-        .collect();
-    let mut whole: Vec<SeriesBuilder> = needs.iter().map(|needs| SeriesBuilder::new(*needs)).collect();
-    for task in tasks {
-        let part = task.join().await.map_err(|error| EngineError::internal(error.to_string()))??;
-        whole.iter_mut().zip(part).for_each(|(whole, part)| whole.absorb(part));
+    let tasks = streams.into_iter().map(|mut stream| {
+        let (needs, place_of, people) = (Arc::clone(&needs), Arc::clone(&place_of), Arc::clone(people));
+        joined(SpawnedTask::spawn(async move {
+            let mut read: Vec<Vec<Chunk>> = needs.iter().map(|_| Vec::new()).collect();
+            while let Some(batch) = stream.next().await.transpose()? {
+                let chunks = series::chunks(&batch, &needs, &people, place_of(&batch)?)?;
+                read.iter_mut().zip(chunks).for_each(|(read, chunk)| read.push(chunk));
+            }
+            Ok::<_, EngineError>(read)
+        }))
+    });
+    let mut chunks: Vec<Vec<Chunk>> = needs.iter().map(|_| Vec::new()).collect();
+    for read in future::try_join_all(tasks).await? {
+        chunks.iter_mut().zip(read).for_each(|(chunks, read)| chunks.extend(read));
     }
-    Ok(whole.into_iter().map(|builder| builder.finish(people.len())).collect())
+    let count = people.len();
+    let tasks = chunks.into_iter().map(|chunks| blocking(move || series::series(&chunks, count)));
+    stream::iter(tasks).buffered(threads).try_collect().await
 }

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use datafusion::common::JoinType;
 use datafusion::dataframe::DataFrame;
-use datafusion::logical_expr::col;
 use datafusion::prelude::SessionContext;
 
 use crate::error::Result;
@@ -75,16 +73,5 @@ impl Scope {
             // Added up for each profile, under its anchor.
             Self::Touched { .. } => session.table("behavior.touched_measures").await?,
         })
-    }
-
-    /// What a state has of them, `behavior.defined_measures` or `behavior.instants`.
-    pub(super) async fn state(self, session: &SessionContext, table: &str) -> Result<DataFrame> {
-        let state = session.table(table).await?;
-        if self == Self::Everybody {
-            return Ok(state);
-        }
-        let touched = session.table(self.identities()).await?.select(vec![col("ordinal").alias("touched_ordinal")])?;
-        // Few rows on the left: the side that a hash join holds in memory.
-        Ok(touched.join(state, JoinType::RightSemi, &["touched_ordinal"], &["ordinal"], None)?)
     }
 }

@@ -7,11 +7,12 @@ use std::time::Instant;
 use arrow::array::{ArrayRef, AsArray, BooleanArray, UInt32Array};
 use arrow::compute::{SortColumn, SortOptions, and, filter, is_not_null, lexsort_to_indices};
 use arrow::datatypes::UInt32Type;
-use datafusion::common::DFSchema;
 use roaring::RoaringBitmap;
 
+use super::bits::bits;
+use super::block::{Block, Layout};
 use super::compile::Compiler;
-use super::conditions::{Conditions, is_true};
+use super::conditions::{TakenApart, is_true};
 use super::figures::{Figures, segment_column, top_column};
 use super::population::{Beside, Population};
 use crate::error::{EngineError, Result};
@@ -61,20 +62,19 @@ impl Population {
         beside: &Beside,
     ) -> Result<Vec<RoaringBitmap>> {
         let started = Instant::now();
-        let figures = Arc::new(Figures::of(conditions.iter().map(|(_, condition)| *condition)));
-        let schema = Arc::new(self.schema(&figures, beside));
+        let figures = Figures::of(conditions.iter().map(|(_, condition)| *condition));
         let segments = conditions.iter().copied().collect();
         let compiler = Compiler { figures: &figures, segments: &segments, as_of: self.as_of };
-        let df_schema = DFSchema::try_from(Arc::clone(&schema))?;
-        let compiled = Conditions::compile(&self.session, compiler, &df_schema, conditions)?;
+        let taken_apart = TakenApart::new(compiler, conditions)?;
+        let layout = Layout::new(self, figures, taken_apart.whole_measures(), beside.clone());
+        let compiled = taken_apart.compile(&self.session, &layout)?;
         let compiled_in = started.elapsed();
         let count = conditions.len();
         let empty = move || vec![RoaringBitmap::new(); count];
-        let beside = beside.clone();
         let parts = self.by_block(empty, move |population, members: &mut Vec<RoaringBitmap>, rows| {
-            let batch = population.block(&rows, &schema, &figures, &beside)?;
+            let block = Block::new(population, &layout, rows.clone());
             let ordinals = &population.people.ordinals()[rows.start as usize..rows.end as usize];
-            for (members, mask) in members.iter_mut().zip(compiled.masks(&batch)?) {
+            for (members, mask) in members.iter_mut().zip(compiled.masks(&block)?) {
                 *members |= set_of(&mask, ordinals)?;
             }
             Ok(())
@@ -141,12 +141,8 @@ fn set_of(mask: &BooleanArray, ordinals: &[u32]) -> Result<RoaringBitmap> {
     }
     // Setting a bit each is several times as fast as telling the bitmap each.
     let start = first & !7;
-    let mut bits = vec![0_u8; ((last - start) / 8 + 1) as usize];
-    for ordinal in selected {
-        let place = ordinal - start;
-        bits[(place / 8) as usize] |= 1 << (place % 8);
-    }
-    Ok(RoaringBitmap::from_lsb0_bytes(start, &bits))
+    let set = bits(selected.map(|ordinal| (ordinal - start) as usize), (last - start) as usize + 1);
+    Ok(RoaringBitmap::from_lsb0_bytes(start, &set))
 }
 
 /// The conditions that take the best of some, or name one that does.

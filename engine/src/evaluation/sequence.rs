@@ -28,31 +28,66 @@ pub(super) fn selectors(sequence: &Sequence) -> Vec<&EventSelector> {
 pub(super) fn did(sequence: &Sequence, series: &[&Series], days: Days, people: Range<u32>) -> BooleanArray {
     let mut did = vec![false; people.len()];
     let steps = Steps::new(sequence);
-    let mut ranges: Vec<Range<usize>> = series.iter().map(|series| series.of(&people)).collect();
-    let Some(first) = steps.does.first().map(|&selector| series[selector]) else { return BooleanArray::from(did) };
+    let mut kinds: Vec<Kind> =
+        series.iter().enumerate().map(|(selector, series)| Kind::new(selector, series, &people)).collect();
+    // Who lacks one of the steps did not do it all, so what fewest did is looked at first, and what is no step last.
+    kinds.sort_by_key(|kind| (kind.bit & steps.all == 0, kind.places.len()));
+    let Some((rarest, others)) = kinds.split_first_mut() else { return BooleanArray::from(did) };
     let mut moments: Vec<(i64, u32)> = Vec::new();
-    // Who never did the first thing did not do it all.
-    for (row, _) in first.by_profile(first.of(&people)) {
+    for place in rarest.places.clone() {
+        let profile = rarest.series.profiles[place];
         moments.clear();
-        let mut happened = 0_u32;
-        for (selector, (series, range)) in series.iter().zip(&mut ranges).enumerate() {
-            while range.start < range.end && series.rows[range.start] < row {
-                range.start += 1;
-            }
-            while range.start < range.end && series.rows[range.start] == row {
-                if days.have(series.first_at[range.start]) {
-                    moments.push((series.first_at[range.start], 1 << selector));
-                    happened |= 1 << selector;
-                }
-                range.start += 1;
-            }
+        let mut may_be = rarest.push(place, days, &mut moments);
+        for kind in others.iter_mut() {
+            may_be = may_be && (kind.push_those_of(profile, days, &mut moments) || kind.bit & steps.all == 0);
         }
-        if happened & steps.all == steps.all {
+        if may_be {
             moments.sort_unstable();
-            did[(row - people.start) as usize] = steps.are_in(&moments);
+            did[(profile - people.start) as usize] = steps.are_in(&moments);
         }
     }
     BooleanArray::from(did)
+}
+
+/// The instants of the events of one selector.
+struct Kind<'s> {
+    /// The selector, as a bit.
+    bit: u32,
+    series: &'s Series,
+    /// The profiles that are still to come.
+    places: Range<usize>,
+}
+
+impl<'s> Kind<'s> {
+    fn new(selector: usize, series: &'s Series, people: &Range<u32>) -> Self {
+        Self { bit: 1 << selector, series, places: series.among(people) }
+    }
+
+    /// Adds the instants of the profile at a place; false if there is none.
+    fn push(&self, place: usize, days: Days, moments: &mut Vec<(i64, u32)>) -> bool {
+        let before = moments.len();
+        let instants = self.series.columns.first_at[self.series.rows(place)].iter();
+        moments.extend(instants.filter(|&&at| days.have(at)).map(|&at| (at, self.bit)));
+        moments.len() > before
+    }
+
+    /// The same of a profile, which comes after all that were asked for.
+    fn push_those_of(&mut self, profile: u32, days: Days, moments: &mut Vec<(i64, u32)>) -> bool {
+        let to_come = &self.series.profiles[self.places.clone()];
+        self.places.start += places_below(to_come, profile);
+        let is_here = self.series.profiles[self.places.clone()].first() == Some(&profile);
+        is_here && self.push(self.places.start, days, moments)
+    }
+}
+
+/// How many of ascending `rows` are below `row`, which is probably near: in steps that double until one is too far.
+fn places_below(rows: &[u32], row: u32) -> usize {
+    let mut end = 1;
+    while end < rows.len() && rows[end] < row {
+        end *= 2;
+    }
+    let start = end / 2;
+    start + rows[start..rows.len().min(end)].partition_point(|&of| of < row)
 }
 
 /// The most selectors that a sequence names: the language has no more steps.
@@ -114,5 +149,21 @@ impl Steps {
             }
         }
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::places_below;
+
+    #[test]
+    fn test_finds_a_row_wherever_it_is() {
+        let rows: Vec<u32> = (0..100).map(|row| row * 3 + 1).collect();
+        for count in 0..rows.len() {
+            for row in 0..305 {
+                let below = rows[..count].iter().filter(|&&of| of < row).count();
+                assert_eq!(places_below(&rows[..count], row), below, "of {count} rows, {row}");
+            }
+        }
     }
 }

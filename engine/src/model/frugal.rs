@@ -175,7 +175,7 @@ impl<'w> Rounds<'w> {
         self.steps += 1;
         let part = format!("graph{}-step{}", self.graph, self.steps);
         let frame = self.session.sql(sql).await?;
-        let (schema, files) = self.workspace.write(&self.model.name, &[], frame, &part).await?;
+        let (schema, files) = self.workspace.write(self.model, frame, &part).await?;
         let rows = files.iter().map(|file| file.rows).sum();
         let version =
             Version { name: self.model.name.clone(), number: 0, schema, partition_columns: Vec::new(), files };

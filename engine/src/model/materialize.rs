@@ -15,7 +15,6 @@ use crate::error::{EngineError, ErrorKind, Result};
 use crate::limits;
 use crate::query::catalog::register;
 use crate::query::session::CATALOG;
-use crate::store::TableName;
 use crate::store::delta::{DataFile, Table, Version};
 use crate::store::writer::{BatchMap, file_schema, write_streams};
 
@@ -107,12 +106,12 @@ impl Workspace {
         }
         let frame = self.session.sql(sql).await.map_err(|error| located(model, error))?;
         let frame = contracted(model, frame)?;
-        let written = self.write(&model.name, &model.unique, frame.clone(), "new").await;
+        let written = self.write(model, frame.clone(), "new").await;
         let written = match written {
             Err(error) if error.kind() == ErrorKind::Exhausted => {
                 tracing::info!(table = %model.name, %error, "trying again with less memory");
                 let frame = self.frugal(model, frame).await.map_err(|error| error.context(&model.file))?;
-                self.write(&model.name, &model.unique, frame, "frugal").await
+                self.write(model, frame, "frugal").await
             }
             other => other,
         };
@@ -120,8 +119,9 @@ impl Workspace {
     }
 
     /// Writes a table that no model makes: the rows of `frame` after those of the `kept` files.
-    pub(crate) async fn store(&self, name: &TableName, frame: DataFrame, kept: Vec<DataFile>) -> Result<Outcome> {
-        let (schema, new_files) = self.write(name, &[], frame, "new").await?;
+    pub(crate) async fn store(&self, model: &Model, frame: DataFrame, kept: Vec<DataFile>) -> Result<Outcome> {
+        let name = &model.name;
+        let (schema, new_files) = self.write(model, frame, "new").await?;
         let outcome = outcome_of(&new_files);
         let mut files = kept;
         files.extend(new_files.iter().cloned());
@@ -135,19 +135,17 @@ impl Workspace {
     /// Executes `frame` and writes its rows; returns the files' schema with them.
     pub(crate) async fn write(
         &self,
-        name: &TableName,
-        unique: &[String],
+        model: &Model,
         frame: DataFrame,
         part: &str,
     ) -> Result<(SchemaRef, Vec<DataFile>)> {
-        self.write_mapped(name, unique, frame, part, None).await
+        self.write_mapped(model, frame, part, None).await
     }
 
     /// As [`Workspace::write`], with what `map` makes of each batch.
     pub(crate) async fn write_mapped(
         &self,
-        name: &TableName,
-        unique: &[String],
+        model: &Model,
         frame: DataFrame,
         part: &str,
         map: Option<BatchMap>,
@@ -158,6 +156,7 @@ impl Workspace {
         let schema = Arc::new(file_schema(&nullable(&plan.schema())));
         let streams = execute_stream_partitioned(Arc::clone(&plan), context)?;
         let run = format!("{}-{part}", self.run);
+        let Model { name, unique, .. } = model;
         let files = write_streams(&self.lake, name, &run, &schema, unique, streams, map).await?;
         if tracing::enabled!(tracing::Level::TRACE) {
             let metrics = DisplayableExecutionPlan::with_metrics(plan.as_ref()).indent(true).to_string();
@@ -205,7 +204,7 @@ impl Workspace {
         };
         register(&self.session, CATALOG, &model.name, self.scan(whole))?;
         let frame = self.session.sql(&model.fold_sql()).await.map_err(|error| located(model, error))?;
-        let (_, folded) = self.write(&model.name, &model.unique, contracted(model, frame)?, "folded").await?;
+        let (_, folded) = self.write(model, contracted(model, frame)?, "folded").await?;
         Ok(Some(folded))
     }
 }

@@ -81,7 +81,7 @@ impl Workspace {
             }
             let others = without.map(|keys| Others::new(keys, frame.schema().as_arrow())).transpose()?;
             let keep = others.map(|others| Arc::new(move |batch: RecordBatch| others.filter(&batch)) as BatchMap);
-            let (_, files) = self.write_mapped(&model.name, &model.unique, frame, "kept", keep).await?;
+            let (_, files) = self.write_mapped(model, frame, "kept", keep).await?;
             kept.extend(files);
         }
         Ok(kept)

@@ -79,7 +79,7 @@ pub(crate) async fn compute(
     let definitions = parse(session, files).await?;
     if definitions.is_empty() {
         let none = session.sql("select profile_id, ordinal from profile.persons where false").await?;
-        return workspace.store(&table(), none, Vec::new()).await;
+        return workspace.store(model, none, Vec::new()).await;
     }
     workspace.register_slices(&model.references()?)?;
     let is_of_one = |definition: &TraitDefinition| !is_of_everybody(&definition.expression);
@@ -95,10 +95,10 @@ pub(crate) async fn compute(
         }
         let batches = values(&definitions, touched).await?;
         let kept = workspace.kept_files(model, version, &[]).await?;
-        return workspace.store(&table(), session.read_batches(batches)?, kept).await;
+        return workspace.store(model, session.read_batches(batches)?, kept).await;
     }
     let batches = values(&definitions, census).await?;
-    workspace.store(&table(), session.read_batches(batches)?, Vec::new()).await
+    workspace.store(model, session.read_batches(batches)?, Vec::new()).await
 }
 
 async fn values(definitions: &[TraitDefinition], census: &Census) -> Result<Vec<RecordBatch>> {

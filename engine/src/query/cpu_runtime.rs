@@ -8,6 +8,7 @@ use std::future::Future;
 use std::task::{Poll, ready};
 
 use arrow::record_batch::RecordBatch;
+use datafusion::common::runtime::SpawnedTask;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, Stream, StreamExt};
@@ -16,6 +17,22 @@ use tokio::task::JoinHandle;
 
 use crate::error::{EngineError, Result};
 use crate::limits;
+
+/// Work on a thread for work that does not yield, as part of a query: dropping the future gives it up.
+///
+/// # Errors
+/// What the work reports; Internal if it ended before its end.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    joined(SpawnedTask::spawn_blocking(work)).await
+}
+
+/// What a task of a query makes.
+///
+/// # Errors
+/// What it reports; Internal if it ended before its end.
+pub(crate) async fn joined<T: Send + 'static>(task: SpawnedTask<Result<T>>) -> Result<T> {
+    task.join().await.map_err(|error| EngineError::internal(format!("a query's task ended: {error}")))?
+}
 
 /// The threads. Dropping it ends what runs on them at its next point of yielding.
 pub(crate) struct CpuRuntime(Option<tokio::runtime::Runtime>);

@@ -8,12 +8,15 @@ use std::time::Instant;
 use arrow::array::{
     ArrayRef, BinaryArray, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
-use datafusion::prelude::SessionContext;
+use datafusion::common::runtime::SpawnedTask;
+use datafusion::datasource::MemTable;
+use datafusion::prelude::{DataFrame, SessionContext};
+use futures::future::try_join_all;
 use roaring::RoaringBitmap;
 
 use super::members::{ENTERED, LEFT, Members, Memberships, serialized};
 use crate::clock::Micros;
-use crate::error::Result;
+use crate::error::{EngineError, Result};
 use crate::evaluation::{Census, People, Scope, column_type};
 use crate::expression::{
     self, ColumnType, Expr, SegmentDefinition, SourceFile, columns_used, is_of_everybody, segments_used,
@@ -22,6 +25,7 @@ use crate::limits;
 use crate::model::definition::Model;
 use crate::model::materialize::Outcome;
 use crate::model::workspace::Workspace;
+use crate::query::cpu_runtime::joined;
 use crate::query::functions::text;
 use crate::store::TableName;
 
@@ -69,15 +73,15 @@ pub(crate) async fn evaluate(
     workspace.register_slices(&model.references()?)?;
     let started = Instant::now();
     let definitions = parse(session, files).await?;
-    let parsed = started.elapsed();
-    let before = Memberships::read(session, "last.segment.member_sets").await?;
-    tracing::debug!(?parsed, members = ?started.elapsed(), "segments are parsed, and their members of before are read");
-    let mut sets = Sets::new(i64::try_from(generation).unwrap_or(i64::MAX));
-    let nobody = Members::default();
+    tracing::debug!(parsed = ?started.elapsed(), "segments are parsed");
+    // Members of before are read while those of now are found.
+    let last = session.clone();
+    let before = SpawnedTask::spawn(async move { Memberships::read(&last, "last.segment.member_sets").await });
     let known = match touched {
         Some(touched) => known(session, &definitions, touched).await?,
         None => BTreeSet::new(),
     };
+    let mut found = Vec::new();
     for census in touched.into_iter().filter(|_| !known.is_empty()).chain([census]) {
         let is_here = |definition: &&SegmentDefinition| {
             known.contains(definition.name.as_str()) == (census.scope() != Scope::Everybody)
@@ -87,35 +91,44 @@ pub(crate) async fn evaluate(
             continue;
         }
         workspace.register_slices(&census.scope().references())?;
-        let (now, people) = selected(census, &definitions, &here).await?;
-        for (definition, now) in here.into_iter().zip(now) {
-            let members = before.get(&definition.name).unwrap_or(&nobody);
-            sets.compare(&definition.name, members, &now, &people, as_of)?;
-        }
+        found.extend(selected(census, &definitions, &here).await?);
     }
-    for (name, members) in before.iter() {
-        if definitions.iter().all(|definition| definition.name != name) {
-            sets.add(name, LEFT, as_of, members.all().clone(), true)?;
-        }
-    }
+    let before = Arc::new(joined(before).await?);
+    tracing::debug!(found = ?started.elapsed(), "members of before and of now are known");
+    let removed = before.iter().filter(|(name, _)| definitions.iter().all(|definition| definition.name != *name));
+    found.extend(removed.map(|(name, _)| Found { name: name.to_owned(), now: None }));
+    let generation = i64::try_from(generation).unwrap_or(i64::MAX);
+    let changes = changes(session, &before, found, as_of, generation).await?;
     tracing::debug!(compared = ?started.elapsed(), "members are compared");
-    let frame = session.read_batches(sets.batches()?)?;
+    store(workspace, model, &before, changes, generation).await
+}
+
+/// Adds changes to the state.
+async fn store(
+    workspace: &Workspace,
+    model: &Model,
+    before: &Memberships,
+    changes: Vec<Vec<RecordBatch>>,
+    generation: i64,
+) -> Result<Outcome> {
+    let changes = frame(&workspace.session, changes)?;
     let last = workspace.last.get(&table());
     let files = last.map(|version| version.files.clone()).unwrap_or_default();
     // Sets of a version of before there were sizes would count as nobody.
     let have_sizes = last.is_none_or(|version| version.schema.column_with_name("size").is_some());
     if files.len() <= limits::STATE_FILES_MAX && have_sizes {
-        return workspace.store(&table(), frame, files).await;
+        return workspace.store(model, changes, files).await;
     }
     // The state is in many pieces, or in an old form: who was a member before is written in one.
-    let mut whole = Sets::new(i64::try_from(generation).unwrap_or(i64::MAX) - 1);
+    let mut whole = Sets::new(generation - 1);
     for (name, members) in before.iter() {
         for (at, set) in members.since() {
             whole.add(name, ENTERED, at, set.clone(), false)?;
         }
     }
-    let (_, base) = workspace.write(&table(), &[], session.read_batches(whole.batches()?)?, "base").await?;
-    workspace.store(&table(), frame, base).await
+    let whole = frame(&workspace.session, vec![whole.batches()?])?;
+    let (_, base) = workspace.write(model, whole, "base").await?;
+    workspace.store(model, changes, base).await
 }
 
 /// The segments of which only touched profiles can have another answer than in the last generation: they are as they were,
@@ -146,12 +159,15 @@ async fn known<'d>(
     Ok(known)
 }
 
-/// Who is in some segments now, of all segments, and of whom that is told.
-async fn selected(
-    census: &Census,
-    all: &[SegmentDefinition],
-    some: &[&SegmentDefinition],
-) -> Result<(Vec<RoaringBitmap>, Arc<People>)> {
+/// The members of a segment.
+struct Found {
+    name: String,
+    /// The members now, with the people of whom that is told; `None` if there is no such segment any more.
+    now: Option<(RoaringBitmap, Arc<People>)>,
+}
+
+/// Who is in some segments now, of all segments.
+async fn selected(census: &Census, all: &[SegmentDefinition], some: &[&SegmentDefinition]) -> Result<Vec<Found>> {
     let names: BTreeSet<&str> = some.iter().map(|definition| definition.name.as_str()).collect();
     // Segments that these name are computed, too.
     let needed = expression::needed(all, names.iter().copied());
@@ -163,8 +179,53 @@ async fn selected(
     let expressions: Vec<&Expr> = conditions.iter().map(|(_, condition)| *condition).collect();
     let population = census.population(&expressions).await?;
     let selected = population.selected(&conditions, &BTreeMap::new()).await?;
+    let people = census.people().await?;
     let wanted = conditions.iter().zip(selected).filter(|((name, _), _)| names.contains(name));
-    Ok((wanted.map(|(_, selected)| selected).collect(), Arc::clone(census.people().await?)))
+    Ok(wanted
+        .map(|((name, _), now)| Found { name: (*name).to_owned(), now: Some((now, Arc::clone(people))) })
+        .collect())
+}
+
+/// What makes the members of before those of now, in as many parts as there are threads to find it.
+async fn changes(
+    session: &SessionContext,
+    before: &Arc<Memberships>,
+    found: Vec<Found>,
+    as_of: Micros,
+    generation: i64,
+) -> Result<Vec<Vec<RecordBatch>>> {
+    let threads = session.copied_config().target_partitions();
+    let mut parts: Vec<Vec<Found>> = (0..threads).map(|_| Vec::new()).collect();
+    for (place, segment) in found.into_iter().enumerate() {
+        parts[place % threads].push(segment);
+    }
+    let tasks = parts.into_iter().map(|part| {
+        let before = Arc::clone(before);
+        joined(SpawnedTask::spawn_blocking(move || {
+            let mut sets = Sets::new(generation);
+            let nobody = Members::default();
+            for Found { name, now } in part {
+                let members = before.get(&name).unwrap_or(&nobody);
+                match now {
+                    Some((now, people)) => sets.compare(&name, members, &now, &people, as_of)?,
+                    None => sets.add(&name, LEFT, as_of, members.all().clone(), true)?,
+                }
+            }
+            sets.batches()
+        }))
+    });
+    try_join_all(tasks).await
+}
+
+/// Parts as a frame that is written by a task for each of them, or by one if they are small.
+fn frame(session: &SessionContext, mut parts: Vec<Vec<RecordBatch>>) -> Result<DataFrame> {
+    let bytes: usize = parts.iter().flatten().map(RecordBatch::get_array_memory_size).sum();
+    if bytes < BATCH_BYTES {
+        parts = vec![parts.into_iter().flatten().collect()];
+    }
+    let schema = parts.iter().flatten().next().map(RecordBatch::schema);
+    let schema = schema.ok_or_else(|| EngineError::internal("sets have no batch"))?;
+    Ok(session.read_table(Arc::new(MemTable::try_new(schema, parts)?))?)
 }
 
 /// Rows of `segment.member_sets`.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch, StringViewArray, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, AsArray, BinaryViewArray, RecordBatch, StringViewArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType};
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::prelude::SessionContext;
@@ -11,6 +11,7 @@ use roaring::{MultiOps, RoaringBitmap};
 
 use crate::clock::Micros;
 use crate::error::{EngineError, Result};
+use crate::query::cpu_runtime::joined;
 use crate::query::functions::text;
 
 /// The change of those who enter.
@@ -97,7 +98,7 @@ impl Memberships {
             .collect();
         let mut all = Self::default();
         for task in tasks {
-            all.0.extend(task.join().await.map_err(|error| EngineError::internal(error.to_string()))??.0);
+            all.0.extend(joined(task).await?.0);
         }
         Ok(all)
     }
@@ -169,8 +170,7 @@ impl MemberSets {
         let (segments, changes) = (text(batch.column(0))?, text(batch.column(2))?);
         let generations = batch.column(1).as_primitive::<Int64Type>();
         let at = batch.column(3).as_primitive::<TimestampMicrosecondType>();
-        let sets = arrow::compute::cast(batch.column(4), &DataType::Binary)?;
-        let sets = sets.as_binary::<i32>();
+        let sets = views(batch.column(4))?;
         for row in (0..batch.num_rows()).filter(|&row| is_here(segments.value(row))) {
             let (segment, members) = (segments.value(row).to_owned(), bitmap(sets.value(row))?);
             let enters = changes.value(row) == ENTERED;
@@ -201,8 +201,12 @@ impl MemberSets {
 /// # Errors
 /// Corrupt for one that cannot be read.
 pub(super) fn bitmaps(column: &ArrayRef) -> Result<Vec<RoaringBitmap>> {
-    let column = arrow::compute::cast(column, &DataType::Binary)?;
-    column.as_binary::<i32>().iter().map(|set| bitmap(set.unwrap_or_default())).collect()
+    views(column)?.iter().map(|set| bitmap(set.unwrap_or_default())).collect()
+}
+
+/// A column of sets, whichever way its bytes are held; they are not copied.
+fn views(column: &ArrayRef) -> Result<BinaryViewArray> {
+    Ok(arrow::compute::cast(column, &DataType::BinaryView)?.as_binary_view().clone())
 }
 
 fn bitmap(set: &[u8]) -> Result<RoaringBitmap> {

@@ -20,6 +20,7 @@ use crate::config::nearest::suggestion;
 use crate::error::{EngineError, Result};
 use crate::evaluation::Census;
 use crate::expression::{ColumnType, Expr};
+use crate::query::cpu_runtime::blocking;
 
 /// Points by which clusters are found; the others are told by the conditions that come of it.
 const POINTS_MAX: usize = 10_000;
@@ -71,8 +72,7 @@ pub(crate) async fn clustered(
         .step_by(step)
         .map(|row| dimensions.iter().zip(&values).map(|(dimension, values)| dimension.position(values[row])).collect())
         .collect();
-    let found = tokio::task::spawn_blocking(move || Clusters::find(&points, count)).await;
-    let found = found.map_err(|error| EngineError::internal(error.to_string()))??;
+    let found = blocking(move || Clusters::find(&points, count)).await?;
     Ok(Clustered { conditions: conditions(&dimensions, &found.centers), silhouettes: found.silhouettes })
 }
 

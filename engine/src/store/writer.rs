@@ -210,8 +210,9 @@ fn properties(table: &TableName, schema: &Schema, unique: &[String]) -> WriterPr
         let path = ColumnPath::from(column.as_str());
         // A dictionary of values that never repeat is built, found useless and thrown away again.
         builder = builder.set_column_dictionary_enabled(path.clone(), false);
-        // Ids lie in no order: between the smallest and the largest of a page is everything.
-        if schema.field_with_name(column).is_ok_and(|field| plain_type(field.data_type()) == DataType::Utf8) {
+        // Ids lie in no order: between the smallest and the largest of a page is everything. Nor do sets.
+        let is_unordered = |field: &Field| matches!(plain_type(field.data_type()), DataType::Utf8 | DataType::Binary);
+        if schema.field_with_name(column).is_ok_and(is_unordered) {
             builder = builder.set_column_statistics_enabled(path, EnabledStatistics::None);
         }
     }

@@ -1,0 +1,236 @@
+//! From batches in the order of reading to series in the order of profiles: what a series needs of a batch is taken out of it
+//! at once, while it is in the caches, and then written once more, to where it belongs.
+
+use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray, StringViewArray};
+use arrow::datatypes::{ArrowPrimitiveType, Date32Type, Decimal128Type, Int64Type, TimestampMicrosecondType};
+use arrow::record_batch::RecordBatch;
+
+use super::{Columns, Needs, Series};
+use crate::decimal::parse_decimal;
+use crate::error::{EngineError, ErrorKind, Result};
+use crate::evaluation::people::{NOBODY, People};
+use crate::query::interner::Interner;
+
+/// Rows of a series, in the order of reading.
+#[derive(Default)]
+pub(in crate::evaluation) struct Chunk {
+    /// Whose each row is: the profile's row among the people.
+    profiles: Vec<u32>,
+    /// What the rows say, but for values.
+    columns: Columns,
+    /// The values, and where each row's is.
+    values: Option<(StringViewArray, Vec<u32>)>,
+}
+
+/// What each series has of a batch, which has the columns that any of `needs` names. `places` has the series of each row.
+///
+/// # Errors
+/// Internal if the batch lacks a column.
+pub(in crate::evaluation) fn chunks(
+    batch: &RecordBatch,
+    needs: &[Needs],
+    people: &People,
+    places: impl IntoIterator<Item = Option<usize>>,
+) -> Result<Vec<Chunk>> {
+    let ordinals = column(batch, "ordinal")?.as_primitive::<Int64Type>();
+    let profiles: Vec<u32> = ordinals.values().iter().map(|&ordinal| people.row_of(ordinal)).collect();
+    let mut of_series = vec![Vec::new(); needs.len()];
+    for (row, place) in places.into_iter().enumerate() {
+        if let (Some(place), true) = (place, profiles[row] != NOBODY) {
+            of_series[place].push(row as u32);
+        }
+    }
+    needs.iter().zip(of_series).map(|(needs, rows)| Chunk::of(batch, *needs, &profiles, rows)).collect()
+}
+
+impl Chunk {
+    fn of(batch: &RecordBatch, needs: Needs, profiles: &[u32], rows: Vec<u32>) -> Result<Self> {
+        if rows.is_empty() {
+            return Ok(Self::default());
+        }
+        let mut columns = Columns::default();
+        if needs.instants {
+            columns.first_at = taken::<TimestampMicrosecondType>(batch, "at", &rows)?;
+        } else {
+            columns.days = taken::<Date32Type>(batch, "date", &rows)?;
+            columns.counts = taken::<Int64Type>(batch, "event_count", &rows)?;
+        }
+        if needs.times {
+            columns.first_at = taken::<TimestampMicrosecondType>(batch, "first_at", &rows)?;
+            columns.last_at = taken::<TimestampMicrosecondType>(batch, "last_at", &rows)?;
+        }
+        if needs.totals {
+            columns.totals = taken::<Decimal128Type>(batch, "total", &rows)?;
+        }
+        if needs.numbers {
+            columns.number_counts = taken::<Int64Type>(batch, "number_count", &rows)?;
+            columns.leasts = taken::<Decimal128Type>(batch, "least", &rows)?;
+            columns.mosts = taken::<Decimal128Type>(batch, "most", &rows)?;
+        }
+        let profiles = rows.iter().map(|&row| profiles[row as usize]).collect();
+        let values = match needs.values {
+            true => Some((column(batch, "property_value")?.as_string_view().clone(), rows)),
+            false => None,
+        };
+        Ok(Self { profiles, columns, values })
+    }
+}
+
+/// A column's values in some rows; 0 for null.
+fn taken<T: ArrowPrimitiveType>(batch: &RecordBatch, name: &str, rows: &[u32]) -> Result<Vec<T::Native>> {
+    let column: &PrimitiveArray<T> = column(batch, name)?.as_primitive();
+    let values = column.values();
+    Ok(match column.nulls() {
+        None => rows.iter().map(|&row| values[row as usize]).collect(),
+        Some(nulls) => {
+            let value =
+                |&row: &u32| if nulls.is_valid(row as usize) { values[row as usize] } else { T::default_value() };
+            rows.iter().map(value).collect()
+        }
+    })
+}
+
+/// The series of which `chunks` has all rows; `people` is the number of all profiles.
+///
+/// # Errors
+/// Exhausted beyond four billion rows or different values.
+pub(in crate::evaluation) fn series(chunks: &[Chunk], people: usize) -> Result<Series> {
+    let placed = Placed::new(chunks, people)?;
+    let (profiles, starts) = placed.profiles();
+    let mut of = Vec::with_capacity(placed.to.len());
+    for (place, bounds) in starts.windows(2).enumerate() {
+        of.resize(bounds[1] as usize, place as u32);
+    }
+    let columns = Columns {
+        days: placed.column(|columns| &columns.days),
+        counts: placed.column(|columns| &columns.counts),
+        first_at: placed.column(|columns| &columns.first_at),
+        last_at: placed.column(|columns| &columns.last_at),
+        totals: placed.column(|columns| &columns.totals),
+        number_counts: placed.column(|columns| &columns.number_counts),
+        leasts: placed.column(|columns| &columns.leasts),
+        mosts: placed.column(|columns| &columns.mosts),
+        values: Vec::new(),
+    };
+    let mut series = Series { profiles, starts, of, columns, ..Series::default() };
+    placed.read_values(&mut series)?;
+    Ok(series)
+}
+
+/// Where the rows of a series belong.
+struct Placed<'c> {
+    chunks: &'c [Chunk],
+    /// Where each row goes, in the order of reading.
+    to: Vec<u32>,
+    /// Where the rows of each of the people end.
+    ends: Vec<u32>,
+}
+
+impl<'c> Placed<'c> {
+    /// By a counting sort, since rows are many and people dense.
+    fn new(chunks: &'c [Chunk], people: usize) -> Result<Self> {
+        let count = chunks.iter().map(|chunk| chunk.profiles.len()).sum();
+        if u32::try_from(count).is_err() {
+            let message = format!("what is kept of events for one figure has more than {} rows", u32::MAX);
+            return Err(EngineError::new(ErrorKind::Exhausted, message));
+        }
+        let mut ends = vec![0_u32; people + 1];
+        for &profile in chunks.iter().flat_map(|chunk| &chunk.profiles) {
+            ends[profile as usize + 1] += 1;
+        }
+        for profile in 0..people {
+            ends[profile + 1] += ends[profile];
+        }
+        let mut to = Vec::with_capacity(count);
+        for chunk in chunks {
+            to.extend(chunk.profiles.iter().map(|&profile| {
+                let next = &mut ends[profile as usize];
+                *next += 1;
+                *next - 1
+            }));
+        }
+        Ok(Self { chunks, to, ends })
+    }
+
+    /// Those of the people who have rows, with where each one's start, and in the end the number of rows.
+    fn profiles(&self) -> (Vec<u32>, Vec<u32>) {
+        let (mut profiles, mut starts) = (Vec::new(), Vec::new());
+        let mut start = 0;
+        for (profile, &end) in self.ends.iter().enumerate() {
+            if end > start {
+                profiles.push(profile as u32);
+                starts.push(start);
+                start = end;
+            }
+        }
+        starts.push(start);
+        (profiles, starts)
+    }
+
+    /// A column in the order of the profiles; empty if the chunks do not have it.
+    fn column<T: Copy + Default>(&self, of: impl Fn(&Columns) -> &Vec<T>) -> Vec<T> {
+        if self.chunks.iter().all(|chunk| of(&chunk.columns).is_empty()) {
+            return Vec::new();
+        }
+        let mut column = vec![T::default(); self.to.len()];
+        for (&value, &to) in self.chunks.iter().flat_map(|chunk| of(&chunk.columns)).zip(&self.to) {
+            column[to as usize] = value;
+        }
+        column
+    }
+
+    /// Adds values, if the chunks have any.
+    fn read_values(&self, series: &mut Series) -> Result<()> {
+        let mut texts = Interner::default();
+        let mut numbers = Vec::new();
+        for (values, rows) in self.chunks.iter().filter_map(|chunk| chunk.values.as_ref()) {
+            texts.numbers(rows.len(), |place| values.value(rows[place] as usize), &mut numbers)?;
+        }
+        let mut sorted: Vec<(&str, u32)> = (0..texts.len()).map(|number| (texts.text(number), number)).collect();
+        sorted.sort_unstable();
+        let mut place_of = vec![0; sorted.len()];
+        for (place, (_, number)) in sorted.iter().enumerate() {
+            place_of[*number as usize] = place as u32;
+        }
+        series.columns.values = vec![0; numbers.len()];
+        for (number, &to) in numbers.iter().zip(&self.to) {
+            series.columns.values[to as usize] = place_of[*number as usize];
+        }
+        series.numbers = sorted.iter().map(|(text, _)| parse_decimal(text)).collect();
+        series.texts = sorted.into_iter().map(|(text, _)| text.to_owned()).collect();
+        Ok(())
+    }
+}
+
+fn column<'b>(batch: &'b RecordBatch, name: &str) -> Result<&'b ArrayRef> {
+    batch.column_by_name(name).ok_or_else(|| EngineError::internal(format!("measures have no `{name}`")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Instants of people.
+    fn chunk(rows: &[(u32, i64)]) -> Chunk {
+        let (profiles, first_at) = rows.iter().copied().unzip();
+        Chunk { profiles, columns: Columns { first_at, ..Columns::default() }, values: None }
+    }
+
+    #[test]
+    fn test_rows_are_in_the_order_of_profiles() {
+        let chunks = [chunk(&[(2, 20), (0, 1), (2, 21)]), chunk(&[]), chunk(&[(1, 10), (0, 2)])];
+        let read = series(&chunks, 4).unwrap();
+        assert_eq!(read.profiles, [0, 1, 2]);
+        assert_eq!([0, 1, 2].map(|place| read.rows(place)), [0..2, 2..3, 3..5]);
+        assert_eq!(read.of, [0, 0, 1, 2, 2]);
+        assert_eq!(read.columns.first_at, [1, 2, 10, 20, 21]);
+        assert!(read.columns.days.is_empty());
+    }
+
+    #[test]
+    fn test_of_nobody_there_is_nothing() {
+        let read = series(&[chunk(&[])], 0).unwrap();
+        assert_eq!((read.profiles, read.of, read.columns.first_at), (vec![], vec![], vec![]));
+        assert_eq!(read.starts, [0]);
+    }
+}
