@@ -33,18 +33,26 @@ pub(super) async fn run(engine: &Engine, arguments: PersonaArguments, division: 
 
 fn print(found: &Personas) -> Result<()> {
     let share = |size: u64| 100.0 * size as f64 / found.size.max(1) as f64;
-    say(format_args!("{} people", found.size))?;
+    say(format_args!("{}", people(found.size)))?;
     if found.silhouettes.len() > 1 {
         let tried = found.silhouettes.iter().map(|(count, silhouette)| format!("{count}: {silhouette:.2}"));
         say(format_args!("mean silhouette by number of personas: {}", tried.collect::<Vec<_>>().join(", ")))?;
     }
     for (place, persona) in found.personas.iter().enumerate() {
-        say(format_args!("{}. {}: {} people, {:.1} %", place + 1, persona.title, persona.size, share(persona.size)))?;
+        let size = people(persona.size);
+        say(format_args!("{}. {}: {size}, {:.1} %", place + 1, persona.title, share(persona.size)))?;
         say(format_args!("   {}", persona.description))?;
     }
     let in_none = found.size - found.personas.iter().map(|persona| persona.size).sum::<u64>();
     if in_none > 0 {
-        say(format_args!("in none: {in_none} people, {:.1} %", share(in_none)))?;
+        say(format_args!("in none: {}, {:.1} %", people(in_none), share(in_none)))?;
     }
     Ok(())
+}
+
+fn people(count: u64) -> String {
+    match count {
+        1 => "1 person".to_owned(),
+        count => format!("{count} people"),
+    }
 }
