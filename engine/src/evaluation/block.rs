@@ -12,8 +12,9 @@ use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOption
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use roaring::RoaringBitmap;
 
-use super::bits::bits as bits_of;
+use super::bits::bits;
 use super::figures::{Figures, measure_column, sequence_column};
 use super::fold::{self, Days};
 use super::kept::Kept;
@@ -22,11 +23,19 @@ use super::sequence;
 use super::series::Series;
 use super::types::day_of;
 use crate::error::{EngineError, Result};
+use crate::expression::Sequence;
+
+/// Sets of fewer are told one by one.
+const SPARSE_MAX: usize = 256;
 
 /// The columns of blocks.
 pub(super) struct Layout {
     schema: SchemaRef,
     figures: Figures,
+    /// What each measure is folded from.
+    measured: Vec<Arc<Series>>,
+    /// The instants of what each sequence names.
+    instants: Vec<Vec<Arc<Series>>>,
     /// The measures that have a column.
     whole: BTreeSet<usize>,
     beside: Beside,
@@ -34,14 +43,32 @@ pub(super) struct Layout {
 
 impl Layout {
     /// One of blocks of `population`, with columns for the measures at the places `whole`.
-    pub(super) fn new(population: &Population, figures: Figures, whole: BTreeSet<usize>, beside: Beside) -> Self {
+    ///
+    /// # Errors
+    /// Internal if something that a figure needs was not read.
+    pub(super) fn new(
+        population: &Population,
+        figures: Figures,
+        whole: BTreeSet<usize>,
+        beside: Beside,
+    ) -> Result<Self> {
         let field = |name: &str, values: &ArrayRef| Field::new(name, values.data_type().clone(), true);
         let mut fields: Vec<Field> = population.columns.iter().map(|(name, values)| field(name, values)).collect();
         fields.extend(beside.iter().map(|(name, values)| field(name, values)));
         fields.extend(whole.iter().map(|&place| measure_field(&figures, place)));
         let sequences = 0..figures.sequences.len();
         fields.extend(sequences.map(|place| Field::new(sequence_column(place), DataType::Boolean, true)));
-        Self { schema: Arc::new(Schema::new(fields)), figures, whole, beside }
+        let series = |kept: &Kept| {
+            let series = population.series.get(kept).map(Arc::clone);
+            series.ok_or_else(|| EngineError::internal("what a figure needs was not read"))
+        };
+        let measured = figures.measures.iter().map(|measure| series(&Kept::of(measure))).collect::<Result<_>>()?;
+        let of_selectors = |of: &Sequence| {
+            let selectors = sequence::selectors(of).into_iter().map(Kept::instants);
+            selectors.map(|kept| series(&kept)).collect::<Result<Vec<_>>>()
+        };
+        let instants = figures.sequences.iter().map(of_selectors).collect::<Result<_>>()?;
+        Ok(Self { schema: Arc::new(Schema::new(fields)), figures, measured, instants, whole, beside })
     }
 
     /// The columns.
@@ -65,29 +92,30 @@ pub(super) struct Block<'p> {
     layout: &'p Layout,
     /// Their rows among the people.
     rows: Range<u32>,
+    ordinals: Ordinals<'p>,
 }
 
 impl<'p> Block<'p> {
     pub(super) fn new(population: &'p Population, layout: &'p Layout, rows: Range<u32>) -> Self {
-        Self { population, layout, rows }
+        let ordinals = &population.people.ordinals()[rows.start as usize..rows.end as usize];
+        Self { population, layout, rows, ordinals: Ordinals(ordinals) }
     }
 
     /// All columns of the layout.
     ///
     /// # Errors
-    /// Internal if something that a figure needs was not read.
+    /// Internal if a figure does not have its type.
     pub(super) fn batch(&self) -> Result<RecordBatch> {
-        let Layout { schema, figures, whole, beside } = self.layout;
+        let Layout { schema, figures, instants, whole, beside, .. } = self.layout;
         let slice = |values: &ArrayRef| values.slice(self.rows.start as usize, self.rows.len());
         let mut columns: Vec<ArrayRef> = self.population.columns.values().chain(beside.values()).map(slice).collect();
         for &place in whole {
             columns.push(self.measured(place)?.whole()?);
         }
         let today = day_of(self.population.as_of);
-        for sequence in &figures.sequences {
+        for (sequence, instants) in figures.sequences.iter().zip(instants) {
             let days = Days::of(sequence.window, today);
-            let selectors = sequence::selectors(sequence).into_iter().map(Kept::instants);
-            let series = selectors.map(|kept| self.series(&kept)).collect::<Result<Vec<&Series>>>()?;
+            let series: Vec<&Series> = instants.iter().map(Arc::as_ref).collect();
             columns.push(Arc::new(sequence::did(sequence, &series, days, self.rows.clone())));
         }
         let options = RecordBatchOptions::new().with_row_count(Some(self.rows.len()));
@@ -97,20 +125,62 @@ impl<'p> Block<'p> {
     /// A measure.
     ///
     /// # Errors
-    /// Internal if what it needs was not read.
+    /// Internal if it does not have its type.
     pub(super) fn measured(&self, place: usize) -> Result<Measured<'p>> {
-        let measure = &self.layout.figures.measures[place];
-        let series = self.series(&Kept::of(measure))?;
+        let (measure, series) = (&self.layout.figures.measures[place], &self.layout.measured[place]);
         let today = day_of(self.population.as_of);
         let places = series.among(&self.rows);
         let days = Days::of(measure.window, today);
         let values = fold::folded(&measure.figure, series, days, today, places.clone())?;
-        Ok(Measured { profiles: &series.profiles[places], first: self.rows.start, count: self.rows.len(), values })
+        let profiles = &series.profiles[places];
+        Ok(Measured { profiles, first: self.rows.start, ordinals: self.ordinals, values })
     }
 
-    fn series(&self, kept: &Kept) -> Result<&'p Series> {
-        let series = self.population.series.get(kept);
-        series.map(Arc::as_ref).ok_or_else(|| EngineError::internal("what a figure needs was not read"))
+    /// A bit for each ordinal, from one for each row; of ordinals that are nobody's it says nothing.
+    pub(super) fn mask(&self, truth: &BooleanArray) -> BooleanArray {
+        spread(truth, |bits| self.ordinals.bits(bits.set_indices()))
+    }
+
+    /// The bits of all ordinals that are somebody's.
+    pub(super) fn everybody(&self) -> BooleanBuffer {
+        self.ordinals.bits(0..self.rows.len())
+    }
+
+    /// The ordinals with a bit.
+    ///
+    /// # Errors
+    /// Internal if ordinals are not ordered.
+    pub(super) fn members(&self, bits: &BooleanBuffer) -> Result<RoaringBitmap> {
+        let start = self.ordinals.start();
+        if bits.count_set_bits() < SPARSE_MAX {
+            return RoaringBitmap::from_sorted_iter(bits.set_indices().map(|place| start + place as u32))
+                .map_err(|_| EngineError::internal("profiles are not ordered"));
+        }
+        // As bits they are taken several times as fast as one by one.
+        Ok(RoaringBitmap::from_lsb0_bytes(start, bits.sliced().as_slice()))
+    }
+}
+
+fn spread(truth: &BooleanArray, bits: impl Fn(&BooleanBuffer) -> BooleanBuffer) -> BooleanArray {
+    let is_known = truth.nulls().map(|nulls| NullBuffer::new(bits(nulls.inner())));
+    BooleanArray::new(bits(truth.values()), is_known)
+}
+
+/// The ordinals of the rows of a block, ascending.
+#[derive(Clone, Copy)]
+struct Ordinals<'p>(&'p [u32]);
+
+impl Ordinals<'_> {
+    /// What the first bit stands for: bitmaps take whole bytes.
+    fn start(self) -> u32 {
+        self.0.first().map_or(0, |first| first & !7)
+    }
+
+    /// A bit for each ordinal from the first to the last, set for those of ascending `rows` of the block.
+    fn bits(self, rows: impl Iterator<Item = usize>) -> BooleanBuffer {
+        let start = self.start();
+        let count = self.0.last().map_or(0, |last| (last - start) as usize + 1);
+        BooleanBuffer::new(bits(rows.map(|row| (self.0[row] - start) as usize), count), 0, count)
     }
 }
 
@@ -120,8 +190,7 @@ pub(super) struct Measured<'p> {
     profiles: &'p [u32],
     /// The first row of the block.
     first: u32,
-    /// How many rows the block has.
-    count: usize,
+    ordinals: Ordinals<'p>,
     /// Of those profiles, and then of somebody of whom nothing is known.
     values: ArrayRef,
 }
@@ -129,7 +198,7 @@ pub(super) struct Measured<'p> {
 impl Measured<'_> {
     /// The value of each row.
     fn whole(&self) -> Result<ArrayRef> {
-        let mut places = vec![self.profiles.len() as u32; self.count];
+        let mut places = vec![self.profiles.len() as u32; self.ordinals.0.len()];
         for (place, profile) in self.profiles.iter().enumerate() {
             places[(profile - self.first) as usize] = place as u32;
         }
@@ -144,18 +213,15 @@ impl Measured<'_> {
         Ok(RecordBatch::try_new(Arc::clone(schema), vec![Arc::clone(&self.values)])?)
     }
 
-    /// What is true of each row, by what is true of the rows of [`Measured::batch`].
-    pub(super) fn spread(&self, truth: &BooleanArray) -> BooleanArray {
-        let is_known = truth.nulls().map(|nulls| NullBuffer::new(self.spread_bits(nulls.inner())));
-        BooleanArray::new(self.spread_bits(truth.values()), is_known)
-    }
-
-    fn spread_bits(&self, bits: &BooleanBuffer) -> BooleanBuffer {
-        let others = bits.value(self.profiles.len());
-        let different = if others { !bits } else { bits.clone() };
-        let rows = different.set_indices().map(|place| (self.profiles[place] - self.first) as usize);
-        let spread = BooleanBuffer::new(bits_of(rows, self.count), 0, self.count);
-        if others { !&spread } else { spread }
+    /// As [`Block::mask`], from what is true of the rows of [`Measured::batch`].
+    pub(super) fn mask(&self, truth: &BooleanArray) -> BooleanArray {
+        spread(truth, |bits| {
+            let others = bits.value(self.profiles.len());
+            let different = if others { !bits } else { bits.clone() };
+            let rows = different.set_indices().map(|place| (self.profiles[place] - self.first) as usize);
+            let spread = self.ordinals.bits(rows);
+            if others { !&spread } else { spread }
+        })
     }
 }
 
@@ -166,9 +232,10 @@ mod tests {
 
     use super::*;
 
-    /// Rows 10 to 15, of which 11 and 14 are known.
+    /// Rows 10 to 15, of which 11 and 14 are known, with the ordinals 20 to 25.
     fn measured(values: [Option<i64>; 3]) -> Measured<'static> {
-        Measured { profiles: &[11, 14], first: 10, count: 6, values: Arc::new(Int64Array::from(values.to_vec())) }
+        let ordinals = Ordinals(&[20, 21, 22, 23, 24, 25]);
+        Measured { profiles: &[11, 14], first: 10, ordinals, values: Arc::new(Int64Array::from(values.to_vec())) }
     }
 
     #[test]
@@ -178,7 +245,8 @@ mod tests {
         assert_eq!(whole, [Some(0), Some(7), Some(0), Some(0), None, Some(0)]);
 
         let spread = |truth: [Option<bool>; 3]| -> Vec<Option<bool>> {
-            measured([None; 3]).spread(&BooleanArray::from(truth.to_vec())).iter().collect()
+            // The bits begin with the ordinal 16.
+            measured([None; 3]).mask(&BooleanArray::from(truth.to_vec())).iter().skip(4).collect()
         };
         let (yes, no, unknown) = (Some(true), Some(false), None);
         assert_eq!(spread([yes, no, no]), [no, yes, no, no, no, no]);

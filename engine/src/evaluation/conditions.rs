@@ -1,27 +1,28 @@
 //! Many conditions at once: what they have in common is computed once for each block of profiles.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod taken_apart;
+
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::kernels::boolean::{and_kleene, not, or_kleene};
 use arrow::compute::prep_null_mask_filter;
 use arrow::datatypes::{DataType, SchemaRef};
-use datafusion::common::DFSchema;
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::prelude::SessionContext;
+use roaring::RoaringBitmap;
 
-use super::block::{Block, Layout};
-use super::compile::Compiler;
-use super::figures::measure_of_column;
-use crate::error::{EngineError, Result};
-use crate::expression::Expr;
+use super::block::Block;
+use crate::error::Result;
 
-/// Conditions over profiles, taken apart where `and`, `or` and `not` join them.
-pub(super) struct TakenApart {
+pub(super) use taken_apart::TakenApart;
+
+/// Conditions that can be computed.
+pub(super) struct Conditions {
     /// Each after those that it names.
     parts: Vec<Part>,
-    leaves: Vec<Leaf>,
+    /// Leaves of all other columns.
+    joining: Vec<Compiled>,
+    measured: Vec<OfMeasure>,
     /// The part that each condition is.
     roots: Vec<usize>,
 }
@@ -36,16 +37,6 @@ enum Part {
     Not(usize),
     /// True or false, where the other is null.
     IsTrue(usize),
-}
-
-/// A part that is computed from columns.
-struct Leaf {
-    part: usize,
-    value: datafusion::logical_expr::Expr,
-    /// The place of the measure that is the only column.
-    measure: Option<usize>,
-    /// The first segment that has it.
-    segment: String,
 }
 
 /// A leaf that can be computed.
@@ -67,80 +58,6 @@ impl Compiled {
     }
 }
 
-impl TakenApart {
-    /// Takes named conditions apart, of which each comes after those that it names with `in_segment`.
-    ///
-    /// # Errors
-    /// What compiling one reports, with its name.
-    pub(super) fn new(compiler: Compiler<'_>, conditions: &[(&str, &Expr)]) -> Result<Self> {
-        let parts = Self { parts: Vec::new(), leaves: Vec::new(), roots: Vec::new() };
-        let mut builder = Builder { compiler, segment: "", parts, known: HashMap::new(), named: BTreeMap::new() };
-        for (name, condition) in conditions {
-            builder.segment = name;
-            let root = builder.part(condition).map_err(|error| error.context(format!("segment `{name}`")))?;
-            builder.named.insert(name, root);
-            builder.parts.roots.push(root);
-        }
-        Ok(builder.parts)
-    }
-
-    /// The measures that are compared with other columns: blocks need a column for each of them.
-    pub(super) fn whole_measures(&self) -> BTreeSet<usize> {
-        let joining = self.leaves.iter().filter(|leaf| leaf.measure.is_none());
-        joining.flat_map(|leaf| leaf.value.column_refs()).filter_map(|column| measure_of_column(&column.name)).collect()
-    }
-
-    /// Compiles them for blocks that are laid out like this.
-    ///
-    /// # Errors
-    /// What DataFusion reports, with the name of the segment.
-    pub(super) fn compile(self, session: &SessionContext, layout: &Layout) -> Result<Conditions> {
-        let schema = DFSchema::try_from(Arc::clone(layout.schema()))?;
-        let negated = self.negated();
-        let (mut joining, mut measured) = (Vec::new(), BTreeMap::new());
-        for Leaf { part, value, measure, segment } in self.leaves {
-            let compiled = |schema: &DFSchema| {
-                let value = session.create_physical_expr(value, schema);
-                let value = value.map_err(|error| EngineError::from(error).context(format!("segment `{segment}`")))?;
-                Ok::<_, EngineError>(Compiled { part, value, is_definite: !negated[part] })
-            };
-            let Some(place) = measure else {
-                joining.push(compiled(&schema)?);
-                continue;
-            };
-            let of_measure = measured.entry(place).or_insert_with(|| (layout.schema_of_measure(place), Vec::new()));
-            let schema = DFSchema::try_from(Arc::clone(&of_measure.0))?;
-            of_measure.1.push(compiled(&schema)?);
-        }
-        let measured = measured.into_iter();
-        let measured = measured.map(|(place, (schema, leaves))| OfMeasure { place, schema, leaves }).collect();
-        Ok(Conditions { parts: self.parts, joining, measured, roots: self.roots })
-    }
-
-    /// Whether something negates each part: then it matters whether it is false or unknown. `in_segment` asks only whether a
-    /// part is true.
-    fn negated(&self) -> Vec<bool> {
-        let mut negated = vec![false; self.parts.len()];
-        for (place, part) in self.parts.iter().enumerate().rev() {
-            match part {
-                Part::Leaf(_) | Part::IsTrue(_) => {}
-                Part::Not(part) => negated[*part] = true,
-                Part::All(parts) | Part::Any(parts) => parts.iter().for_each(|part| negated[*part] |= negated[place]),
-            }
-        }
-        negated
-    }
-}
-
-/// Conditions that can be computed.
-pub(super) struct Conditions {
-    parts: Vec<Part>,
-    /// Leaves of all other columns.
-    joining: Vec<Compiled>,
-    measured: Vec<OfMeasure>,
-    roots: Vec<usize>,
-}
-
 /// The leaves of one measure.
 struct OfMeasure {
     place: usize,
@@ -149,22 +66,22 @@ struct OfMeasure {
 }
 
 impl Conditions {
-    /// For each condition, which rows of a block it is true for; none is null.
+    /// For each condition, the ordinals of a block's profiles for which it is true.
     ///
     /// # Errors
     /// What computing them reports.
-    pub(super) fn masks(&self, block: &Block<'_>) -> Result<Vec<BooleanArray>> {
+    pub(super) fn members(&self, block: &Block<'_>) -> Result<Vec<RoaringBitmap>> {
         let mut masks: Vec<BooleanArray> = vec![BooleanArray::from(Vec::<bool>::new()); self.parts.len()];
         for OfMeasure { place, schema, leaves } in &self.measured {
             let measured = block.measured(*place)?;
             let batch = measured.batch(schema)?;
             for leaf in leaves {
-                masks[leaf.part] = measured.spread(&leaf.truth(&batch)?);
+                masks[leaf.part] = measured.mask(&leaf.truth(&batch)?);
             }
         }
         let batch = block.batch()?;
         for leaf in &self.joining {
-            masks[leaf.part] = leaf.truth(&batch)?;
+            masks[leaf.part] = block.mask(&leaf.truth(&batch)?);
         }
         for (place, part) in self.parts.iter().enumerate() {
             masks[place] = match part {
@@ -175,7 +92,9 @@ impl Conditions {
                 Part::IsTrue(part) => is_true(&masks[*part]),
             };
         }
-        Ok(self.roots.iter().map(|root| is_true(&masks[*root])).collect())
+        let everybody = block.everybody();
+        let members = |root: &usize| block.members(&(is_true(&masks[*root]).values() & &everybody));
+        self.roots.iter().map(members).collect()
     }
 }
 
@@ -193,69 +112,4 @@ fn joined(values: &[BooleanArray], parts: &[usize], join: Join) -> Result<Boolea
 /// False where it is null.
 pub(super) fn is_true(values: &BooleanArray) -> BooleanArray {
     if values.null_count() == 0 { values.clone() } else { prep_null_mask_filter(values) }
-}
-
-struct Builder<'a> {
-    compiler: Compiler<'a>,
-    /// The segment that is taken apart.
-    segment: &'a str,
-    parts: TakenApart,
-    known: HashMap<Part, usize>,
-    named: BTreeMap<&'a str, usize>,
-}
-
-impl Builder<'_> {
-    fn part(&mut self, condition: &Expr) -> Result<usize> {
-        Ok(match condition {
-            Expr::And(conditions) => {
-                let parts = conditions.iter().map(|condition| self.part(condition)).collect::<Result<Vec<_>>>()?;
-                self.keep(Part::All(parts))
-            }
-            Expr::Or(conditions) => {
-                let parts = conditions.iter().map(|condition| self.part(condition)).collect::<Result<Vec<_>>>()?;
-                self.keep(Part::Any(parts))
-            }
-            Expr::Not(condition) => {
-                let part = self.part(condition)?;
-                self.keep(Part::Not(part))
-            }
-            Expr::InSegment(name) if self.named.contains_key(name.as_str()) => {
-                let part = self.named[name.as_str()];
-                self.keep(Part::IsTrue(part))
-            }
-            // As two conditions: DataFusion would take the rows of the first out of all columns before it asks the second.
-            Expr::Between { expr, low, high, negated } => {
-                let value = self.compiler.expr(expr)?;
-                let (low, high) = (self.compiler.expr(low)?, self.compiler.expr(high)?);
-                let parts = vec![self.value(value.clone().gt_eq(low)), self.value(value.lt_eq(high))];
-                let part = self.keep(Part::All(parts));
-                if *negated { self.keep(Part::Not(part)) } else { part }
-            }
-            value => {
-                let compiled = self.compiler.expr(value)?;
-                self.value(compiled)
-            }
-        })
-    }
-
-    fn value(&mut self, value: datafusion::logical_expr::Expr) -> usize {
-        let mut columns = value.column_refs().into_iter();
-        let measure = match (columns.next(), columns.next()) {
-            (Some(only), None) => measure_of_column(&only.name),
-            _ => None,
-        };
-        let part = self.keep(Part::Leaf(value.clone()));
-        if self.parts.leaves.last().is_none_or(|last| last.part < part) {
-            self.parts.leaves.push(Leaf { part, value, measure, segment: self.segment.to_owned() });
-        }
-        part
-    }
-
-    fn keep(&mut self, part: Part) -> usize {
-        let parts = &mut self.parts.parts;
-        *self.known.entry(part).or_insert_with_key(|part| {
-            parts.push(part.clone());
-            parts.len() - 1
-        })
-    }
 }

@@ -64,7 +64,7 @@ impl Population {
         let compiler = Compiler { figures: &figures, segments: &none, as_of: self.as_of };
         let value = compiler.expr(expression)?;
         let all = (0..figures.measures.len()).collect();
-        let layout = Layout::new(self, figures, all, beside);
+        let layout = Layout::new(self, figures, all, beside)?;
         let df_schema = DFSchema::try_from(Arc::clone(layout.schema()))?;
         let value = self.session.create_physical_expr(value, &df_schema)?;
         let nothing = new_empty_array(&value.data_type(layout.schema())?);

@@ -9,7 +9,6 @@ use arrow::compute::{SortColumn, SortOptions, and, filter, is_not_null, lexsort_
 use arrow::datatypes::UInt32Type;
 use roaring::RoaringBitmap;
 
-use super::bits::bits;
 use super::block::{Block, Layout};
 use super::compile::Compiler;
 use super::conditions::{TakenApart, is_true};
@@ -17,9 +16,6 @@ use super::figures::{Figures, segment_column, top_column};
 use super::population::{Beside, Population};
 use crate::error::{EngineError, Result};
 use crate::expression::{Expr, segments_used};
-
-/// Sets of fewer are told one by one.
-const SPARSE_MAX: usize = 256;
 
 impl Population {
     /// For each of named conditions, of which each comes after those that it names with `in_segment`, the ordinals of the
@@ -66,17 +62,14 @@ impl Population {
         let segments = conditions.iter().copied().collect();
         let compiler = Compiler { figures: &figures, segments: &segments, as_of: self.as_of };
         let taken_apart = TakenApart::new(compiler, conditions)?;
-        let layout = Layout::new(self, figures, taken_apart.whole_measures(), beside.clone());
+        let layout = Layout::new(self, figures, taken_apart.whole_measures(), beside.clone())?;
         let compiled = taken_apart.compile(&self.session, &layout)?;
         let compiled_in = started.elapsed();
         let count = conditions.len();
         let empty = move || vec![RoaringBitmap::new(); count];
         let parts = self.by_block(empty, move |population, members: &mut Vec<RoaringBitmap>, rows| {
-            let block = Block::new(population, &layout, rows.clone());
-            let ordinals = &population.people.ordinals()[rows.start as usize..rows.end as usize];
-            for (members, mask) in members.iter_mut().zip(compiled.masks(&block)?) {
-                *members |= set_of(&mask, ordinals)?;
-            }
+            let found = compiled.members(&Block::new(population, &layout, rows))?;
+            members.iter_mut().zip(found).for_each(|(members, found)| *members |= found);
             Ok(())
         });
         let mut parts = parts.await?.into_iter();
@@ -129,20 +122,6 @@ impl Population {
         }
         Ok(Arc::new(BooleanArray::from(is_best)))
     }
-}
-
-/// The ordinals of the rows of a block for which a mask is true.
-fn set_of(mask: &BooleanArray, ordinals: &[u32]) -> Result<RoaringBitmap> {
-    let selected = mask.values().set_indices().map(|row| ordinals[row]);
-    let (Some(first), Some(last)) = (ordinals.first(), ordinals.last()) else { return Ok(RoaringBitmap::new()) };
-    if mask.true_count() < SPARSE_MAX {
-        return RoaringBitmap::from_sorted_iter(selected)
-            .map_err(|_| EngineError::internal("profiles are not ordered"));
-    }
-    // Setting a bit each is several times as fast as telling the bitmap each.
-    let start = first & !7;
-    let set = bits(selected.map(|ordinal| (ordinal - start) as usize), (last - start) as usize + 1);
-    Ok(RoaringBitmap::from_lsb0_bytes(start, &set))
 }
 
 /// The conditions that take the best of some, or name one that does.

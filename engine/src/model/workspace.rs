@@ -180,6 +180,12 @@ impl Workspace {
         Ok(())
     }
 
+    /// Lets queries read what is new of a table from where it still is; its files hold the same.
+    pub(crate) fn keep_new_in_memory(&self, name: &TableName, rows: Arc<dyn TableProvider>) -> Result<()> {
+        self.made().slices.insert((Slice::New, name.clone()));
+        register(&self.session, "new", name, rows)
+    }
+
     /// Puts something else in the place of a table that landed, for whoever reads it, and what is new of it.
     pub(crate) fn replace_landed(&self, name: &TableName, provider: Arc<dyn TableProvider>) -> Result<()> {
         self.made().slices.insert((Slice::New, name.clone()));

@@ -8,9 +8,10 @@ use std::time::Instant;
 use arrow::array::{
     ArrayRef, BinaryArray, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
+use datafusion::catalog::TableProvider;
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::datasource::MemTable;
-use datafusion::prelude::{DataFrame, SessionContext};
+use datafusion::prelude::SessionContext;
 use futures::future::try_join_all;
 use roaring::RoaringBitmap;
 
@@ -111,7 +112,11 @@ async fn store(
     changes: Vec<Vec<RecordBatch>>,
     generation: i64,
 ) -> Result<Outcome> {
-    let changes = frame(&workspace.session, changes)?;
+    let session = &workspace.session;
+    let changes = table_of(changes)?;
+    // Whoever asks what is new need not read it back.
+    workspace.keep_new_in_memory(&table(), Arc::clone(&changes))?;
+    let changes = session.read_table(changes)?;
     let last = workspace.last.get(&table());
     let files = last.map(|version| version.files.clone()).unwrap_or_default();
     // Sets of a version of before there were sizes would count as nobody.
@@ -126,7 +131,7 @@ async fn store(
             whole.add(name, ENTERED, at, set.clone(), false)?;
         }
     }
-    let whole = frame(&workspace.session, vec![whole.batches()?])?;
+    let whole = session.read_table(table_of(vec![whole.batches()?])?)?;
     let (_, base) = workspace.write(model, whole, "base").await?;
     workspace.store(model, changes, base).await
 }
@@ -217,15 +222,15 @@ async fn changes(
     try_join_all(tasks).await
 }
 
-/// Parts as a frame that is written by a task for each of them, or by one if they are small.
-fn frame(session: &SessionContext, mut parts: Vec<Vec<RecordBatch>>) -> Result<DataFrame> {
+/// Parts as a table, of which each is written by a task of its own, or all by one if they are small.
+fn table_of(mut parts: Vec<Vec<RecordBatch>>) -> Result<Arc<dyn TableProvider>> {
     let bytes: usize = parts.iter().flatten().map(RecordBatch::get_array_memory_size).sum();
     if bytes < BATCH_BYTES {
         parts = vec![parts.into_iter().flatten().collect()];
     }
     let schema = parts.iter().flatten().next().map(RecordBatch::schema);
     let schema = schema.ok_or_else(|| EngineError::internal("sets have no batch"))?;
-    Ok(session.read_table(Arc::new(MemTable::try_new(schema, parts)?))?)
+    Ok(Arc::new(MemTable::try_new(schema, parts)?))
 }
 
 /// Rows of `segment.member_sets`.
