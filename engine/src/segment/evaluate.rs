@@ -113,9 +113,12 @@ async fn store(
     generation: i64,
 ) -> Result<Outcome> {
     let session = &workspace.session;
+    let bytes = bytes_of(&changes);
     let changes = table_of(changes)?;
-    // Whoever asks what is new need not read it back.
-    workspace.keep_new_in_memory(&table(), Arc::clone(&changes))?;
+    if bytes <= limits::KEPT_IN_MEMORY_BYTES {
+        // Whoever asks what is new need not read it back.
+        workspace.keep_new_in_memory(&table(), Arc::clone(&changes))?;
+    }
     let changes = session.read_table(changes)?;
     let last = workspace.last.get(&table());
     let files = last.map(|version| version.files.clone()).unwrap_or_default();
@@ -224,13 +227,16 @@ async fn changes(
 
 /// Parts as a table, of which each is written by a task of its own, or all by one if they are small.
 fn table_of(mut parts: Vec<Vec<RecordBatch>>) -> Result<Arc<dyn TableProvider>> {
-    let bytes: usize = parts.iter().flatten().map(RecordBatch::get_array_memory_size).sum();
-    if bytes < BATCH_BYTES {
+    if bytes_of(&parts) < BATCH_BYTES {
         parts = vec![parts.into_iter().flatten().collect()];
     }
     let schema = parts.iter().flatten().next().map(RecordBatch::schema);
     let schema = schema.ok_or_else(|| EngineError::internal("sets have no batch"))?;
     Ok(Arc::new(MemTable::try_new(schema, parts)?))
+}
+
+fn bytes_of(parts: &[Vec<RecordBatch>]) -> usize {
+    parts.iter().flatten().map(RecordBatch::get_array_memory_size).sum()
 }
 
 /// Rows of `segment.member_sets`.

@@ -200,7 +200,8 @@ fn cast(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
 fn properties(table: &TableName, schema: &Schema, unique: &[String]) -> WriterProperties {
     let mut builder = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
-        .set_max_row_group_row_count(Some(limits::ROW_GROUP_ROWS));
+        .set_max_row_group_row_count(Some(limits::ROW_GROUP_ROWS))
+        .set_max_row_group_bytes(Some(limits::ROW_GROUP_BYTES));
     if keys_of(table).is_some() {
         builder = builder
             .set_data_page_row_count_limit(limits::PAGE_ROWS)
