@@ -5,19 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use arrow::array::{
-    ArrayRef, BinaryArray, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
-};
-use datafusion::catalog::TableProvider;
+use arrow::array::RecordBatch;
 use datafusion::common::runtime::SpawnedTask;
-use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
 use futures::future::try_join_all;
 use roaring::RoaringBitmap;
 
-use super::members::{ENTERED, LEFT, Members, Memberships, serialized};
+use super::members::{ENTERED, LEFT, Members, Memberships};
+use super::sets::{Sets, bytes_of, table_of};
 use crate::clock::Micros;
-use crate::error::{EngineError, Result};
+use crate::error::Result;
 use crate::evaluation::{Census, People, Scope, column_type};
 use crate::expression::{
     self, ColumnType, Expr, SegmentDefinition, SourceFile, columns_used, is_of_everybody, segments_used,
@@ -29,9 +26,6 @@ use crate::model::workspace::Workspace;
 use crate::query::cpu_runtime::joined;
 use crate::query::functions::text;
 use crate::store::TableName;
-
-/// Sets in a batch of rows: an Arrow array of bytes holds less than 2 GiB.
-const BATCH_BYTES: usize = 32 * 1024 * 1024;
 
 /// `segment.member_sets`.
 pub(crate) fn table() -> TableName {
@@ -223,133 +217,4 @@ async fn changes(
         }))
     });
     try_join_all(tasks).await
-}
-
-/// Parts as a table, of which each is written by a task of its own, or all by one if they are small.
-fn table_of(mut parts: Vec<Vec<RecordBatch>>) -> Result<Arc<dyn TableProvider>> {
-    if bytes_of(&parts) < BATCH_BYTES {
-        parts = vec![parts.into_iter().flatten().collect()];
-    }
-    let schema = parts.iter().flatten().next().map(RecordBatch::schema);
-    let schema = schema.ok_or_else(|| EngineError::internal("sets have no batch"))?;
-    Ok(Arc::new(MemTable::try_new(schema, parts)?))
-}
-
-fn bytes_of(parts: &[Vec<RecordBatch>]) -> usize {
-    parts.iter().flatten().map(RecordBatch::get_array_memory_size).sum()
-}
-
-/// Rows of `segment.member_sets`.
-struct Sets {
-    generation: i64,
-    rows: Rows,
-    batches: Vec<RecordBatch>,
-}
-
-/// Rows that are not in a batch yet.
-#[derive(Default)]
-struct Rows {
-    segments: Vec<String>,
-    changes: Vec<&'static str>,
-    at: Vec<Micros>,
-    sizes: Vec<i64>,
-    members: Vec<Vec<u8>>,
-    is_change: Vec<bool>,
-    bytes: usize,
-}
-
-impl Sets {
-    fn new(generation: i64) -> Self {
-        Self { generation, rows: Rows::default(), batches: Vec::new() }
-    }
-
-    fn add(
-        &mut self,
-        name: &str,
-        change: &'static str,
-        at: Micros,
-        members: RoaringBitmap,
-        is_change: bool,
-    ) -> Result<()> {
-        if members.is_empty() {
-            return Ok(());
-        }
-        let rows = &mut self.rows;
-        rows.segments.push(name.to_owned());
-        rows.changes.push(change);
-        rows.at.push(at);
-        rows.sizes.push(i64::try_from(members.len()).unwrap_or(i64::MAX));
-        rows.members.push(serialized(members)?);
-        rows.is_change.push(is_change);
-        rows.bytes += rows.members.last().map_or(0, Vec::len);
-        if rows.bytes > BATCH_BYTES { self.flush() } else { Ok(()) }
-    }
-
-    /// Adds what makes the members of before those of now. A membership follows the person: who is part of another
-    /// profile now is a member as that one, since the earlier of both.
-    fn compare(
-        &mut self,
-        name: &str,
-        before: &Members,
-        now: &RoaringBitmap,
-        people: &People,
-        as_of: Micros,
-    ) -> Result<()> {
-        let told = before.among(people.scope());
-        let gone = &told - people.living();
-        let mut stayed = told - &gone;
-        // Who goes by another ordinal, and leaves the one of before.
-        let mut renamed = RoaringBitmap::new();
-        let mut earlier: BTreeMap<Micros, RoaringBitmap> = BTreeMap::new();
-        for from in &gone {
-            let (Some(to), Some(at)) = (people.profile_of(from), before.entered_at(from)) else { continue };
-            if !now.contains(to) {
-                continue; // that person left, under the ordinal of before
-            }
-            renamed.insert(from);
-            stayed.insert(to);
-            let known = earlier.iter().find(|(_, members)| members.contains(to)).map(|(at, _)| *at);
-            if known.or(before.entered_at(to)).is_some_and(|known| known <= at) {
-                continue;
-            }
-            if before.entered_at(to).is_some() {
-                renamed.insert(to);
-            }
-            earlier.values_mut().for_each(|members| {
-                members.remove(to);
-            });
-            earlier.entry(at).or_default().insert(to);
-        }
-        let left = (&gone - &renamed) | (&stayed - now);
-        self.add(name, LEFT, as_of, renamed, false)?;
-        for (at, members) in earlier {
-            self.add(name, ENTERED, at, members, false)?;
-        }
-        self.add(name, LEFT, as_of, left, true)?;
-        self.add(name, ENTERED, as_of, now - &stayed, true)
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        let rows = std::mem::take(&mut self.rows);
-        let count = rows.segments.len();
-        let members: BinaryArray = rows.members.iter().map(|members| Some(members.as_slice())).collect();
-        let columns: [(&str, ArrayRef); 7] = [
-            ("segment", Arc::new(StringArray::from(rows.segments))),
-            ("generation", Arc::new(Int64Array::from(vec![self.generation; count]))),
-            ("change", Arc::new(StringArray::from(rows.changes))),
-            ("at", Arc::new(TimestampMicrosecondArray::from(rows.at).with_timezone("UTC"))),
-            ("size", Arc::new(Int64Array::from(rows.sizes))),
-            ("members", Arc::new(members)),
-            ("is_change", Arc::new(BooleanArray::from(rows.is_change))),
-        ];
-        let columns = columns.into_iter().map(|(name, values)| (name, values, true));
-        self.batches.push(RecordBatch::try_from_iter_with_nullable(columns)?);
-        Ok(())
-    }
-
-    /// All rows: at least one batch, which may be empty.
-    fn batches(mut self) -> Result<Vec<RecordBatch>> {
-        self.flush()?;
-        Ok(self.batches)
-    }
 }
