@@ -180,7 +180,8 @@ impl Workspace {
         Ok(())
     }
 
-    /// Lets queries read what is new of a table from where it still is; its files hold the same.
+    /// Lets queries read what this refresh added to a table from where it still is, in a full refresh, too: `new.*` then lacks
+    /// the earlier rows of a table that keeps any.
     pub(crate) fn keep_new_in_memory(&self, name: &TableName, rows: Arc<dyn TableProvider>) -> Result<()> {
         self.made().slices.insert((Slice::New, name.clone()));
         register(&self.session, "new", name, rows)

@@ -110,7 +110,7 @@ async fn store(
     let bytes = bytes_of(&changes);
     let changes = table_of(changes)?;
     if bytes <= limits::KEPT_IN_MEMORY_BYTES {
-        // Whoever asks what is new need not read it back.
+        // Whoever asks what this generation added need not read it back.
         workspace.keep_new_in_memory(&table(), Arc::clone(&changes))?;
     }
     let changes = session.read_table(changes)?;

@@ -217,7 +217,7 @@ fn properties(table: &TableName, schema: &Schema, unique: &[String]) -> WriterPr
             builder = builder.set_column_statistics_enabled(path.clone(), EnabledStatistics::None);
         }
         if data_type.is_ok_and(|data_type| data_type == DataType::Binary) {
-            // Roaring bitmaps are small already: Zstandard makes them a fifth smaller, in longer than they take to compute.
+            // Roaring bitmaps are small already: Zstandard makes them a fifth smaller, no more.
             builder = builder.set_column_compression(path, Compression::UNCOMPRESSED);
         }
     }
