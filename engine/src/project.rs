@@ -34,9 +34,9 @@ pub(crate) enum Refusal {
     },
 }
 
-/// Tells why identifiers of one row, pairs of namespace and value, name no person; nothing if they name one.
+/// How many different identifiers the pairs of namespace and value of one row are, or why they name no person.
 pub(crate) type JudgeIdentifiers =
-    Arc<dyn for<'a> Fn(&[(Cow<'a, str>, Cow<'a, str>)]) -> Result<(), Refusal> + Send + Sync>;
+    Arc<dyn for<'a> Fn(&[(Cow<'a, str>, Cow<'a, str>)]) -> Result<usize, Refusal> + Send + Sync>;
 
 /// A project's folder, configuration and lake, and the means to query it.
 pub(crate) struct Project {

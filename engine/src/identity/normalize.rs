@@ -65,8 +65,12 @@ impl Normalizer {
         declared.map_or(&self.undeclared, |(_, rule)| rule)
     }
 
-    /// Normalises one value; see [`Rule::apply`].
+    /// Normalises one value; see [`Rule::apply`]. Of a namespace that is no name nothing can be used: payloads bring those
+    /// that they like, and `a:b` with the value `c` would be the identifier of `a` with `b:c`.
     pub(crate) fn normalize<'a>(&self, namespace: &str, value: &'a str) -> Option<Cow<'a, str>> {
+        if namespace.is_empty() || namespace.contains(':') || has_control(namespace) {
+            return None;
+        }
         self.rule(namespace).apply(value)
     }
 }
@@ -80,6 +84,10 @@ impl Rule {
             return None;
         }
         let normalized = comparable(self.normalize, self.region, trimmed)?;
+        // Nobody's id has one, and one tells the identifiers of a set apart.
+        if has_control(&normalized) {
+            return None;
+        }
         if let Cow::Owned(changed) = &normalized
             && self.blocklist.is_blocked(changed)
         {
@@ -144,6 +152,12 @@ fn trim(value: &str) -> &str {
     }
     let is_invisible = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' | '\u{ad}');
     value.trim_matches(|c: char| c.is_whitespace() || c.is_control() || is_invisible(c))
+}
+
+/// Whether a control character is in it.
+fn has_control(value: &str) -> bool {
+    // In UTF-8 those that are not ASCII begin with 0xC2.
+    value.bytes().any(|byte| byte.is_ascii_control() || byte == 0xc2) && value.chars().any(char::is_control)
 }
 
 fn lowercase(value: &str) -> Cow<'_, str> {

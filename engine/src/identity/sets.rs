@@ -33,7 +33,8 @@ impl SetRules {
         &self.config
     }
 
-    /// Puts the usable ones of `pairs` of namespace and value into `found`, each once, the most trusted first.
+    /// Puts the usable ones of `pairs` of namespace and value into `found`, each once, the most trusted first. Returns how
+    /// many they are.
     ///
     /// # Errors
     /// Why they are no identifier set.
@@ -41,7 +42,7 @@ impl SetRules {
         &self,
         pairs: impl Iterator<Item = (&'a str, &'a str)>,
         found: &mut Vec<Ranked<'a>>,
-    ) -> std::result::Result<(), Refusal> {
+    ) -> std::result::Result<usize, Refusal> {
         found.clear();
         for (namespace, value) in pairs {
             if let Some(value) = self.normalizer.normalize(namespace, value) {
@@ -61,6 +62,6 @@ impl SetRules {
                 return Err(Refusal::Several { namespace: namespace.to_owned(), values: same.len(), values_max });
             }
         }
-        Ok(())
+        Ok(found.len())
     }
 }

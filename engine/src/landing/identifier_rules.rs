@@ -7,7 +7,7 @@ use crate::project::{JudgeIdentifiers, Refusal};
 /// The rules of one project.
 #[derive(Clone)]
 pub(crate) struct IdentifierRules {
-    /// The most identifiers of one row.
+    /// The most different identifiers of one row.
     pub(crate) max: usize,
     /// Whether identifiers name a person.
     pub(crate) judge: JudgeIdentifiers,
@@ -26,10 +26,7 @@ impl IdentifierRules {
         if identifiers.is_empty() {
             return Err(Rejection::new(Reason::NoIdentifier, nothing));
         }
-        if identifiers.len() > self.max {
-            return Err(Rejection::too_many_identifiers(identifiers.len(), self.max));
-        }
-        (self.judge)(identifiers).map_err(|refusal| match refusal {
+        let count = (self.judge)(identifiers).map_err(|refusal| match refusal {
             Refusal::Nobody => {
                 let detail =
                     "every identifier is blocked or has not the form of its namespace; see [identity] in tessera.toml";
@@ -38,6 +35,7 @@ impl IdentifierRules {
             Refusal::Several { namespace, values, values_max } => {
                 Rejection::several_persons(&namespace, values, values_max)
             }
-        })
+        })?;
+        if count > self.max { Err(Rejection::too_many_identifiers(count, self.max)) } else { Ok(()) }
     }
 }

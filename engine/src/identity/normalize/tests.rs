@@ -44,6 +44,22 @@ fn trims_and_blocks_in_every_namespace() {
     }
 }
 
+/// What tells identifiers of a set apart, or a namespace from a value, would make one identifier another's.
+#[test]
+fn refuses_what_could_be_taken_for_another_identifier() {
+    for value in ["x\u{1f}email:ada@example.com", "a\0b", "a\u{85}b", "a\tb", "a\nb"] {
+        check("id", value, None);
+        check("login", value, None);
+        check("not_declared", value, None);
+    }
+    check("card", "12\t34", Some("1234"));
+    check("id", "caf\u{e9} \u{c2}", Some("caf\u{e9} \u{c2}"));
+    check("ios.idfa", "x", Some("x"));
+    for namespace in ["", "a:b", ":", "id:", "a\u{1f}b", "a\nb"] {
+        check(namespace, "x", None);
+    }
+}
+
 #[test]
 fn normalizes_email() {
     check("email", "ada@example.com", Some("ada@example.com"));

@@ -97,9 +97,12 @@ fn land_input(source: &str, landing: &str, input: Input, threads: usize) -> Land
 }
 
 fn identifiers(config: &ProjectConfig) -> IdentifierRules {
-    fn judge(identifiers: &[Pair<'_>]) -> std::result::Result<(), Refusal> {
-        let is_usable = |(_, value): &Pair<'_>| !matches!(&**value, "null" | "anonymous");
-        if identifiers.iter().any(is_usable) { Ok(()) } else { Err(Refusal::Nobody) }
+    fn judge(identifiers: &[Pair<'_>]) -> std::result::Result<usize, Refusal> {
+        let is_usable = |(_, value): &&Pair<'_>| !matches!(&**value, "null" | "anonymous");
+        match identifiers.iter().filter(is_usable).count() {
+            0 => Err(Refusal::Nobody),
+            count => Ok(count),
+        }
     }
     IdentifierRules { max: config.landing.identifiers_max, judge: Arc::new(judge) }
 }
