@@ -14,6 +14,7 @@ from profile.persons
 -- {traits}: of what is kept of events
 where exists (select 1 from profile.trait_definitions)
     or exists (select 1 from last.profile.trait_definitions)
+    or exists (select 1 from last.profile.traits)
     or exists (select 1 from behavior.touched_measures)
     or exists (select 1 from profile.consents)
     or exists (select 1 from behavior.measures)

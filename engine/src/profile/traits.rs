@@ -1,18 +1,20 @@
 //! Traits: a column of every profile, computed from what it did and is. `profile.traits` holds them, and
 //! `profile.profiles` has them beside attributes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::prelude::SessionContext;
 
-use crate::error::Result;
+use crate::error::{EngineError, Result};
 use crate::evaluation::{Census, column_type};
-use crate::expression::{ColumnType, SourceFile, TraitDefinition, is_of_everybody, parse_traits};
+use crate::expression::{ColumnType, SourceFile, TraitDefinition, columns_used, is_of_everybody, parse_traits};
 use crate::model::definition::Model;
 use crate::model::materialize::Outcome;
 use crate::model::workspace::{TableState, Workspace};
+use crate::query::functions::text;
 use crate::store::TableName;
 
 /// Rows of a batch of the table.
@@ -21,7 +23,7 @@ const BATCH_ROWS: usize = 64 * 1024;
 const DECIMAL_PRECISION: u8 = 28;
 /// Of them after the point.
 const DECIMAL_SCALE: i8 = 6;
-/// Traits that are new, gone, or computed in another way than by the last generation.
+/// What [`changed`] asks.
 const CHANGED: &str = "
     select coalesce(now.trait, before.trait) as trait
     from profile.trait_definitions now
@@ -52,6 +54,11 @@ pub(crate) fn profiles() -> TableName {
 /// # Errors
 /// InvalidInput with file, line and column, for all files that are wrong.
 pub(crate) async fn parse(session: &SessionContext, files: &[SourceFile]) -> Result<Vec<TraitDefinition>> {
+    if let Some(SourceFile { file, .. }) = files.iter().find(|file| file.name == ORDINAL) {
+        return Err(EngineError::invalid(format!(
+            "{file}: profiles have a column `{ORDINAL}` already; rename the file"
+        )));
+    }
     let persons = session.table("profile.persons").await?;
     let columns: Vec<(String, ColumnType)> = persons
         .schema()
@@ -63,8 +70,8 @@ pub(crate) async fn parse(session: &SessionContext, files: &[SourceFile]) -> Res
     parse_traits(files, &columns)
 }
 
-/// Computes all traits, and lets the census know them: of all profiles, or of those that are `touched` if of all others
-/// nothing can be new.
+/// Computes all traits, and lets the census know them. Traits that are as they were are computed of those that are
+/// `touched` only, if of all others nothing can be new.
 ///
 /// # Errors
 /// InvalidInput for a trait that is wrong, saying file, line and column; what computing them reports.
@@ -82,40 +89,82 @@ pub(crate) async fn compute(
         return workspace.store(model, none, Vec::new()).await;
     }
     workspace.register_slices(&model.references()?)?;
-    let is_of_one = |definition: &TraitDefinition| !is_of_everybody(&definition.expression);
-    let known = workspace.previous.get(&table());
-    if let (Some(touched), Some((version, base_rows)), true) = (touched, known, definitions.iter().all(is_of_one))
-        && session.sql(CHANGED).await?.count().await? == 0
-    {
+    if let (Some(touched), Some((version, base_rows))) = (touched, workspace.previous.get(&table())) {
         workspace.register_slices(&touched.scope().references())?;
-        if touched.people().await?.are_none() {
-            // What the model replaces is told by tables that are still those of the refresh before.
-            workspace.keep(&table(), TableState::unchanged(version, *base_rows))?;
-            return Ok(Outcome::default());
+        let changed = changed(session).await?;
+        let (settled, others): (Vec<_>, Vec<_>) = divided(&definitions, &changed);
+        if changed.is_empty() && others.is_empty() {
+            if touched.people().await?.are_none() {
+                // What the model replaces is told by tables that are still those of the refresh before.
+                workspace.keep(&table(), TableState::unchanged(version, *base_rows))?;
+                return Ok(Outcome::default());
+            }
+            evaluate(&settled, touched).await?;
+            let batches = batches(&definitions, touched).await?;
+            let kept = workspace.kept_files(model, version, &[]).await?;
+            return workspace.store(model, session.read_batches(batches)?, kept).await;
         }
-        let batches = values(&definitions, touched).await?;
-        let kept = workspace.kept_files(model, version, &[]).await?;
-        return workspace.store(model, session.read_batches(batches)?, kept).await;
+        evaluate(&settled, touched).await?;
+        let names: Vec<String> = settled.iter().map(|definition| definition.name.clone()).collect();
+        census.keep_last("last.profile.traits", &names, touched).await?;
+        evaluate(&others, census).await?;
+    } else {
+        evaluate(&definitions.iter().collect::<Vec<_>>(), census).await?;
     }
-    let batches = values(&definitions, census).await?;
+    let batches = batches(&definitions, census).await?;
     workspace.store(model, session.read_batches(batches)?, Vec::new()).await
 }
 
-async fn values(definitions: &[TraitDefinition], census: &Census) -> Result<Vec<RecordBatch>> {
-    let ordinals = census.people().await?.ordinals().iter().map(|&ordinal| i64::from(ordinal));
-    let mut columns: Vec<(String, ArrayRef)> = vec![
-        ("profile_id".to_owned(), census.column("profile_id").await?),
-        (ORDINAL.to_owned(), Arc::new(Int64Array::from_iter_values(ordinals))),
-    ];
+/// Traits that are new, gone, or computed in another way than by the last generation.
+async fn changed(session: &SessionContext) -> Result<BTreeSet<String>> {
+    let mut changed = BTreeSet::new();
+    for batch in session.sql(CHANGED).await?.collect().await? {
+        changed.extend(text(batch.column(0))?.iter().flatten().map(str::to_owned));
+    }
+    Ok(changed)
+}
+
+/// Those traits whose value of a profile that is not touched is still the last generation's, and the others: that are
+/// `changed`, or of everybody, or name such a trait.
+fn divided<'d>(
+    definitions: &'d [TraitDefinition],
+    changed: &BTreeSet<String>,
+) -> (Vec<&'d TraitDefinition>, Vec<&'d TraitDefinition>) {
+    let mut unsettled: BTreeSet<String> = changed.clone();
+    definitions.iter().partition(|TraitDefinition { name, expression, .. }| {
+        // A trait comes after those that it names.
+        let names_one = columns_used(expression).iter().any(|column| unsettled.contains(column));
+        let is_settled = !unsettled.contains(name) && !names_one && !is_of_everybody(expression);
+        if !is_settled {
+            unsettled.insert(name.clone());
+        }
+        is_settled
+    })
+}
+
+/// Computes some traits of the people of a census, which keeps them.
+async fn evaluate(definitions: &[&TraitDefinition], census: &Census) -> Result<()> {
     for definition in definitions {
         let population = census.population(&[&definition.expression]).await?;
         let values = population.values(&definition.expression).await;
         let values = stored(values.map_err(|error| error.context(&definition.file))?, definition.column_type)?;
-        census.keep(&definition.name, Arc::clone(&values))?;
-        columns.push((definition.name.clone(), values));
+        census.keep(&definition.name, values)?;
+    }
+    Ok(())
+}
+
+/// The rows of the people of a census, which knows their traits.
+async fn batches(definitions: &[TraitDefinition], census: &Census) -> Result<Vec<RecordBatch>> {
+    let ordinals = census.people().await?.ordinals().iter().map(|&ordinal| i64::from(ordinal));
+    let mut columns: Vec<(&str, ArrayRef)> = vec![
+        ("profile_id", census.column("profile_id").await?),
+        (ORDINAL, Arc::new(Int64Array::from_iter_values(ordinals))),
+    ];
+    for definition in definitions {
+        columns.push((&definition.name, census.column(&definition.name).await?));
     }
     let fields: Vec<Field> =
-        columns.iter().map(|(name, values)| Field::new(name, values.data_type().clone(), true)).collect();
+        columns.iter().map(|(name, values)| Field::new(*name, values.data_type().clone(), true)).collect();
     let columns = columns.into_iter().map(|(_, values)| values).collect();
     let whole = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
     let rows = whole.num_rows();
@@ -141,4 +190,38 @@ pub(crate) async fn with_traits(session: &SessionContext, sql: &str) -> Result<S
     let names = traits.schema().fields().iter().map(|field| field.name().as_str());
     let columns = names.filter(|name| !["profile_id", ORDINAL].contains(name)).map(|name| format!(", traits.{name}"));
     Ok(sql.replace(TRAITS_MARK, &columns.collect::<String>()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn test_a_changed_trait_unsettles_those_that_name_it_and_no_others() {
+        let file = |(name, text): (&str, &str)| SourceFile {
+            name: name.to_owned(),
+            file: format!("traits/{name}.sql"),
+            text: text.to_owned(),
+        };
+        let files = [
+            ("orders", "event_count('Order Completed')"),
+            ("spent", "event_sum('Order Completed', revenue)"),
+            ("mean", "spent / orders"),
+            ("is_generous", "mean > 100"),
+            ("views", "event_count('Product Viewed')"),
+            ("rank", "score(views, 5)"),
+            ("is_first", "rank = 5"),
+        ];
+        let definitions = parse_traits(&files.map(file), &[]).unwrap();
+        let settled = |changed: &[&str]| {
+            let changed = changed.iter().map(|&name| name.to_owned()).collect();
+            let mut names: Vec<&str> =
+                divided(&definitions, &changed).0.iter().map(|definition| definition.name.as_str()).collect();
+            names.sort_unstable();
+            names.join(" ")
+        };
+        assert_eq!(settled(&[]), "is_generous mean orders spent views");
+        assert_eq!(settled(&["orders"]), "spent views");
+        assert_eq!(settled(&["views", "gone"]), "is_generous mean orders spent");
+    }
 }
