@@ -18,7 +18,7 @@ use super::bits::bits;
 use super::figures::{Figures, measure_column, sequence_column};
 use super::fold::{self, Days};
 use super::kept::Kept;
-use super::population::{Beside, Population};
+use super::population::{Beside, Population, are_dense};
 use super::sequence;
 use super::series::Series;
 use super::types::day_of;
@@ -98,7 +98,7 @@ pub(super) struct Block<'p> {
 impl<'p> Block<'p> {
     pub(super) fn new(population: &'p Population, layout: &'p Layout, rows: Range<u32>) -> Self {
         let ordinals = &population.people.ordinals()[rows.start as usize..rows.end as usize];
-        Self { population, layout, rows, ordinals: Ordinals(ordinals) }
+        Self { population, layout, rows, ordinals: Ordinals::new(ordinals) }
     }
 
     /// All columns of the layout.
@@ -136,12 +136,12 @@ impl<'p> Block<'p> {
         Ok(Measured { profiles, first: self.rows.start, ordinals: self.ordinals, values })
     }
 
-    /// A bit for each ordinal, from one for each row; of ordinals that are nobody's it says nothing.
+    /// What is true of the rows, as bits of [`Block::members`]; of ordinals that are nobody's it says nothing.
     pub(super) fn mask(&self, truth: &BooleanArray) -> BooleanArray {
         spread(truth, |bits| self.ordinals.bits(bits.set_indices()))
     }
 
-    /// The bits of all ordinals that are somebody's.
+    /// The bits of all that are somebody's.
     pub(super) fn everybody(&self) -> BooleanBuffer {
         self.ordinals.bits(0..self.rows.len())
     }
@@ -151,13 +151,7 @@ impl<'p> Block<'p> {
     /// # Errors
     /// Internal if ordinals are not ordered.
     pub(super) fn members(&self, bits: &BooleanBuffer) -> Result<RoaringBitmap> {
-        let start = self.ordinals.start();
-        if bits.count_set_bits() < SPARSE_MAX {
-            return RoaringBitmap::from_sorted_iter(bits.set_indices().map(|place| start + place as u32))
-                .map_err(|_| EngineError::internal("profiles are not ordered"));
-        }
-        // As bits they are taken several times as fast as one by one.
-        Ok(RoaringBitmap::from_lsb0_bytes(start, bits.sliced().as_slice()))
+        self.ordinals.members(bits)
     }
 }
 
@@ -166,21 +160,48 @@ fn spread(truth: &BooleanArray, bits: impl Fn(&BooleanBuffer) -> BooleanBuffer) 
     BooleanArray::new(bits(truth.values()), is_known)
 }
 
-/// The ordinals of the rows of a block, ascending.
+/// The ordinals of the rows of a block.
 #[derive(Clone, Copy)]
-struct Ordinals<'p>(&'p [u32]);
+struct Ordinals<'p> {
+    /// Ascending.
+    of_rows: &'p [u32],
+    /// Whether there is a bit for each ordinal from the first to the last, as bitmaps take them, and not for each row. Where few
+    /// ordinals are somebody's, as of those whom a refresh touched, these would be mostly nobody's bits.
+    are_bits: bool,
+}
 
-impl Ordinals<'_> {
-    /// What the first bit stands for: bitmaps take whole bytes.
-    fn start(self) -> u32 {
-        self.0.first().map_or(0, |first| first & !7)
+impl<'p> Ordinals<'p> {
+    fn new(of_rows: &'p [u32]) -> Self {
+        Self { of_rows, are_bits: are_dense(of_rows) }
     }
 
-    /// A bit for each ordinal from the first to the last, set for those of ascending `rows` of the block.
+    /// What the first bit stands for: bitmaps take whole bytes.
+    fn start(self) -> u32 {
+        self.of_rows.first().map_or(0, |first| first & !7)
+    }
+
+    /// Bits that are set for those of ascending `rows` of the block.
     fn bits(self, rows: impl Iterator<Item = usize>) -> BooleanBuffer {
         let start = self.start();
-        let count = self.0.last().map_or(0, |last| (last - start) as usize + 1);
-        BooleanBuffer::new(bits(rows.map(|row| (self.0[row] - start) as usize), count), 0, count)
+        if !self.are_bits {
+            let count = self.of_rows.len();
+            return BooleanBuffer::new(bits(rows, count), 0, count);
+        }
+        let count = self.of_rows.last().map_or(0, |last| (last - start) as usize + 1);
+        BooleanBuffer::new(bits(rows.map(|row| (self.of_rows[row] - start) as usize), count), 0, count)
+    }
+
+    fn members(self, bits: &BooleanBuffer) -> Result<RoaringBitmap> {
+        let start = self.start();
+        let members = match (self.are_bits, bits.count_set_bits()) {
+            (false, _) => RoaringBitmap::from_sorted_iter(bits.set_indices().map(|row| self.of_rows[row])),
+            (true, ..SPARSE_MAX) => {
+                RoaringBitmap::from_sorted_iter(bits.set_indices().map(|place| start + place as u32))
+            }
+            // As bits they are taken several times as fast as one by one.
+            (true, _) => Ok(RoaringBitmap::from_lsb0_bytes(start, bits.sliced().as_slice())),
+        };
+        members.map_err(|_| EngineError::internal("profiles are not ordered"))
     }
 }
 
@@ -198,7 +219,7 @@ pub(super) struct Measured<'p> {
 impl Measured<'_> {
     /// The value of each row.
     fn whole(&self) -> Result<ArrayRef> {
-        let mut places = vec![self.profiles.len() as u32; self.ordinals.0.len()];
+        let mut places = vec![self.profiles.len() as u32; self.ordinals.of_rows.len()];
         for (place, profile) in self.profiles.iter().enumerate() {
             places[(profile - self.first) as usize] = place as u32;
         }
@@ -234,7 +255,7 @@ mod tests {
 
     /// Rows 10 to 15, of which 11 and 14 are known, with the ordinals 20 to 25.
     fn measured(values: [Option<i64>; 3]) -> Measured<'static> {
-        let ordinals = Ordinals(&[20, 21, 22, 23, 24, 25]);
+        let ordinals = Ordinals::new(&[20, 21, 22, 23, 24, 25]);
         Measured { profiles: &[11, 14], first: 10, ordinals, values: Arc::new(Int64Array::from(values.to_vec())) }
     }
 
@@ -253,5 +274,21 @@ mod tests {
         assert_eq!(spread([yes, no, yes]), [yes, yes, yes, yes, no, yes]);
         assert_eq!(spread([yes, unknown, no]), [no, yes, no, no, unknown, no]);
         assert_eq!(spread([yes, no, unknown]), [unknown, yes, unknown, unknown, no, unknown]);
+    }
+
+    #[test]
+    fn test_members_are_those_with_a_bit_however_bits_are_numbered() {
+        let close: Vec<u32> = (9..1000).filter(|ordinal| ordinal % 7 != 0).collect();
+        let far: Vec<u32> = (1..1000).map(|number| number * number).collect();
+        for (of_rows, are_bits) in [(&close, true), (&far, false), (&Vec::new(), true)] {
+            let ordinals = Ordinals::new(of_rows);
+            assert_eq!(ordinals.are_bits, are_bits);
+            for every in [1, 2, 5, 400] {
+                let rows = || (0..of_rows.len()).step_by(every);
+                let members = ordinals.members(&ordinals.bits(rows())).unwrap();
+                let expected: Vec<u32> = rows().map(|row| of_rows[row]).collect();
+                assert_eq!(members.iter().collect::<Vec<_>>(), expected, "every {every}");
+            }
+        }
     }
 }

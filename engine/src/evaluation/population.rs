@@ -25,8 +25,12 @@ use crate::query::cpu_runtime::joined;
 
 /// The most profiles whose figures are computed at once: a column of theirs fits into a processor's cache.
 const BLOCK_ROWS: usize = 16 * 1024;
+/// The same where few ordinals are somebody's: these people are not many, and all threads shall have some.
+const SPARSE_BLOCK_ROWS: usize = 4 * 1024;
 /// Ordinals of a container of a Roaring bitmap differ in so many bits only. Those of a block are of one container.
 const CONTAINER_BITS: u32 = 16;
+/// Of so many ordinals at least one is somebody's, or people are sparse among them.
+const ORDINALS_PER_PERSON: usize = 16;
 
 /// Profiles with the columns, and what was kept of the events, that some expressions need.
 pub(crate) struct Population {
@@ -113,24 +117,42 @@ impl Population {
 
 /// The rows of each block of people, of whom these are the ordinals.
 fn blocks(ordinals: &[u32]) -> Vec<Range<u32>> {
+    let is_same_container = |left: &u32, right: &u32| left >> CONTAINER_BITS == right >> CONTAINER_BITS;
+    let parts: Vec<&[u32]> = if are_dense(ordinals) {
+        ordinals.chunk_by(is_same_container).flat_map(|of_container| of_container.chunks(BLOCK_ROWS)).collect()
+    } else {
+        ordinals.chunks(SPARSE_BLOCK_ROWS).collect()
+    };
     let mut blocks: Vec<Range<u32>> = Vec::new();
-    let containers = ordinals.chunk_by(|left, right| left >> CONTAINER_BITS == right >> CONTAINER_BITS);
-    for block in containers.flat_map(|of_container| of_container.chunks(BLOCK_ROWS)) {
+    for part in parts {
         let start = blocks.last().map_or(0, |before| before.end);
-        blocks.push(start..start + block.len() as u32);
+        blocks.push(start..start + part.len() as u32);
     }
     blocks
 }
 
+/// Whether many of the ordinals from the first to the last of ascending ones are among them.
+pub(super) fn are_dense(ordinals: &[u32]) -> bool {
+    let span = ordinals.first().zip(ordinals.last()).map_or(0, |(first, last)| (last - first) as usize);
+    span / ORDINALS_PER_PERSON <= ordinals.len()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{BLOCK_ROWS, blocks};
+    use super::{BLOCK_ROWS, SPARSE_BLOCK_ROWS, blocks};
 
     #[test]
     fn test_blocks_have_all_rows_and_no_two_containers() {
         let rows = BLOCK_ROWS as u32;
-        let ordinals: Vec<u32> = (0..rows + 1).chain([1 << 16, (1 << 16) + 1, 5 << 16]).collect();
+        let ordinals: Vec<u32> = (0..rows + 1).chain([1 << 16, (1 << 16) + 1, 3 << 16]).collect();
         assert_eq!(blocks(&ordinals), [0..rows, rows..rows + 1, rows + 1..rows + 3, rows + 3..rows + 4]);
         assert_eq!(blocks(&[]), []);
+    }
+
+    #[test]
+    fn test_blocks_of_few_people_have_several_containers() {
+        let few = SPARSE_BLOCK_ROWS as u32;
+        let ordinals: Vec<u32> = (0..few + 1).map(|number| number * 1000).collect();
+        assert_eq!(blocks(&ordinals), [0..few, few..few + 1]);
     }
 }

@@ -115,8 +115,8 @@ async fn of_all_events(
     wanted: Vec<(Kept, Wanted)>,
     people: &Arc<People>,
 ) -> Result<Vec<(Kept, Series)>> {
-    let places: HashMap<String, usize> =
-        wanted.iter().enumerate().map(|(place, (of, _))| (of.events.event.clone(), place)).collect();
+    let places = wanted.iter().enumerate().map(|(place, (of, _))| (of.events.event.clone(), place));
+    let places: Arc<HashMap<String, usize>> = Arc::new(places.collect());
     let names = places.keys().map(|name| lit(name.as_str())).collect();
     let first_day = wanted.iter().map(|(_, wanted)| wanted.first_day).min().unwrap_or(i32::MIN);
     let frame = frame.filter(col("event_name").in_list(names, false))?.filter(since(first_day))?;
@@ -126,8 +126,8 @@ async fn of_all_events(
         other => col(other),
     }))?;
     let place_of = move |batch: &RecordBatch| {
-        let names = text(batch.column(0))?;
-        Ok(names.iter().map(|name| places.get(name?).copied()).collect())
+        let (names, places) = (text(batch.column(0))?, Arc::clone(&places));
+        Ok(Box::new(move |row| places.get(names.value(row)).copied()) as PlaceOf)
     };
     let needs = wanted.iter().map(|(_, wanted)| wanted.needs).collect();
     let series = read(frame, needs, place_of, people).await?;
@@ -149,7 +149,8 @@ async fn of_measures(
     wanted: Vec<(Kept, Wanted, i64)>,
     people: &Arc<People>,
 ) -> Result<Vec<(Kept, Series)>> {
-    let places: HashMap<i64, usize> = wanted.iter().enumerate().map(|(place, (.., number))| (*number, place)).collect();
+    let places = wanted.iter().enumerate().map(|(place, (.., number))| (*number, place));
+    let places: Arc<HashMap<i64, usize>> = Arc::new(places.collect());
     let numbers = places.keys().map(|number| lit(*number)).collect();
     let first_day = wanted.iter().map(|(_, wanted, _)| wanted.first_day).min().unwrap_or(i32::MIN);
     let needs = union(wanted.iter().map(|(_, wanted, _)| wanted.needs));
@@ -160,8 +161,9 @@ async fn of_measures(
         frame.filter(since(first_day))?.select(selected("measure_id", needs, col))?
     };
     let place_of = move |batch: &RecordBatch| {
-        let numbers = batch.column(0).as_primitive::<Int64Type>();
-        Ok(numbers.values().iter().map(|number| places.get(number).copied()).collect())
+        let numbers = batch.column(0).as_primitive::<Int64Type>().values().clone();
+        let places = Arc::clone(&places);
+        Ok(Box::new(move |row| places.get(&numbers[row]).copied()) as PlaceOf)
     };
     let needs = wanted.iter().map(|(_, wanted, _)| wanted.needs).collect();
     let series = read(frame, needs, place_of, people).await?;
@@ -240,11 +242,14 @@ fn selected(whose: &str, needs: Needs, column: impl Fn(&'static str) -> Expr) ->
     std::iter::once(col(whose)).chain(names.into_iter().map(column)).collect()
 }
 
+/// To which series a row of a batch belongs.
+type PlaceOf = Box<dyn Fn(usize) -> Option<usize>>;
+
 /// Reads the rows of a query into series; `place_of` says to which each row of a batch belongs.
 async fn read(
     frame: DataFrame,
     needs: Vec<Needs>,
-    place_of: impl Fn(&RecordBatch) -> Result<Vec<Option<usize>>> + Send + Sync + 'static,
+    place_of: impl Fn(&RecordBatch) -> Result<PlaceOf> + Send + Sync + 'static,
     people: &Arc<People>,
 ) -> Result<Vec<Series>> {
     let context = Arc::new(frame.task_ctx());

@@ -22,7 +22,7 @@ pub(in crate::evaluation) struct Chunk {
     values: Option<(StringViewArray, Vec<u32>)>,
 }
 
-/// What each series has of a batch, which has the columns that any of `needs` names. `places` has the series of each row.
+/// What each series has of a batch, which has the columns that any of `needs` names. `place_of` tells the series of a row.
 ///
 /// # Errors
 /// Internal if the batch lacks a column.
@@ -30,21 +30,26 @@ pub(in crate::evaluation) fn chunks(
     batch: &RecordBatch,
     needs: &[Needs],
     people: &People,
-    places: impl IntoIterator<Item = Option<usize>>,
+    place_of: impl Fn(usize) -> Option<usize>,
 ) -> Result<Vec<Chunk>> {
     let ordinals = column(batch, "ordinal")?.as_primitive::<Int64Type>();
-    let profiles: Vec<u32> = ordinals.values().iter().map(|&ordinal| people.row_of(ordinal)).collect();
-    let mut of_series = vec![Vec::new(); needs.len()];
-    for (row, place) in places.into_iter().enumerate() {
-        if let (Some(place), true) = (place, profiles[row] != NOBODY) {
-            of_series[place].push(row as u32);
+    let mut of_series = vec![(Vec::new(), Vec::new()); needs.len()];
+    for (row, &ordinal) in ordinals.values().iter().enumerate() {
+        let profile = people.row_of(ordinal);
+        // Most rows may be nobody's: of whose kind they are is not asked.
+        if profile != NOBODY
+            && let Some(place) = place_of(row)
+        {
+            let (rows, profiles) = &mut of_series[place];
+            rows.push(row as u32);
+            profiles.push(profile);
         }
     }
-    needs.iter().zip(of_series).map(|(needs, rows)| Chunk::of(batch, *needs, &profiles, rows)).collect()
+    needs.iter().zip(of_series).map(|(needs, (rows, profiles))| Chunk::of(batch, *needs, rows, profiles)).collect()
 }
 
 impl Chunk {
-    fn of(batch: &RecordBatch, needs: Needs, profiles: &[u32], rows: Vec<u32>) -> Result<Self> {
+    fn of(batch: &RecordBatch, needs: Needs, rows: Vec<u32>, profiles: Vec<u32>) -> Result<Self> {
         if rows.is_empty() {
             return Ok(Self::default());
         }
@@ -67,7 +72,6 @@ impl Chunk {
             columns.leasts = taken::<Decimal128Type>(batch, "least", &rows)?;
             columns.mosts = taken::<Decimal128Type>(batch, "most", &rows)?;
         }
-        let profiles = rows.iter().map(|&row| profiles[row as usize]).collect();
         let values = match needs.values {
             true => Some((column(batch, "property_value")?.as_string_view().clone(), rows)),
             false => None,
