@@ -3,8 +3,9 @@
 use super::Engine;
 use crate::config::corrections::{Correction, Verdict};
 use crate::error::{EngineError, ErrorKind, Result};
-use crate::identity::correction_log;
+use crate::identity::correction_log::{self, Entry};
 use crate::identity::corrections::Corrections;
+use crate::limits;
 
 impl Engine {
     /// The corrections that the next refresh will apply, those of the project's file and those of the lake, by their
@@ -30,16 +31,17 @@ impl Engine {
         reason: &str,
     ) -> Result<Correction> {
         let identifiers = self.stored_pair(identifiers, decided_by, reason)?;
-        if self.corrections().await?.iter().any(|known| known.identifiers == identifiers) {
-            return Err(EngineError::new(
+        self.project.lake.verify_conditional_put().await?;
+        let entry = self.entry(Some(verdict), identifiers, decided_by, reason);
+        self.decide(&entry, |known| match known {
+            None => Ok(()),
+            Some(_) => Err(EngineError::new(
                 ErrorKind::AlreadyExists,
                 "a correction says something of these two identifiers: remove it first",
-            ));
-        }
-        self.project.lake.verify_conditional_put().await?;
-        let decided_at = self.clock().now();
-        correction_log::append(&self.project, Some(verdict), &identifiers, (decided_by, reason), decided_at).await?;
-        let (decided_by, reason) = (decided_by.to_owned(), reason.to_owned());
+            )),
+        })
+        .await?;
+        let Entry { identifiers, decided_by, decided_at, reason, .. } = entry;
         Ok(Correction { line: None, verdict, identifiers, decided_by, decided_at, reason })
     }
 
@@ -49,17 +51,34 @@ impl Engine {
     /// As [`Engine::add_correction`]; NotFound if there is none of these two; FailedPrecondition if it is in the file.
     pub async fn remove_correction(&self, identifiers: [&str; 2], removed_by: &str, reason: &str) -> Result<()> {
         let identifiers = self.stored_pair(identifiers, removed_by, reason)?;
-        let known = self.corrections().await?.into_iter().find(|known| known.identifiers == identifiers);
-        match known {
+        let entry = self.entry(None, identifiers, removed_by, reason);
+        self.decide(&entry, |known| match known {
             None => Err(EngineError::not_found("no correction says anything of these two identifiers")),
             Some(Correction { line: Some(line), .. }) => Err(EngineError::failed_precondition(format!(
                 "the correction of these two identifiers is in the project: remove it there, corrections.toml:{line}"
             ))),
-            Some(_) => {
-                let now = self.clock().now();
-                correction_log::append(&self.project, None, &identifiers, (removed_by, reason), now).await
+            Some(_) => Ok(()),
+        })
+        .await
+    }
+
+    fn entry(&self, verdict: Option<Verdict>, identifiers: [String; 2], by: &str, reason: &str) -> Entry {
+        let (decided_by, reason) = (by.to_owned(), reason.to_owned());
+        Entry { verdict, identifiers, decided_by, decided_at: self.clock().now(), reason }
+    }
+
+    /// Adds a row to the log, if `may` lets it be so with what is in force of its two identifiers. That is asked again when
+    /// somebody else was first.
+    async fn decide(&self, entry: &Entry, may: impl Fn(Option<&Correction>) -> Result<()>) -> Result<()> {
+        for _ in 0..limits::COMMIT_ATTEMPTS_MAX {
+            let next = correction_log::next_version(&self.project).await?;
+            let known = self.corrections().await?;
+            may(known.iter().find(|known| known.identifiers == entry.identifiers))?;
+            if correction_log::append(&self.project, next, entry).await? {
+                return Ok(());
             }
         }
+        Err(EngineError::new(ErrorKind::Conflict, "corrections are being changed by too many others: try again"))
     }
 
     /// The two identifiers as they are stored, the more trusted first.

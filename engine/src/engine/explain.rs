@@ -70,7 +70,7 @@ const LINKS: &str = "
             min(first_seen_at) as first_seen_at,
             max(last_seen_at) as last_seen_at,
             sum(event_count) as event_count,
-            array_to_string(array_agg(distinct source order by source), ',') as sources
+            array_to_string(array_agg(distinct source order by source), chr(31)) as sources
         from pairs
         where pair['a'] in (select identifier from near) or pair['b'] in (select identifier from near)
         group by 1, 2
@@ -193,7 +193,7 @@ fn links_of(batch: &RecordBatch) -> Result<Vec<ExplainedLink>> {
         first_seen_at: first.is_valid(row).then(|| first.value(row)),
         last_seen_at: last.is_valid(row).then(|| last.value(row)),
         event_count: counts.value(row),
-        sources: sources.value(row).split(',').map(str::to_owned).collect(),
+        sources: sources.value(row).split('\u{1f}').map(str::to_owned).collect(),
         dropped_reason: reasons.is_valid(row).then(|| reasons.value(row).to_owned()),
     };
     Ok((0..batch.num_rows()).map(link).collect())

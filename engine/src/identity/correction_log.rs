@@ -1,14 +1,16 @@
 //! Corrections that were made while serving: the log `ops.corrections` in the lake, a row for each that was added or
 //! removed. The last row of two identifiers says what is in force.
+//!
+//! Two servers may write to one lake at once. A row is decided on what a version of the log says and committed as the next
+//! version or not at all.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
 
 use crate::clock::Micros;
-use crate::config::corrections::{Correction, Verdict};
+use crate::config::corrections::Verdict;
 use crate::error::{EngineError, Result};
 use crate::ids;
 use crate::project::Project;
@@ -20,13 +22,24 @@ use crate::store::delta::Table;
 use crate::store::scan::LogScan;
 use crate::store::writer::FileWriter;
 
-const IN_FORCE: &str = "
+const NEWEST_FIRST: &str = "
     select verdict, a, b, changed_by, changed_at, reason
-    from (
-        select *, row_number() over (partition by a, b order by changed_at desc, correction_id desc) as newest
-        from ops.corrections
-    )
-    where newest = 1 and verdict is not null";
+    from ops.corrections
+    order by changed_at desc, correction_id desc";
+
+/// A row of the log.
+pub(crate) struct Entry {
+    /// What is said of the two; nothing if a correction was taken back.
+    pub(crate) verdict: Option<Verdict>,
+    /// The two, as they were stored.
+    pub(crate) identifiers: [String; 2],
+    /// Who decided it.
+    pub(crate) decided_by: String,
+    /// When, microseconds since 1970 UTC.
+    pub(crate) decided_at: Micros,
+    /// Why.
+    pub(crate) reason: String,
+}
 
 /// The log.
 pub(crate) fn table() -> TableName {
@@ -56,55 +69,60 @@ pub(crate) fn word(verdict: Verdict) -> &'static str {
     }
 }
 
-/// Adds a row: what is said of two identifiers from now on, or with no verdict that nothing is.
+/// The version that the log will have after the next row. Whoever decides on a row asks for it before reading what is in force.
 ///
 /// # Errors
 /// What the store reports.
-pub(crate) async fn append(
-    project: &Project,
-    verdict: Option<Verdict>,
-    [a, b]: &[String; 2],
-    (changed_by, reason): (&str, &str),
-    changed_at: Micros,
-) -> Result<()> {
+pub(crate) async fn next_version(project: &Project) -> Result<u64> {
+    let table = Table::new(&project.lake, &table());
+    table.create_if_absent(&schema(), &[]).await?;
+    let version =
+        table.open(None).await?.ok_or_else(|| EngineError::internal("the log of corrections is not there"))?;
+    Ok(version.number + 1)
+}
+
+/// Adds a row as version `number`; false, and nothing is added, if somebody else made that version.
+///
+/// # Errors
+/// What the store reports.
+pub(crate) async fn append(project: &Project, number: u64, entry: &Entry) -> Result<bool> {
     let (name, schema, id) = (table(), schema(), ids::correction_id());
-    let table = Table::new(&project.lake, &name);
-    table.create_if_absent(&schema, &[]).await?;
     let one = |value: Option<&str>| -> ArrayRef { Arc::new(StringArray::from(vec![value])) };
+    let Entry { verdict, identifiers: [a, b], decided_by, decided_at, reason } = entry;
     let columns: Vec<ArrayRef> = vec![
         one(Some(&id)),
-        Arc::new(TimestampMicrosecondArray::from(vec![changed_at]).with_timezone("UTC")),
+        Arc::new(TimestampMicrosecondArray::from(vec![*decided_at]).with_timezone("UTC")),
         one(verdict.map(word)),
         one(Some(a)),
         one(Some(b)),
-        one(Some(changed_by)),
+        one(Some(decided_by)),
         one(Some(reason)),
     ];
     let mut writer = FileWriter::new(&project.lake, &name, &id, 0, &schema, &[]);
     writer.write(&RecordBatch::try_new(schema, columns)?).await?;
-    table.append_batch(&id, &writer.finish().await?, |_| HashMap::new()).await?;
-    Ok(())
+    Table::new(&project.lake, &name).append_as(number, &writer.finish().await?).await
 }
 
-/// Those in force, as they were written.
+/// All rows, the newest first.
 ///
 /// # Errors
 /// DataCorrupt for a verdict that is not known; what the store and the query report.
-pub(crate) async fn in_force(project: &Project) -> Result<Vec<Correction>> {
+pub(crate) async fn newest_first(project: &Project) -> Result<Vec<Entry>> {
     let session = project.session()?;
     register(&session, CATALOG, &table(), Arc::new(LogScan::new(&project.lake, &table(), schema())))?;
     let mut found = Vec::new();
-    for batch in session.sql(IN_FORCE).await?.collect().await? {
+    for batch in session.sql(NEWEST_FIRST).await?.collect().await? {
         let texts = [0, 1, 2, 3, 5].map(|column| text(batch.column(column)));
         let [verdicts, a, b, changed_by, reasons] = texts;
         let (verdicts, a, b, changed_by, reasons) = (verdicts?, a?, b?, changed_by?, reasons?);
         let times = batch.column(4).as_primitive::<TimestampMicrosecondType>();
         for row in 0..batch.num_rows() {
-            let verdict =
-                [Verdict::Never, Verdict::Always].into_iter().find(|known| word(*known) == verdicts.value(row));
-            let verdict = verdict.ok_or_else(|| EngineError::corrupt("ops.corrections has an unknown verdict"))?;
-            found.push(Correction {
-                line: None,
+            let known = |told: &str| [Verdict::Never, Verdict::Always].into_iter().find(|known| word(*known) == told);
+            let verdict = match verdicts.is_valid(row).then(|| known(verdicts.value(row))) {
+                Some(None) => return Err(EngineError::corrupt("ops.corrections has an unknown verdict")),
+                verdict => verdict.flatten(),
+            };
+            found.push(Entry {
                 verdict,
                 identifiers: [a.value(row).to_owned(), b.value(row).to_owned()],
                 decided_by: changed_by.value(row).to_owned(),

@@ -2,6 +2,7 @@
 //! as the relation `config.corrections(verdict, a, b, decided_by, decided_at, reason)` of SQL, `a` the more trusted
 //! identifier. Of two identifiers the file has the last word: it is the one that is reviewed.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 
-use super::correction_log;
+use super::correction_log::{self, Entry};
 use super::normalize::Normalizer;
 use crate::config::IdentityConfig;
 use crate::config::corrections::{Correction, parse_corrections};
@@ -33,14 +34,20 @@ impl Corrections {
         let config = &project.config.identity;
         let mut all = Self::of_file(&project.folder, config)?.0;
         let normalizer = Normalizer::new(config)?;
+        let mut decided: HashSet<[String; 2]> = all.iter().map(|correction| correction.identifiers.clone()).collect();
         let mut unusable = 0;
-        for correction in correction_log::in_force(project).await? {
-            // Rules may have changed since.
-            match normalized(&correction.identifiers, &normalizer, config) {
-                Ok(identifiers) if all.iter().any(|known| known.identifiers == identifiers) => {}
-                Ok(identifiers) => all.push(Correction { identifiers, ..correction }),
-                Err(_) => unusable += 1,
-            }
+        // Of two identifiers the newest row counts. Which are the same two is a question of the rules of today: they may have
+        // changed since a row was written.
+        for entry in correction_log::newest_first(project).await? {
+            let normalized = normalized(&entry.identifiers, &normalizer, config);
+            let (Ok(identifiers) | Err(identifiers)) = normalized.as_ref().map_err(|_| &entry.identifiers);
+            let (true, Some(verdict)) = (decided.insert(identifiers.clone()), entry.verdict) else { continue };
+            let Ok(identifiers) = normalized else {
+                unusable += 1;
+                continue;
+            };
+            let Entry { decided_by, decided_at, reason, .. } = entry;
+            all.push(Correction { line: None, verdict, identifiers, decided_by, decided_at, reason });
         }
         if unusable > 0 {
             tracing::warn!(unusable, "corrections of ops.corrections name identifiers that the configuration drops");

@@ -184,7 +184,12 @@ impl Operator for Replay {
         };
         links.sort_unstable();
         links.dedup_by_key(|link| (link.cluster, link.a, link.b)); // of a correction before seen, the newest before others
-        apart.sort_unstable();
+        // By their texts, not by numbers, which depend on who came first: of two corrections that stand against a link, the
+        // same is always named.
+        let texts = |(a, b): (u32, u32)| (identifiers.text(a), identifiers.text(b));
+        apart.sort_unstable_by(|left, right| {
+            left.0.cmp(&right.0).then_with(|| texts((left.1, left.2)).cmp(&texts((right.1, right.2))))
+        });
         let rules = Rules::new(&config, &identifiers);
         let mut laid = Vec::with_capacity(links.len());
         for of_cluster in links.chunk_by(|left, right| left.cluster == right.cluster) {

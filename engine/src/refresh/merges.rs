@@ -1,22 +1,43 @@
 //! A refresh that merges far more people than usual is more likely a mistake, such as a placeholder that a form began to
 //! send, than news of that many people: it stops before it publishes.
 
+use std::collections::BTreeSet;
+
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 
 use crate::error::{EngineError, Result};
+use crate::model::definition::{Reference, Slice};
 use crate::model::workspace::Workspace;
+use crate::store::TableName;
 use crate::store::generation::Generation;
+
+/// Profiles that would become part of others: of those that become one person, all but one. Who only goes by another id, since a
+/// better anchor is known or the one of before is gone, is nobody else.
+const MERGED: &str = "
+    with merged as (
+        select distinct from_profile_id, to_profile_id from identity.changes where change = 'merge' and generation = {generation}
+    ),
+
+    origins as (
+        select to_profile_id from merged
+        union all
+        select distinct profile_id as to_profile_id  -- who goes on, and the others join
+        from last.identity.identities
+        where profile_id in (select to_profile_id from merged)
+    )
+
+    select cast(coalesce(sum(origin_count - 1), 0) as bigint)
+    from (select count(*) as origin_count from origins group by to_profile_id)";
 
 /// Refuses what would make more of the last generation's profiles part of others than `merges_max_share` of them.
 ///
 /// # Errors
 /// FailedPrecondition if so; what the query reports.
 pub(crate) async fn check(workspace: &Workspace, last: &Generation, merges_max_share: f64) -> Result<()> {
-    let sql = format!(
-        "select count(distinct from_profile_id) from identity.changes where change = 'merge' and generation = {}",
-        last.number + 1
-    );
+    let identities = Reference { name: TableName::new("identity", "identities"), slice: Slice::Last };
+    workspace.register_slices(&BTreeSet::from([identities]))?;
+    let sql = MERGED.replace("{generation}", &(last.number + 1).to_string());
     let counted = workspace.session.sql(&sql).await?.collect().await?;
     let counts = counted.iter().filter_map(|batch| batch.column(0).as_primitive_opt::<Int64Type>());
     let merged: i64 = counts.flat_map(|counts| counts.iter().flatten()).sum();
