@@ -7,6 +7,8 @@ pub(crate) const SCALE: i8 = 4;
 
 const UNITS_PER_ONE: i128 = 10_000;
 const UNITS_LIMIT: i128 = 10_i128.pow(PRECISION as u32);
+/// The largest decimal, in units of the last digit.
+pub(crate) const UNITS_MAX: i128 = UNITS_LIMIT - 1;
 
 /// Reads `-12.50`, `+3`, `.5` or `1e3` as units of 0.0001, rounded half away from zero.
 /// None for anything else (`12,50`, `$3`, `NaN`) and for what does not fit 18 digits.

@@ -48,7 +48,7 @@ use crate::snapshot::{Snapshot, Statement};
 use crate::store::Lake;
 use crate::store::generation;
 use crate::store::keyed::cache::LookupCache;
-use crate::{behavior, evaluation, expression, identity, limits, profile, segment};
+use crate::{behavior, evaluation, identity, limits, profile, segment};
 
 /// What an engine needs to know of the world.
 #[derive(Debug, Clone)]
@@ -423,14 +423,10 @@ impl Engine {
     pub async fn check(&self) -> Result<Option<u64>> {
         let catalog = Catalog::load(built_in::MODELS, &self.project.folder)?;
         check::check(&self.project, &catalog).await?;
-        let folder = &self.project.folder;
-        let traits = expression::load(folder, "traits")?;
-        let segments = segment::saved::with_saved(&self.project, expression::load(folder, "segments")?).await?;
         let snapshot = self.reload().await?;
         // Which attributes there are is known only from data.
         if snapshot.number().is_some() {
-            profile::traits::parse(snapshot.session(), &traits).boxed().await?;
-            segment::parse(snapshot.session(), &segments).boxed().await?;
+            check::check_definitions(&self.project, snapshot.session()).boxed().await?;
             check::check_invariants(snapshot.session()).await?;
         }
         Ok(snapshot.number())

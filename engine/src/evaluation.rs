@@ -29,7 +29,7 @@ mod split;
 mod types;
 mod utc_day;
 
-pub(crate) use census::Census;
+pub(crate) use census::{Census, known_name};
 pub(crate) use kept::{Keeping, Kept, Listed, all_listed};
 pub(crate) use measured::functions;
 pub(crate) use people::People;

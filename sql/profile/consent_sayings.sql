@@ -1,5 +1,6 @@
--- What events said of consent, by consent managers that stamp calls: Segment's `context.consent`, RudderStack's
--- `context.consentManagement`. A state: appended to, folded when read.
+-- What events said of consent: by consent managers that stamp calls (Segment's `context.consent`, RudderStack's
+-- `context.consentManagement`), and by attributes that `[[consent]]` names, of which `profile.attributes` has the last value
+-- only. A state: appended to, folded when read.
 --
 -- key: ordinal, purpose, status, source
 -- strategy: fold
@@ -7,28 +8,50 @@
 -- fold: max(updated_at), max(party)
 -- columns:
 --   ordinal     bigint     ordinal of the event's own identifier
---   purpose     text       the category, in snake case
+--   purpose     text       what for: for a stamp the category, in snake case
 --   status      text       granted, withdrawn or unclear
 --   source      text       who said so
 --   party       text       first or third
 --   updated_at  timestamp  when last
-with said as (
+with stamps as (
     select namespace, value, unnest(attributes) as attribute, source, party, occurred_at
     from new.staging.events
     where cardinality(attributes) > 0
 ),
 
-answered as (
+said as (
     select
         namespace,
         value,
         snake_case(substr(attribute['name'], 9)) as purpose,  -- what follows `consent.`
         case answer(attribute['value']) when 'yes' then 'granted' when 'no' then 'withdrawn' else 'unclear' end as status,
         source,
-        max(party) as party,
-        max(occurred_at) as updated_at
-    from said
+        party,
+        occurred_at as updated_at
+    from stamps
     where starts_with(attribute['name'], 'consent.')
+    union all
+    select
+        sayings.namespace,
+        sayings.value,
+        consents.purpose,
+        case
+            when answer(sayings.said) = 'unclear' then 'unclear'
+            when answer(sayings.said) = 'yes' and consents.is_granted then 'granted'
+            when answer(sayings.said) = 'yes' or consents.is_granted then 'withdrawn'
+        end as status,
+        sayings.source,
+        sayings.party,
+        sayings.updated_at
+    from config.consents  -- few rows: the side that a hash join holds in memory
+    join new.profile.sayings sayings on sayings.name = consents.attribute
+    where answer(sayings.said) is not null
+),
+
+answered as (
+    select namespace, value, purpose, status, source, max(party) as party, max(updated_at) as updated_at
+    from said
+    where status is not null
     group by 1, 2, 3, 4, 5
 )
 

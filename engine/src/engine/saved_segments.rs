@@ -70,7 +70,9 @@ impl Engine {
         let (name, changed_by) = (name.to_owned(), changed_by.to_owned());
         let saving = async move {
             let files = expression::load(&project.folder, "segments")?;
-            if files.iter().any(|file| file.name == name) {
+            // One that a file defines since, too, stands in its way: that may be deleted.
+            let is_saved = saved::all(&project, None).await?.in_force.contains_key(&name);
+            if files.iter().any(|file| file.name == name) && !(content.is_none() && is_saved) {
                 let kind = if content.is_some() { ErrorKind::AlreadyExists } else { ErrorKind::FailedPrecondition };
                 let message = format!("segments/{name}.sql of the project defines `{name}`: change it there");
                 return Err(EngineError::new(kind, message));

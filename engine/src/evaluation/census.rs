@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::{cast, interleave};
 use arrow::datatypes::Int64Type;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::prelude::SessionContext;
@@ -101,6 +102,26 @@ impl Census {
     pub(crate) fn keep(&self, column: &str, values: ArrayRef) -> Result<()> {
         self.hold(values.get_array_memory_size())?;
         self.known().computed.insert(column.to_owned(), values);
+        Ok(())
+    }
+
+    /// Keeps columns as the last generation had them in `table`, but for those of whom `touched` has computed them anew.
+    ///
+    /// # Errors
+    /// As [`Census::keep`]; what reading them reports.
+    pub(crate) async fn keep_last(&self, table: &str, columns: &[String], touched: &Self) -> Result<()> {
+        let people = self.people().await?;
+        let mut places: Vec<(usize, usize)> = (0..people.len()).map(|row| (0, row)).collect();
+        for (row, &ordinal) in touched.people().await?.ordinals().iter().enumerate() {
+            if let Some(place) = places.get_mut(people.row_of(i64::from(ordinal)) as usize) {
+                *place = (1, row);
+            }
+        }
+        for (name, last) in people.columns(&self.session, table, columns).await? {
+            let now = touched.column(&name).await?;
+            let last = cast(&last, now.data_type())?;
+            self.keep(&name, interleave(&[&last, &now], &places)?)?;
+        }
         Ok(())
     }
 
@@ -227,6 +248,14 @@ impl Census {
         Ok(Arc::new(Population { session: self.session.clone(), as_of: self.as_of, people, columns, series, sets }))
     }
 
+    /// Refuses an expression that names a list or a purpose that there is not.
+    ///
+    /// # Errors
+    /// InvalidInput if so; what reading them reports.
+    pub(crate) async fn check_names(&self, expression: &Expr) -> Result<()> {
+        self.sets(&[expression]).await.map(drop)
+    }
+
     /// Sets of profiles that some expressions need, by the columns that tell who is in them.
     async fn sets(&self, expressions: &[&Expr]) -> Result<BTreeMap<String, RoaringBitmap>> {
         let mut sets = BTreeMap::new();
@@ -347,8 +376,18 @@ impl Census {
 }
 
 fn known(what: &str, name: &str, sets: &BTreeMap<String, RoaringBitmap>) -> Result<RoaringBitmap> {
-    sets.get(name).cloned().ok_or_else(|| {
-        let hint = suggestion(name, sets.keys().map(String::as_str));
-        EngineError::invalid(format!("there is no {what} `{name}`; {hint}"))
-    })
+    sets.get(name).cloned().ok_or_else(|| unknown(what, name, sets.keys()))
+}
+
+/// Refuses names of lists or purposes that are not among those that there are.
+///
+/// # Errors
+/// InvalidInput with the nearest name.
+pub(crate) fn known_name(what: &str, names: &[String], known: &BTreeSet<String>) -> Result<()> {
+    names.iter().find(|name| !known.contains(*name)).map_or(Ok(()), |name| Err(unknown(what, name, known.iter())))
+}
+
+fn unknown<'k>(what: &str, name: &str, known: impl Iterator<Item = &'k String> + Clone) -> EngineError {
+    let hint = suggestion(name, known.map(String::as_str));
+    EngineError::invalid(format!("there is no {what} `{name}`; {hint}"))
 }

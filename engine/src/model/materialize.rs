@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::dataframe::DataFrame;
 use datafusion::logical_expr::{Expr, cast, col, ident};
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use datafusion::physical_plan::execute_stream_partitioned;
 
 use super::definition::{Model, Strategy, everything};
-use super::types;
+use super::types::{self, saturated};
 use super::workspace::{TableState, Workspace};
 use crate::error::{EngineError, ErrorKind, Result};
 use crate::limits;
@@ -241,11 +241,15 @@ pub(crate) fn contracted(model: &Model, frame: DataFrame) -> Result<DataFrame> {
             ));
         }
         let value = ident(&column.name);
-        columns.push(if types::is_castable(&column.data_type) {
-            cast(value, column.data_type.clone()).alias(&column.name)
-        } else {
-            value
-        });
+        columns.push(
+            match (frame.schema().field_with_unqualified_name(&column.name)?.data_type(), &column.data_type) {
+                (DataType::Decimal128(..), DataType::Decimal128(..)) => {
+                    saturated().call(vec![value]).alias(&column.name)
+                }
+                (_, wanted) if types::is_castable(wanted) => cast(value, wanted.clone()).alias(&column.name),
+                _ => value,
+            },
+        );
     }
     columns.extend(
         given

@@ -1,7 +1,7 @@
 //! Attributes as columns. `profile.attributes` has rows for each attribute; `profile.persons` has a column for each, and
 //! which there are is known from the data alone. Two marks in the model say where they go.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use crate::error::Result;
 use crate::limits;
@@ -28,8 +28,12 @@ pub(crate) fn is_wide(model: &Model) -> bool {
 }
 
 /// The attributes that get a column: all, or the most frequent if there are very many, and those of
-/// `config.known_names`; sorted.
-pub(crate) async fn attribute_columns(workspace: &Workspace, model: &Model) -> Result<Vec<AttributeColumn>> {
+/// `config.known_names`; sorted. Names of `traits` are taken, as those of the model's own columns are.
+pub(crate) async fn attribute_columns(
+    workspace: &Workspace,
+    model: &Model,
+    traits: &BTreeSet<String>,
+) -> Result<Vec<AttributeColumn>> {
     let sql = format!(
         "select name, attribute_type(name) as type, attribute_separator(name) as separator
          from (
@@ -42,15 +46,17 @@ pub(crate) async fn attribute_columns(workspace: &Workspace, model: &Model) -> R
          )",
         limits::ATTRIBUTE_COLUMNS_MAX
     );
+    let mut taken: HashSet<String> = model.columns.iter().map(|column| column.name.clone()).collect();
+    taken.extend(traits.iter().cloned());
     let mut columns = Vec::new();
     for batch in workspace.session.sql(&sql).await?.collect().await? {
         let (names, types, separators) = (text(batch.column(0))?, text(batch.column(1))?, text(batch.column(2))?);
         let of_batch = names.iter().flatten().zip(types.iter().flatten()).zip(&separators);
-        columns
-            .extend(of_batch.map(|((name, of_type), separator)| AttributeColumn::new(model, name, of_type, separator)));
+        columns.extend(
+            of_batch.map(|((name, of_type), separator)| AttributeColumn::new(&taken, name, of_type, separator)),
+        );
     }
     columns.sort_by(|left, right| left.attribute.cmp(&right.attribute));
-    let mut taken: HashSet<String> = model.columns.iter().map(|column| column.name.clone()).collect();
     columns.retain(|column| taken.insert(column.name.clone()));
     Ok(columns)
 }
@@ -74,8 +80,8 @@ pub(crate) fn with_attributes(sql: &str, attributes: &[AttributeColumn]) -> Stri
 }
 
 impl AttributeColumn {
-    fn new(model: &Model, attribute: &str, column_type: &str, separator: Option<&str>) -> Self {
-        let is_taken = model.columns.iter().any(|column| column.name == attribute);
+    fn new(taken: &HashSet<String>, attribute: &str, column_type: &str, separator: Option<&str>) -> Self {
+        let is_taken = taken.contains(attribute);
         let name = if is_taken { format!("{attribute}_attribute") } else { attribute.to_owned() };
         // Names are in snake case: no quote can be in them.
         let of_attribute = format!("filter (where name = '{attribute}')");

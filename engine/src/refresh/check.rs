@@ -1,6 +1,7 @@
 //! Checks: planning every model against the columns that it may rely on, without any data: finds a wrong column or type before a
 //! refresh does.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,7 +11,8 @@ use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 
 use crate::error::{EngineError, Result};
-use crate::evaluation::Keeping;
+use crate::evaluation::{Keeping, column_type, known_name};
+use crate::expression::{self, ColumnType, lists_used, purposes_used};
 use crate::identity::corrections::Corrections;
 use crate::model::built_in;
 use crate::model::catalog::Catalog;
@@ -19,10 +21,12 @@ use crate::model::materialize::contracted;
 use crate::model::workspace::Workspace;
 use crate::project::Project;
 use crate::query::catalog::register;
+use crate::query::functions::text;
 use crate::query::session::CATALOG;
 use crate::refresh::definitions::{register_keeping, register_lists, register_segments, register_traits};
-use crate::refresh::history;
 use crate::refresh::report::StepReport;
+use crate::refresh::{history, lists};
+use crate::segment::saved::with_saved;
 use crate::store::TableName;
 use crate::{landing, profile};
 
@@ -81,6 +85,41 @@ pub(crate) async fn check(project: &Project, catalog: &Catalog) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Checks traits, segments and lists as the next refresh will read them, over the attributes that profiles of `session` have.
+///
+/// # Errors
+/// InvalidInput saying file, line and what to do.
+pub(crate) async fn check_definitions(project: &Project, session: &SessionContext) -> Result<()> {
+    let traits = profile::traits::parse(session, &expression::load(&project.folder, "traits")?).await?;
+    let files = with_saved(project, expression::load(&project.folder, "segments")?).await?;
+    let persons = session.table("profile.persons").await?;
+    let known = persons.schema().fields().iter();
+    let mut columns: Vec<(String, ColumnType)> =
+        known.filter_map(|field| Some((field.name().clone(), column_type(field.data_type())?))).collect();
+    columns.extend(traits.iter().map(|definition| (definition.name.clone(), definition.column_type)));
+    let segments = expression::parse_segments(&files, &columns)?;
+    let lists = lists::load(project).await?;
+    let lists: BTreeSet<String> = lists.into_iter().map(|list| list.name).collect();
+    let purposes = purposes(session).await?;
+    let of_traits = traits.iter().map(|definition| (&definition.file, &definition.expression));
+    let of_segments = segments.iter().map(|definition| (&definition.file, &definition.expression));
+    for (file, expression) in of_traits.chain(of_segments) {
+        known_name("list", &lists_used(expression), &lists).map_err(|error| error.context(file))?;
+        known_name("purpose of consent", &purposes_used(expression), &purposes).map_err(|error| error.context(file))?;
+    }
+    Ok(())
+}
+
+/// The purposes of consent that the configuration names or somebody told.
+async fn purposes(session: &SessionContext) -> Result<BTreeSet<String>> {
+    let told = "select purpose from config.consents union select purpose from profile.consents";
+    let mut purposes = BTreeSet::new();
+    for batch in session.sql(told).await?.collect().await? {
+        purposes.extend(text(batch.column(0))?.iter().flatten().map(str::to_owned));
+    }
+    Ok(purposes)
 }
 
 /// Runs every check on what a refresh is about to publish. After an incremental refresh a check looks at what that

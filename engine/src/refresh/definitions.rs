@@ -13,10 +13,13 @@ use crate::clock::Micros;
 use crate::error::{EngineError, Result};
 use crate::evaluation::{self, Census, Keeping, Kept, Listed, Scope, all_listed, day_of};
 use crate::expression::{self, SegmentHeader, SourceFile, TraitHeader};
+use crate::model::catalog::Catalog;
 use crate::model::definition::{Reference, Slice};
 use crate::model::workspace::Workspace;
+use crate::profile;
 use crate::project::Project;
 use crate::query::catalog::register;
+use crate::query::functions::text;
 use crate::query::session::CATALOG;
 use crate::segment::saved::with_saved;
 use crate::store::TableName;
@@ -28,6 +31,10 @@ pub(crate) struct Definitions {
     pub(crate) traits: Vec<SourceFile>,
     /// The files of `segments/`, and segments that were made while serving.
     pub(crate) segments: Vec<SourceFile>,
+    /// Those traits that the last generation had, too: their columns keep their names, whatever attributes are told since.
+    pub(crate) earlier_traits: BTreeSet<String>,
+    /// Traits that only the last generation had.
+    gone_traits: BTreeSet<String>,
     /// The instant as of which they are computed.
     pub(crate) as_of: Micros,
     /// The generation that the refresh makes.
@@ -81,7 +88,15 @@ impl Definitions {
         // Without traits, persons are profiles.
         let persons = if traits.is_empty() { "new.profile.profiles" } else { "new.profile.persons" };
         let census = |scope| Census::new(&workspace.session, scope, as_of);
+        let earlier = earlier_traits(workspace).await?;
         Ok(Self {
+            earlier_traits: traits
+                .iter()
+                .map(|file| &file.name)
+                .filter(|name| earlier.contains(*name))
+                .cloned()
+                .collect(),
+            gone_traits: earlier.into_iter().filter(|name| traits.iter().all(|file| file.name != *name)).collect(),
             traits,
             segments,
             as_of,
@@ -91,6 +106,40 @@ impl Definitions {
             touched: (workspace.incremental && is_same_day).then(|| census(Scope::Touched { persons })),
         })
     }
+
+    /// Attributes that traits and segments name and that are among the columns that profiles had in the last generation, for
+    /// `config.known_names`: when nobody tells one any more, or many others are told more often, it is null, and what names it
+    /// is right as before.
+    pub(crate) fn earlier_attributes(
+        &self,
+        columns: &BTreeSet<String>,
+        catalog: &Catalog,
+    ) -> Vec<(&'static str, String)> {
+        let own: BTreeSet<&str> = [profile::traits::persons(), profile::traits::profiles()]
+            .iter()
+            .filter_map(|name| catalog.get(name))
+            .flat_map(|model| model.columns.iter().map(|column| column.name.as_str()))
+            .collect();
+        let is_attribute = |name: &&String| {
+            !own.contains(name.as_str()) && !self.earlier_traits.contains(*name) && !self.gone_traits.contains(*name)
+        };
+        let is_word = |letter: char| letter.is_alphanumeric() || letter == '_';
+        let texts = self.traits.iter().chain(&self.segments).map(|file| file.text.as_str());
+        let words: BTreeSet<&str> = texts.flat_map(|text| text.split(|letter| !is_word(letter))).collect();
+        let named = columns.iter().filter(is_attribute).filter(|name| words.contains(name.as_str()));
+        named.map(|name| ("attribute", name.clone())).collect()
+    }
+}
+
+/// The traits of the last generation.
+async fn earlier_traits(workspace: &Workspace) -> Result<BTreeSet<String>> {
+    let name = TableName::new("profile", "trait_definitions");
+    workspace.register_slices(&BTreeSet::from([Reference { name, slice: Slice::Last }]))?;
+    let mut names = BTreeSet::new();
+    for batch in workspace.session.sql("select trait from last.profile.trait_definitions").await?.collect().await? {
+        names.extend(text(batch.column(0))?.iter().flatten().map(str::to_owned));
+    }
+    Ok(names)
 }
 
 fn traits_name() -> TableName {

@@ -23,7 +23,7 @@ use crate::model::materialize::Outcome;
 use crate::model::workspace::{TableState, Workspace};
 use crate::profile::traits;
 use crate::progress::Progress;
-use crate::project::Project;
+use crate::project::{Project, register_known_names};
 use crate::query::catalog::register;
 use crate::query::session::CATALOG;
 use crate::refresh::check;
@@ -160,6 +160,8 @@ async fn refresh_holding_lease(
     ledger.is_full = base.is_none();
     // Boxed, as models are: what a future holds of expressions costs the compiler minutes wherever it is part of another.
     let definitions = Definitions::load(project, &workspace, last.as_ref(), project.clock.now()).boxed().await?;
+    let columns = profile_columns(project, last.as_ref()).await?;
+    register_known_names(&workspace.session, &definitions.earlier_attributes(&columns, &catalog))?;
 
     run_models(&workspace, &catalog, Some(&definitions), progress, ledger).await?;
     if let (Some(last), Some(share), false) = (&last, project.config.identity.merges_max_share, options.allow_merges) {
@@ -247,6 +249,17 @@ async fn open(project: &Project, name: &TableName, version: Option<u64>) -> Resu
     })
 }
 
+/// The columns that profiles had in the last generation.
+async fn profile_columns(project: &Project, last: Option<&Generation>) -> Result<BTreeSet<String>> {
+    let mut columns = BTreeSet::new();
+    for name in [traits::persons(), traits::profiles()] {
+        let Some(published) = last.and_then(|last| last.tables.get(&name.to_string())) else { continue };
+        let version = open(project, &name, Some(published.version)).await?;
+        columns.extend(version.schema.fields().iter().map(|field| field.name().clone()));
+    }
+    Ok(columns)
+}
+
 /// Runs all models, each after those that it reads, a few at a time: while one waits for its last file, another computes.
 pub(crate) async fn run_models(
     workspace: &Workspace,
@@ -296,12 +309,12 @@ async fn run_model<'m>(
         // Without traits, persons are all there is to profiles.
         Some(definitions) if model.name == traits::persons() && definitions.traits.is_empty() => {
             let profiles = model.named(traits::profiles());
-            let outcome = run_wide(workspace, &profiles).await?;
+            let outcome = run_wide(workspace, &profiles, Some(definitions)).await?;
             workspace.define_view(model, format!("select * from {}", profiles.name)).await?;
             outcome
         }
         Some(definitions) if model.name == traits::profiles() && definitions.traits.is_empty() => Outcome::default(),
-        _ if profile::is_wide(model) => run_wide(workspace, model).await?,
+        _ if profile::is_wide(model) => run_wide(workspace, model, definitions).await?,
         Some(definitions) if model.name == traits::table() => {
             let Definitions { traits, census, touched, .. } = definitions;
             traits::compute(workspace, model, traits, census, touched.as_ref()).await?
@@ -323,8 +336,10 @@ async fn run_model<'m>(
 }
 
 /// Runs a model that has a column for each attribute.
-async fn run_wide(workspace: &Workspace, model: &Model) -> Result<Outcome> {
-    let attributes = profile::attribute_columns(workspace, model).await?;
+async fn run_wide(workspace: &Workspace, model: &Model, definitions: Option<&Definitions>) -> Result<Outcome> {
+    let no_traits = BTreeSet::new();
+    let traits = definitions.map_or(&no_traits, |definitions| &definitions.earlier_traits);
+    let attributes = profile::attribute_columns(workspace, model, traits).await?;
     // A table that is not there yet, or has other columns, is written as a whole.
     let all = profile::columns_differ(workspace, model, &attributes);
     workspace.materialize(model, |sql| profile::with_attributes(&sql, &attributes), all).await

@@ -68,6 +68,12 @@ pub(crate) async fn evaluate(
     workspace.register_slices(&model.references()?)?;
     let started = Instant::now();
     let definitions = parse(session, files).await?;
+    let told = touched.unwrap_or(census);
+    workspace.register_slices(&told.scope().references())?;
+    for definition in &definitions {
+        let names = told.check_names(&definition.expression).await;
+        names.map_err(|error| error.context(&definition.file))?;
+    }
     tracing::debug!(parsed = ?started.elapsed(), "segments are parsed");
     // Members of before are read while those of now are found.
     let last = session.clone();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tessera_engine::{EngineError, ErrorKind, SavedSegment, SegmentContent, Snapshot};
 use tessera_proto::v1;
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::super::convert::{rows, timestamp};
 use super::super::status::{invalid_field, to_status};
@@ -13,6 +13,8 @@ use super::{SEGMENTS, Segments, not_found, segment};
 
 /// The fields of a segment that a call may change.
 const CHANGEABLE: [&str; 4] = ["title", "purpose", "description", "expression"];
+/// No segment has it.
+const NO_ETAG: &str = "";
 
 impl Segments {
     pub(super) async fn create(&self, request: v1::CreateSegmentRequest) -> Result<v1::CreateSegmentResponse, Status> {
@@ -28,7 +30,16 @@ impl Segments {
             let message = format!("`{unknown}` cannot be changed; {} can", CHANGEABLE.join(", "));
             return Err(invalid_field("update_mask", "INPUT_INVALID", message));
         }
-        let before = self.saved_segment(&given.segment).await?;
+        let before = match self.saved_segment(&given.segment).await {
+            // A file may define it: the engine says so.
+            Err(absent) if absent.code() == Code::NotFound => {
+                let content = content(&given);
+                let updated =
+                    self.0.engine.update_segment(&given.segment, content, Some(NO_ETAG), &request.updated_by).await;
+                return Err(updated.err().filter(|error| error.kind() != ErrorKind::NotFound).map_or(absent, refused));
+            }
+            before => before?,
+        };
         let changes = |field: &str| mask.is_empty() || mask.iter().any(|path| path == field);
         let (now, then) = (content(&given), before.content);
         let content = SegmentContent {
