@@ -34,10 +34,10 @@ use crate::config::{ProjectConfig, Source, SourceKind};
 use crate::error::{EngineError, Result};
 use crate::progress::Progress;
 use crate::project::Project;
-use crate::store::delta::{DataFile, Table};
+use crate::store::delta::{DataFile, Table, Version};
 use crate::store::{Lake, TableName};
 
-/// Partition columns of every landing table, in this order: the commit's number and the batch.
+/// Partition columns of every landing table, in this order: the batch's number and its id.
 pub(crate) const PARTITION_COLUMNS: [&str; 2] = ["sequence", "batch_id"];
 
 /// How many inputs are read at the same time. Each uses all threads for parsing; two overlap reading with committing.
@@ -53,9 +53,10 @@ pub(crate) async fn create_if_absent(lake: &Lake, name: &TableName) -> Result<()
     Table::new(lake, name).create_if_absent(&table_schema(name), &PARTITION_COLUMNS).await
 }
 
-/// The commit that brought `file`: batches are ordered by it.
-pub(crate) fn sequence_of(file: &DataFile) -> u64 {
-    file.partition.first().and_then(Option::as_ref).and_then(|sequence| sequence.parse().ok()).unwrap_or(0)
+/// The highest number of a batch in a landing table: batches are ordered by it.
+fn latest_sequence(version: &Version) -> u64 {
+    let sequence = |file: &DataFile| file.partition.first()?.as_ref()?.parse().ok();
+    version.files.iter().filter_map(sequence).max().unwrap_or(0)
 }
 
 /// Lands `inputs` of the source named `source`, committing them in the order given.

@@ -30,7 +30,19 @@ members as (
 
 seen as (
     select identifier, min(first_seen_at) as first_seen_at, max(last_seen_at) as last_seen_at, min(first_landed) as first_landed
-    from (select unnest(identifiers_of(identifiers)) as identifier, first_seen_at, last_seen_at, first_landed from sets)
+    from (
+        select unnest(identifiers_of(identifiers)) as identifier, first_seen_at, last_seen_at, first_landed from sets
+        union all
+        select
+            identifier,
+            arrow_cast(null, 'Timestamp(Microsecond, Some("UTC"))') as first_seen_at,
+            arrow_cast(null, 'Timestamp(Microsecond, Some("UTC"))') as last_seen_at,
+            first_landed
+        from identity.record_landings
+        -- if incremental
+        where identifier in (select identifier from identity.touched)
+        -- end
+    )
     group by identifier
 )
 

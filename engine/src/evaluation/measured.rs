@@ -10,7 +10,7 @@ use arrow::array::{
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::{cast, filter, take_record_batch};
 use arrow::datatypes::{DataType, Decimal128Type, Field, Fields, Schema, SchemaRef};
-use datafusion::common::DFSchema;
+use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::prelude::SessionContext;
@@ -61,7 +61,7 @@ pub(crate) fn functions(session: &SessionContext, keeping: &Keeping) -> Result<V
         numbers("instants", &instants),
         numbers("new_instants", &new_instants),
         knows("has_instants", &instants),
-        constant("new_measures", Some(count)),
+        constant("new_measures", ScalarValue::Int64(Some(count))),
     ])
 }
 

@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int32Builder, ListArray, ListBuilder, StringViewBuilder, StructBuilder};
 use arrow::datatypes::{DataType, Field, Fields};
+use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::ScalarUDF;
 
@@ -45,7 +46,7 @@ pub(crate) fn functions(config: &IdentityConfig) -> crate::error::Result<Functio
         of_column("identifier_pairs", pair_list(), |column| pairs(column, all_pairs)),
         of_column("namespace_rank", DataType::Int32, move |column| ranks(&for_ranks, column)),
         of_column("namespace_limit", DataType::Int32, move |column| limits(&for_limits, column)),
-        constant("links_max", links_max),
+        constant("links_max", ScalarValue::Int64(links_max)),
         of_text("profile_id", ids::profile_id),
     ])
 }

@@ -9,12 +9,12 @@ use tokio::sync::mpsc;
 
 use super::identifier_rules::IdentifierRules;
 use super::pipeline::{self, BatchContext, InputSummary, ParsedChunk};
-use super::{Input, PARTITION_COLUMNS, table_schema, tables};
+use super::{Input, PARTITION_COLUMNS, latest_sequence, table_schema, tables};
 use crate::config::Source;
 use crate::error::{EngineError, Result};
 use crate::progress::Progress;
 use crate::project::Project;
-use crate::store::delta::{DataFile, Table};
+use crate::store::delta::{DataFile, Table, Version};
 use crate::store::writer::FileWriter;
 use crate::store::{Lake, TableName, layout};
 
@@ -110,7 +110,14 @@ impl WrittenBatch {
 
 /// Appends the files as batch `batch_id`; false, and the files deleted, if that batch is there already.
 async fn append(lake: &Lake, name: &TableName, batch_id: &str, files: &[DataFile]) -> Result<bool> {
-    let partition = |sequence: u64| {
+    // A clock of all landing tables (Lamport 1978): what is committed later has a higher number, in whichever table.
+    let mut elsewhere = 0;
+    for other in tables().iter().filter(|other| *other != name) {
+        elsewhere =
+            elsewhere.max(Table::new(lake, other).open(None).await?.map_or(0, |version| latest_sequence(&version)));
+    }
+    let partition = |before: &Version| {
+        let sequence = latest_sequence(before).max(elsewhere) + 1;
         HashMap::from([
             (PARTITION_COLUMNS[0].to_owned(), Some(sequence.to_string())),
             (PARTITION_COLUMNS[1].to_owned(), Some(batch_id.to_owned())),

@@ -55,11 +55,12 @@ pub(crate) fn of_column_once(
     of_columns_once(name, return_type, move |[column]| body(column))
 }
 
-/// A function without arguments: a number that a project sets, or null.
-pub(crate) fn constant(name: &'static str, value: Option<i64>) -> Arc<ScalarUDF> {
-    let body = Box::new(move |_: &[ArrayRef]| Ok(ColumnarValue::Scalar(ScalarValue::Int64(value))));
+/// A function without arguments, such as a number that a project sets.
+pub(crate) fn constant(name: &'static str, value: ScalarValue) -> Arc<ScalarUDF> {
+    let return_type = value.data_type();
+    let body = Box::new(move |_: &[ArrayRef]| Ok(ColumnarValue::Scalar(value.clone())));
     let signature = Signature::nullary(Volatility::Immutable);
-    Arc::new(ScalarUDF::from(NamedFunction { name, return_type: DataType::Int64, signature, body }))
+    Arc::new(ScalarUDF::from(NamedFunction { name, return_type, signature, body }))
 }
 
 /// A function of one text column that gives text.

@@ -3,7 +3,7 @@
 //! Nothing that it writes is visible before the last step, the creation of the generation; whatever fails before leaves
 //! the last generation served, and the next refresh starts again from there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -234,8 +234,9 @@ pub(crate) async fn open_workspace(
         landing::create_if_absent(&project.lake, &name).await?;
         let current = open(project, &name, None).await?;
         let previous = workspace.previous.get(&name).map(|(version, _)| version.clone());
-        let seen = previous.as_ref().map_or(0, |version| version.number);
-        let new_files = current.files.iter().filter(|file| landing::sequence_of(file) > seen).cloned().collect();
+        let seen: HashSet<&str> =
+            previous.iter().flat_map(|version| &version.files).map(|file| file.path.as_str()).collect();
+        let new_files = current.files.iter().filter(|file| !seen.contains(file.path.as_str())).cloned().collect();
         workspace.keep(&name, TableState { base_rows: current.rows(), current, new_files, previous })?;
     }
     Ok(workspace)

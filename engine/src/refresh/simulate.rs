@@ -19,6 +19,7 @@ use super::ledger::Ledger;
 use super::run::{corrections_name, open_workspace, run_models};
 use crate::clock::Micros;
 use crate::error::{EngineError, Result};
+use crate::evaluation::day_of;
 use crate::identity::corrections::Corrections;
 use crate::ids;
 use crate::model::built_in;
@@ -29,7 +30,7 @@ use crate::progress::Progress;
 use crate::project::{Project, register_known_names};
 use crate::query::catalog::register;
 use crate::query::cpu_runtime::CpuRuntime;
-use crate::query::functions::text;
+use crate::query::functions::{constant, text};
 use crate::query::session::CATALOG;
 use crate::store::delta::{Table, Version};
 use crate::store::scan::Scan;
@@ -119,6 +120,12 @@ impl Simulation {
         }
         register_known_names(&workspace.session, &known)?;
         run_models(&workspace, &catalog, Some(&definitions), progress, &mut ledger).await?;
+        // In the query, too, it is that day.
+        let (now, today) = (timestamp(midnight - 1), ScalarValue::Date32(Some(day_of(midnight - 1))));
+        let moments = [("now", &now), ("current_timestamp", &now), ("current_date", &today), ("today", &today)];
+        for (name, value) in moments {
+            workspace.session.register_udf(constant(name, value.clone()).as_ref().clone());
+        }
         Ok(Self { session: workspace.session, cpu })
     }
 

@@ -107,13 +107,13 @@ impl Table {
         }
     }
 
-    /// Appends the files of a batch once: `partition` gives their partition values at the version that the commit gets.
-    /// Returns the version, or `None` when the batch had been committed before.
+    /// Appends the files of a batch once: `partition` gives their partition values after a version. Returns the version that the
+    /// commit got, or `None` when the batch had been committed before.
     pub(crate) async fn append_batch(
         &self,
         batch_id: &str,
         files: &[DataFile],
-        partition: impl Fn(u64) -> HashMap<String, Option<String>>,
+        partition: impl Fn(&Version) -> HashMap<String, Option<String>>,
     ) -> Result<Option<u64>> {
         for _ in 0..limits::COMMIT_ATTEMPTS_MAX {
             let table = self.require().await?;
@@ -122,7 +122,7 @@ impl Table {
                 return Ok(None);
             }
             let number = state.version() + 1;
-            let partition = partition(number);
+            let partition = partition(&self.version_of(&table)?);
             let mut actions: Vec<Action> = files.iter().map(|file| Action::Add(add(file, partition.clone()))).collect();
             actions.push(Action::Txn(Transaction::new(batch_id, 1)));
             let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };

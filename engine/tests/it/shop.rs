@@ -153,6 +153,7 @@ impl Shop {
                 "identity.touched_profiles",
                 "identity.moves",
                 "identity.event_sets",
+                "identity.record_landings",
                 "identity.sets",
                 "behavior.measures",
                 "behavior.defined_measures",

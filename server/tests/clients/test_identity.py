@@ -1,6 +1,7 @@
 """Corrections and the identity graph, by a client that knows the services by reflection only."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
@@ -115,6 +116,42 @@ def test_the_file_has_the_last_word(couple):
             assert (code, reason, wrong) == (grpc.StatusCode.INVALID_ARGUMENT, "INPUT_INVALID", fields), request
         absent = client.refused("IdentityService/RemoveCorrection", pair("user_id:x", "user_id:y") | {"removedBy": "Jo", "reason": "x"})
         assert absent[:2] == (grpc.StatusCode.NOT_FOUND, "NOT_FOUND")
+
+
+def test_of_many_who_decide_at_once_one_does(couple):
+    with serving(couple) as server:
+        server.wait_until_ready()
+        said = pair("user_id:ada", "user_id:bob") | {"decidedBy": "Jo", "reason": "a tablet"}
+
+        def decide(verdict):
+            try:
+                Client(server.address).call("IdentityService/AddCorrection", said | {"verdict": verdict})
+                return "done"
+            except grpc.RpcError as error:
+                return error.code()
+
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(decide, ["VERDICT_NEVER", "VERDICT_ALWAYS"] * 4))
+        assert answers.count("done") == 1 and answers.count(grpc.StatusCode.ALREADY_EXISTS) == 7, answers
+        assert len(Client(server.address).call("IdentityService/ListCorrections")["corrections"]) == 1
+
+
+def test_a_correction_can_be_taken_back_by_other_rules_than_it_was_made_by(couple):
+    said = pair("user_id:ada", "anonymous_id:TABLET")
+    with serving(couple) as server:
+        server.wait_until_ready()
+        Client(server.address).call("IdentityService/AddCorrection", said | {"verdict": "VERDICT_NEVER", "decidedBy": "Jo", "reason": "x"})
+    # Now the other one is more trusted, and its case does not matter.
+    namespaces = '[{ name = "anonymous_id", normalize = "lowercase" }, { name = "user_id" }]'
+    sources, _, _ = (couple.folder / "tessera.toml").read_text().partition("[identity]")
+    couple.write("tessera.toml", f"{sources}[identity]\nnamespaces = {namespaces}\n")
+    with serving(couple) as server:
+        server.wait_until_ready()
+        client = Client(server.address)
+        [kept] = client.call("IdentityService/ListCorrections")["corrections"]
+        assert (kept["a"], kept["b"]) == (identifier("anonymous_id:tablet"), identifier("user_id:ada"))
+        client.call("IdentityService/RemoveCorrection", said | {"removedBy": "Jo", "reason": "y"})
+        assert client.call("IdentityService/ListCorrections")["corrections"] == []
 
 
 def test_the_graph_of_a_profile(couple):

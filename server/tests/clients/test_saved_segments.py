@@ -98,7 +98,7 @@ def test_what_cannot_be_saved_is_told(shop_of_orders):
         invalid, exists = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.ALREADY_EXISTS
         assert refused("CreateSegment", made)[:2] == (exists, "ALREADY_EXISTS")
         assert refused("CreateSegment", {"segment": SEGMENT | {"segment": "buyers"}, "createdBy": "ada"})[:2] == (exists, "ALREADY_EXISTS")
-        assert refused("UpdateSegment", {"segment": {"segment": "buyers", "title": "x"}, "updatedBy": "ada"})[1] == "SEGMENT_NOT_FOUND"
+        assert refused("UpdateSegment", {"segment": {"segment": "buyers", "title": "x"}, "updatedBy": "ada"})[:2] == (exists, "ALREADY_EXISTS")
         assert refused("DeleteSegment", {"segment": "buyers", "deletedBy": "ada"})[:2] == (grpc.StatusCode.FAILED_PRECONDITION, "FAILED_PRECONDITION")
         assert refused("DeleteSegment", {"segment": "none", "deletedBy": "ada"})[1] == "SEGMENT_NOT_FOUND"
         for wrong in ({"expression": "lifetime_valeu > 5"}, {"segment": "Big!"}, {"title": "two\nlines"}, {"expression": "in_segment('none')"},
@@ -115,6 +115,8 @@ def test_what_cannot_be_saved_is_told(shop_of_orders):
     (project.folder / "segments" / "big.sql").write_text("order_count >= 3\n")
     for command in (["refresh"], ["check"]):
         assert "segments/big.sql: ada made a segment `big` while serving: rename the file, or `tessera segment delete big`" in project.refused(*command)
+    project.run("segment", "delete", "big", "--by", "ada")
+    project.refresh()
 
 
 def test_two_servers_lose_no_change(shop_of_orders):

@@ -208,7 +208,8 @@ def test_a_day_in_the_past_has_the_people_of_that_day(binary, tmp_path):
     assert as_of("2026-02-01") == [("a1,u1", "gold 3", None, "gold"), ("ada@example.com,c1", "none 0", "Adele", None)]
     assert as_of("2026-03-01")[1] == ("a2", "none 1", None, "agreed,recent")
     assert project.value("select count(*) from profile.profiles") == 3, "what is published stays"
-    assert project.sql("select 1 as one", "--as-of-date", "2026-01-11") == [{"one": 1}]
+    now = project.sql("select cast(current_date as text) as today, cast(date_trunc('day', now()) = current_date as text) as is_now", "--as-of-date", "2026-01-11")
+    assert now == [{"today": "2026-01-11", "is_now": "true"}]
     assert "yet to come" in project.refused("sql", "select 1", "--as-of-date", "2999-01-01")
     for wrong in ("drop table profile.profiles", "selec 1", "select * from profile.nothing"):
         project.refused("sql", wrong, "--as-of-date", "2026-01-11")

@@ -104,6 +104,32 @@ fn test_mistakes_are_told_with_their_place_and_remedy() {
 }
 
 #[test]
+fn test_a_check_reads_traits_and_segments_as_the_next_refresh_will() {
+    let project = project_with_orders();
+    project.ok(&["ingest", "--source", "till", "a.csv"]);
+    project.ok(&["refresh"]);
+    project.write("traits/spent.sql", "event_sum('Order Completed', revenue)\n");
+    project.write("segments/spenders.sql", "spent > 10\n");
+    project.ok(&["check"]);
+    project.ok(&["refresh"]);
+    std::fs::remove_file(project.path().join("traits/spent.sql")).unwrap();
+    let error = project.fails(&["check"]);
+    assert!(error.contains("segments/spenders.sql:1:1: there is no column `spent`"), "{error}");
+    for (condition, expected) in [
+        ("in_list('vips')", "segments/spenders.sql: there is no list `vips`"),
+        ("consented('emial')", "segments/spenders.sql: there is no purpose of consent `emial`; did you mean `email`?"),
+    ] {
+        project.write("segments/spenders.sql", condition);
+        let errors = [project.fails(&["check"]), project.fails(&["refresh"])];
+        assert!(errors.iter().all(|error| error.contains(expected)), "{errors:?}");
+    }
+    project.write("segments/spenders.sql", "revenue > 10\n");
+    project.write("traits/ordinal.sql", "event_count('Order Completed')\n");
+    let error = project.fails(&["check"]);
+    assert!(error.contains("traits/ordinal.sql: profiles have a column `ordinal` already; rename the file"), "{error}");
+}
+
+#[test]
 fn test_a_model_of_the_project_adds_a_table_and_replaces_a_built_in_one() {
     let project = project_with_orders();
     project.write(

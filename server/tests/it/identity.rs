@@ -247,6 +247,21 @@ fn test_a_refresh_that_merges_too_much_publishes_nothing() {
     assert!(project.ok(&["refresh", "--allow-merges"]).contains("generation 2 published (incremental"));
     assert!(profiles().contains("| 2 "), "{}", profiles());
 
+    // Who logs in goes by another id, and is nobody else.
+    project.write(
+        "login.ndjson",
+        r#"{"type":"page","messageId":"m7","timestamp":"2026-05-07T10:00:00Z","anonymousId":"pad"}"#,
+    );
+    project.ok(&["ingest", "--source", "web", "login.ndjson"]);
+    project.ok(&["refresh"]);
+    project.write(
+        "login.ndjson",
+        r#"{"type":"page","messageId":"m8","timestamp":"2026-05-08T10:00:00Z","userId":"cem","anonymousId":"pad"}"#,
+    );
+    project.ok(&["ingest", "--source", "web", "login.ndjson"]);
+    project.ok(&["refresh"]);
+    assert_eq!(project.rows("select change from identity.changes where generation = 4"), ["merge"]);
+
     project.write("tessera.toml", format!("{SHARED}merges_max_share = 5\n"));
     assert!(project.fails(&["check"]).contains("must be a number from 0 to 1, such as 0.05"));
 }
