@@ -110,12 +110,13 @@ impl WrittenBatch {
 
 /// Appends the files as batch `batch_id`; false, and the files deleted, if that batch is there already.
 async fn append(lake: &Lake, name: &TableName, batch_id: &str, files: &[DataFile]) -> Result<bool> {
-    // A clock of all landing tables (Lamport 1978): what is committed later has a higher number, in whichever table.
-    let mut elsewhere = 0;
-    for other in tables().iter().filter(|other| *other != name) {
-        elsewhere =
-            elsewhere.max(Table::new(lake, other).open(None).await?.map_or(0, |version| latest_sequence(&version)));
-    }
+    // A clock of events and records (Lamport 1978): what is committed later has a higher number, in whichever table.
+    let [events, records, _] = tables();
+    let other = if *name == events { Some(records) } else { (*name == records).then_some(events) };
+    let elsewhere = match other {
+        Some(other) => Table::new(lake, &other).open(None).await?.as_ref().map_or(0, latest_sequence),
+        None => 0,
+    };
     let partition = |before: &Version| {
         let sequence = latest_sequence(before).max(elsewhere) + 1;
         HashMap::from([
