@@ -31,7 +31,6 @@ impl Engine {
         reason: &str,
     ) -> Result<Correction> {
         let identifiers = self.stored_pair(identifiers, decided_by, reason)?;
-        self.project.lake.verify_conditional_put().await?;
         let entry = self.entry(Some(verdict), identifiers, decided_by, reason);
         self.decide(&entry, |known| match known {
             None => Ok(()),
@@ -70,6 +69,7 @@ impl Engine {
     /// Adds a row to the log, if `may` lets it be so with what is in force of its two identifiers. That is asked again when
     /// somebody else was first.
     async fn decide(&self, entry: &Entry, may: impl Fn(Option<&Correction>) -> Result<()>) -> Result<()> {
+        self.project.lake.verify_conditional_put().await?;
         for _ in 0..limits::COMMIT_ATTEMPTS_MAX {
             let next = correction_log::next_version(&self.project).await?;
             let known = self.corrections().await?;

@@ -46,8 +46,8 @@ impl Engine {
     /// Deletes a segment that was made while serving. With an `etag` only if it is still the one that has it.
     ///
     /// # Errors
-    /// NotFound if there is none; Conflict if it has another etag; FailedPrecondition if the project's files define it, or
-    /// another segment names it.
+    /// NotFound if there is none; Conflict if it has another etag; FailedPrecondition if only the project's files define it,
+    /// or another segment names it.
     pub async fn delete_segment(&self, name: &str, etag: Option<&str>, deleted_by: &str) -> Result<()> {
         self.save_segment(name, None, deleted_by, Expected::of(etag)).await?;
         Ok(())
@@ -70,12 +70,15 @@ impl Engine {
         let (name, changed_by) = (name.to_owned(), changed_by.to_owned());
         let saving = async move {
             let files = expression::load(&project.folder, "segments")?;
-            // One that a file defines since, too, stands in its way: that may be deleted.
-            let is_saved = saved::all(&project, None).await?.in_force.contains_key(&name);
-            if files.iter().any(|file| file.name == name) && !(content.is_none() && is_saved) {
-                let kind = if content.is_some() { ErrorKind::AlreadyExists } else { ErrorKind::FailedPrecondition };
+            if files.iter().any(|file| file.name == name) {
                 let message = format!("segments/{name}.sql of the project defines `{name}`: change it there");
-                return Err(EngineError::new(kind, message));
+                if content.is_some() {
+                    return Err(EngineError::new(ErrorKind::AlreadyExists, message));
+                }
+                // A saved one stands in the file's way: that may be deleted.
+                if !saved::all(&project, None).await?.in_force.contains_key(&name) {
+                    return Err(EngineError::failed_precondition(message));
+                }
             }
             if let Some(content) = &content {
                 check_lines(content)?;
