@@ -21,7 +21,7 @@ use super::measured;
 use super::people::People;
 use super::scope::Scope;
 use super::sequence;
-use super::series::{self, Chunk, Needs, Series};
+use super::series::{self, Chunk, Chunks, Needs, Series};
 use crate::error::{EngineError, Result};
 use crate::query::cpu_runtime::{blocking, joined};
 use crate::query::functions::text;
@@ -255,21 +255,20 @@ async fn read(
     let context = Arc::new(frame.task_ctx());
     let streams = execute_stream_partitioned(frame.create_physical_plan().await?, context)?;
     let threads = streams.len().max(1);
-    let (needs, place_of) = (Arc::new(needs), Arc::new(place_of));
+    let place_of = Arc::new(place_of);
     let tasks = streams.into_iter().map(|mut stream| {
-        let (needs, place_of, people) = (Arc::clone(&needs), Arc::clone(&place_of), Arc::clone(people));
+        let (place_of, people) = (Arc::clone(&place_of), Arc::clone(people));
+        let mut chunks = Chunks::new(needs.clone());
         joined(SpawnedTask::spawn(async move {
-            let mut read: Vec<Vec<Chunk>> = needs.iter().map(|_| Vec::new()).collect();
             while let Some(batch) = stream.next().await.transpose()? {
-                let chunks = series::chunks(&batch, &needs, &people, place_of(&batch)?)?;
-                read.iter_mut().zip(chunks).for_each(|(read, chunk)| read.push(chunk));
+                chunks.push(&batch, &people, place_of(&batch)?)?;
             }
-            Ok::<_, EngineError>(read)
+            Ok::<_, EngineError>(chunks.finish())
         }))
     });
     let mut chunks: Vec<Vec<Chunk>> = needs.iter().map(|_| Vec::new()).collect();
     for read in future::try_join_all(tasks).await? {
-        chunks.iter_mut().zip(read).for_each(|(chunks, read)| chunks.extend(read));
+        chunks.iter_mut().zip(read).for_each(|(chunks, chunk)| chunks.push(chunk));
     }
     let count = people.len();
     let tasks = chunks.into_iter().map(|chunks| blocking(move || series::series(&chunks, count)));

@@ -5,7 +5,7 @@ mod read;
 
 use std::ops::Range;
 
-pub(super) use read::{Chunk, chunks, series};
+pub(super) use read::{Chunk, Chunks, series};
 
 /// Which columns of a series its figures need, beside who and when.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use datafusion::prelude::SessionContext;
 use futures::future::try_join_all;
 use roaring::RoaringBitmap;
 
-use super::members::{ENTERED, LEFT, Members, Memberships};
+use super::members::{ENTERED, LEFT, MemberSets};
 use super::sets::{Sets, bytes_of, table_of};
 use crate::clock::Micros;
 use crate::error::Result;
@@ -77,7 +77,7 @@ pub(crate) async fn evaluate(
     tracing::debug!(parsed = ?started.elapsed(), "segments are parsed");
     // Members of before are read while those of now are found.
     let last = session.clone();
-    let before = SpawnedTask::spawn(async move { Memberships::read(&last, "last.segment.member_sets").await });
+    let before = SpawnedTask::spawn(async move { MemberSets::read(&last, "last.segment.member_sets").await });
     let known = match touched {
         Some(touched) => known(session, &definitions, touched).await?,
         None => BTreeSet::new(),
@@ -96,8 +96,8 @@ pub(crate) async fn evaluate(
     }
     let before = Arc::new(joined(before).await?);
     tracing::debug!(found = ?started.elapsed(), "members of before and of now are known");
-    let removed = before.iter().filter(|(name, _)| definitions.iter().all(|definition| definition.name != *name));
-    found.extend(removed.map(|(name, _)| Found { name: name.to_owned(), now: None }));
+    let removed = before.segments().filter(|name| definitions.iter().all(|definition| definition.name != *name));
+    found.extend(removed.map(|name| Found { name: name.to_owned(), now: None }));
     let generation = i64::try_from(generation).unwrap_or(i64::MAX);
     let changes = changes(session, &before, found, as_of, generation).await?;
     tracing::debug!(compared = ?started.elapsed(), "members are compared");
@@ -108,7 +108,7 @@ pub(crate) async fn evaluate(
 async fn store(
     workspace: &Workspace,
     model: &Model,
-    before: &Memberships,
+    before: &MemberSets,
     changes: Vec<Vec<RecordBatch>>,
     generation: i64,
 ) -> Result<Outcome> {
@@ -129,9 +129,9 @@ async fn store(
     }
     // The state is in many pieces, or in an old form: who was a member before is written in one.
     let mut whole = Sets::new(generation - 1);
-    for (name, members) in before.iter() {
-        for (at, set) in members.since() {
-            whole.add(name, ENTERED, at, set.clone(), false)?;
+    for name in before.segments() {
+        for (at, set) in before.members(name, None)?.into_since() {
+            whole.add(name, ENTERED, at, set, false)?;
         }
     }
     let whole = session.read_table(table_of(vec![whole.batches()?])?)?;
@@ -197,7 +197,7 @@ async fn selected(census: &Census, all: &[SegmentDefinition], some: &[&SegmentDe
 /// What makes the members of before those of now, in as many parts as there are threads to find it.
 async fn changes(
     session: &SessionContext,
-    before: &Arc<Memberships>,
+    before: &Arc<MemberSets>,
     found: Vec<Found>,
     as_of: Micros,
     generation: i64,
@@ -211,12 +211,12 @@ async fn changes(
         let before = Arc::clone(before);
         joined(SpawnedTask::spawn_blocking(move || {
             let mut sets = Sets::new(generation);
-            let nobody = Members::default();
             for Found { name, now } in part {
-                let members = before.get(&name).unwrap_or(&nobody);
                 match now {
-                    Some((now, people)) => sets.compare(&name, members, &now, &people, as_of)?,
-                    None => sets.add(&name, LEFT, as_of, members.all().clone(), true)?,
+                    Some((now, people)) => {
+                        sets.compare(&name, &before.members(&name, people.scope())?, &now, &people, as_of)?;
+                    }
+                    None => sets.add(&name, LEFT, as_of, before.members(&name, None)?.all().clone(), true)?,
                 }
             }
             sets.batches()

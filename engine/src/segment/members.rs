@@ -1,6 +1,7 @@
 //! Who is in each segment and since when, in memory: Roaring bitmaps of the profiles' ordinals.
 
 use std::collections::BTreeMap;
+use std::io::Cursor;
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::{ArrayRef, AsArray, BinaryViewArray, RecordBatch, StringViewArray, TimestampMicrosecondArray};
@@ -39,22 +40,14 @@ impl Members {
         }
     }
 
-    /// The members that are in a set; all of them for none.
-    pub(super) fn among(&self, set: Option<&RoaringBitmap>) -> RoaringBitmap {
-        match set {
-            Some(set) => self.since.values().map(|members| members & set).union(),
-            None => self.all().clone(),
-        }
-    }
-
     /// Since when a profile is in it; `None` if it is not.
     pub(crate) fn entered_at(&self, ordinal: u32) -> Option<Micros> {
         self.since.iter().find(|(_, members)| members.contains(ordinal)).map(|(at, _)| *at)
     }
 
     /// The members by when they entered, the earliest first.
-    pub(crate) fn since(&self) -> impl Iterator<Item = (Micros, &RoaringBitmap)> {
-        self.since.iter().map(|(at, members)| (*at, members))
+    pub(super) fn into_since(self) -> impl Iterator<Item = (Micros, RoaringBitmap)> {
+        self.since.into_iter()
     }
 
     fn enter(&mut self, at: Micros, members: RoaringBitmap) {
@@ -81,24 +74,21 @@ impl Memberships {
     /// # Errors
     /// What the query reports; Corrupt for sets that cannot be read.
     pub(crate) async fn read(session: &SessionContext, table: &str) -> Result<Self> {
-        let query = format!("select {COLUMNS} from {table}");
-        let batches = Arc::new(session.sql(&query).await?.collect().await?);
-        let parts = session.copied_config().target_partitions() as u64;
+        let sets = Arc::new(MemberSets::read(session, table).await?);
+        let parts = session.copied_config().target_partitions();
         let tasks: Vec<_> = (0..parts)
             .map(|part| {
-                let batches = Arc::clone(&batches);
-                // Any way to divide segments that does not depend on their order.
-                let is_here = move |segment: &str| segment.bytes().map(u64::from).sum::<u64>() % parts == part;
+                let sets = Arc::clone(&sets);
                 SpawnedTask::spawn_blocking(move || {
-                    let mut sets = MemberSets::default();
-                    batches.iter().try_for_each(|batch| sets.push_those(batch, is_here))?;
-                    Ok::<_, EngineError>(sets.folded())
+                    let here = sets.segments().skip(part).step_by(parts);
+                    here.map(|segment| Ok((segment.to_owned(), sets.members(segment, None)?))).collect()
                 })
             })
             .collect();
         let mut all = Self::default();
         for task in tasks {
-            all.0.extend(joined(task).await?.0);
+            let here: BTreeMap<String, Members> = joined(task).await?;
+            all.0.extend(here);
         }
         Ok(all)
     }
@@ -140,59 +130,77 @@ impl Memberships {
     }
 }
 
-/// Rows of `segment.member_sets`, in any order.
+/// Rows of `segment.member_sets`, in any order. A set stays bytes until somebody asks for it.
 #[derive(Debug, Default)]
-pub(super) struct MemberSets(Vec<MemberSet>);
+pub(super) struct MemberSets {
+    places: BTreeMap<String, Vec<Place>>,
+    /// The sets of each batch.
+    sets: Vec<BinaryViewArray>,
+}
 
-/// Ordered as sets follow each other: of one generation those who left before those who entered.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// Where a set is. Ordered as sets follow each other: of one generation those who left before those who entered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
-    segment: String,
     generation: i64,
     enters: bool,
     at: Micros,
-}
-
-#[derive(Debug)]
-struct MemberSet {
-    place: Place,
-    members: RoaringBitmap,
+    batch: usize,
+    row: usize,
 }
 
 impl MemberSets {
-    /// Takes the rows of a batch with [`COLUMNS`].
-    pub(super) fn push(&mut self, batch: &RecordBatch) -> Result<()> {
-        self.push_those(batch, |_| true)
+    /// Reads them from `table`, which is `segment.member_sets` or an earlier version of it.
+    ///
+    /// # Errors
+    /// What the query reports.
+    pub(super) async fn read(session: &SessionContext, table: &str) -> Result<Self> {
+        let mut sets = Self::default();
+        for batch in session.sql(&format!("select {COLUMNS} from {table}")).await?.collect().await? {
+            sets.push(&batch)?;
+        }
+        Ok(sets)
     }
 
-    /// Takes those of some segments.
-    fn push_those(&mut self, batch: &RecordBatch, is_here: impl Fn(&str) -> bool) -> Result<()> {
+    /// Takes the rows of a batch with [`COLUMNS`].
+    pub(super) fn push(&mut self, batch: &RecordBatch) -> Result<()> {
         let (segments, changes) = (text(batch.column(0))?, text(batch.column(2))?);
         let generations = batch.column(1).as_primitive::<Int64Type>();
         let at = batch.column(3).as_primitive::<TimestampMicrosecondType>();
-        let sets = views(batch.column(4))?;
-        for row in (0..batch.num_rows()).filter(|&row| is_here(segments.value(row))) {
-            let (segment, members) = (segments.value(row).to_owned(), bitmap(sets.value(row))?);
-            let enters = changes.value(row) == ENTERED;
-            let place = Place { segment, generation: generations.value(row), enters, at: at.value(row) };
-            self.0.push(MemberSet { place, members });
+        for (row, segment) in segments.iter().enumerate() {
+            let (generation, enters) = (generations.value(row), changes.value(row) == ENTERED);
+            let place = Place { generation, enters, at: at.value(row), batch: self.sets.len(), row };
+            let segment = segment.unwrap_or_default();
+            match self.places.get_mut(segment) {
+                Some(places) => places.push(place),
+                None => drop(self.places.insert(segment.to_owned(), vec![place])),
+            }
         }
+        self.sets.push(views(batch.column(4))?);
         Ok(())
     }
 
-    /// Who is a member after all of them.
-    pub(super) fn folded(mut self) -> Memberships {
-        self.0.sort_by(|left, right| left.place.cmp(&right.place));
-        let mut memberships: BTreeMap<String, Members> = BTreeMap::new();
-        for MemberSet { place, members } in self.0 {
-            let of_segment = memberships.entry(place.segment).or_default();
-            if place.enters {
-                of_segment.enter(place.at, members);
+    /// The segments that have or had members, by name.
+    pub(super) fn segments(&self) -> impl Iterator<Item = &str> {
+        self.places.keys().map(String::as_str)
+    }
+
+    /// Who is a member of a segment after all of its sets: those of some profiles, or all for `None`.
+    ///
+    /// # Errors
+    /// Corrupt for a set that cannot be read.
+    pub(super) fn members(&self, segment: &str, among: Option<&RoaringBitmap>) -> Result<Members> {
+        let mut places = self.places.get(segment).cloned().unwrap_or_default();
+        places.sort_unstable();
+        let mut members = Members::default();
+        for Place { enters, at, batch, row, .. } in places {
+            let set = bitmap(self.sets[batch].value(row), among)?;
+            if enters {
+                members.enter(at, set);
             } else {
-                of_segment.leave(&members);
+                members.leave(&set);
             }
         }
-        Memberships(memberships)
+        Ok(members)
     }
 }
 
@@ -201,7 +209,7 @@ impl MemberSets {
 /// # Errors
 /// Corrupt for one that cannot be read.
 pub(super) fn bitmaps(column: &ArrayRef) -> Result<Vec<RoaringBitmap>> {
-    views(column)?.iter().map(|set| bitmap(set.unwrap_or_default())).collect()
+    views(column)?.iter().map(|set| bitmap(set.unwrap_or_default(), None)).collect()
 }
 
 /// A column of sets, whichever way its bytes are held; they are not copied.
@@ -209,9 +217,13 @@ fn views(column: &ArrayRef) -> Result<BinaryViewArray> {
     Ok(arrow::compute::cast(column, &DataType::BinaryView)?.as_binary_view().clone())
 }
 
-fn bitmap(set: &[u8]) -> Result<RoaringBitmap> {
-    RoaringBitmap::deserialize_from(set)
-        .map_err(|error| EngineError::corrupt(format!("a segment's set of members cannot be read: {error}")))
+/// Of a set, those that are in `among` too, without making a bitmap of the others.
+fn bitmap(set: &[u8], among: Option<&RoaringBitmap>) -> Result<RoaringBitmap> {
+    let read = match among {
+        Some(among) => among.intersection_with_serialized_unchecked(Cursor::new(set)),
+        None => RoaringBitmap::deserialize_from(set),
+    };
+    read.map_err(|error| EngineError::corrupt(format!("a segment's set of members cannot be read: {error}")))
 }
 
 /// A set as a column has it.
@@ -224,32 +236,60 @@ pub(super) fn serialized(mut members: RoaringBitmap) -> Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use arrow::array::Int64Array;
+
     use super::*;
 
-    fn set(segment: &str, generation: i64, enters: bool, at: Micros, members: &[u32]) -> MemberSet {
-        let place = Place { segment: segment.to_owned(), generation, enters, at };
-        MemberSet { place, members: members.iter().copied().collect() }
+    /// A row of `segment.member_sets`: the segment, the generation, the change, when, and who.
+    type Row<'r> = (&'r str, i64, &'r str, Micros, &'r [u32]);
+
+    fn sets(rows: &[Row<'_>]) -> MemberSets {
+        let members = rows.iter().map(|row| serialized(row.4.iter().copied().collect()).unwrap());
+        let at = TimestampMicrosecondArray::from_iter_values(rows.iter().map(|row| row.3)).with_timezone("UTC");
+        let columns: [(&str, ArrayRef); 5] = [
+            ("segment", Arc::new(StringViewArray::from_iter_values(rows.iter().map(|row| row.0)))),
+            ("generation", Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.1)))),
+            ("change", Arc::new(StringViewArray::from_iter_values(rows.iter().map(|row| row.2)))),
+            ("at", Arc::new(at)),
+            ("members", Arc::new(BinaryViewArray::from_iter_values(members))),
+        ];
+        let mut sets = MemberSets::default();
+        sets.push(&RecordBatch::try_from_iter(columns).unwrap()).unwrap();
+        sets
     }
 
     #[test]
     fn test_members_are_those_who_entered_and_did_not_leave() {
-        let sets = MemberSets(vec![
-            set("a", 3, true, 30, &[2, 9]),
-            set("a", 1, true, 10, &[1, 2, 3]),
-            set("a", 2, false, 20, &[2]),
-            set("b", 1, true, 10, &[1]),
+        let sets = sets(&[
+            ("a", 3, ENTERED, 30, &[2, 9]),
+            ("a", 1, ENTERED, 10, &[1, 2, 3]),
+            ("a", 2, LEFT, 20, &[2]),
+            ("b", 1, ENTERED, 10, &[1]),
             // One that goes by another ordinal: it leaves as 3 and is there as 4 since before.
-            set("a", 4, true, 10, &[4]),
-            set("a", 4, false, 40, &[3]),
+            ("a", 4, ENTERED, 10, &[4]),
+            ("a", 4, LEFT, 40, &[3]),
         ]);
-        let memberships = sets.folded();
-        let of_a = memberships.get("a").unwrap();
+        let entered_at = |members: &Members| [1, 2, 3, 4, 9].map(|ordinal| members.entered_at(ordinal));
+        let of_a = sets.members("a", None).unwrap();
         assert_eq!(of_a.all().iter().collect::<Vec<_>>(), [1, 2, 4, 9]);
-        assert_eq!(
-            [1, 2, 3, 4, 9].map(|ordinal| of_a.entered_at(ordinal)),
-            [Some(10), Some(30), None, Some(10), Some(30)]
-        );
-        assert_eq!(memberships.get("b").unwrap().all().len(), 1);
-        assert!(memberships.get("c").is_none());
+        assert_eq!(entered_at(&of_a), [Some(10), Some(30), None, Some(10), Some(30)]);
+        let of_some = sets.members("a", Some(&RoaringBitmap::from([2, 3, 4, 70_000]))).unwrap();
+        assert_eq!(entered_at(&of_some), [None, Some(30), None, Some(10), None]);
+        assert_eq!(sets.segments().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(sets.members("b", None).unwrap().all().len(), 1);
+        assert!(sets.members("c", None).unwrap().all().is_empty());
+    }
+
+    #[test]
+    fn test_some_members_are_found_in_sets_of_every_form() {
+        // Serialised as an array, as bits and as runs, in several containers.
+        let forms: [Vec<u32>; 3] =
+            [vec![5, 70_000], (0..200_000).step_by(3).collect(), (10..90_000).chain([131_072]).collect()];
+        let some = RoaringBitmap::from_sorted_iter((0..200_000).step_by(7)).unwrap();
+        for form in forms {
+            let whole: RoaringBitmap = form.iter().copied().collect();
+            let sets = sets(&[("a", 1, ENTERED, 10, &form)]);
+            assert_eq!(sets.members("a", Some(&some)).unwrap().all(), &(whole & &some));
+        }
     }
 }

@@ -55,16 +55,16 @@ impl Operator for Unpacking {
         Ok(())
     }
 
-    fn finish(self: Box<Self>) -> Output {
+    fn finish(self: Box<Self>, _: usize) -> Vec<Output> {
         let Self { batches, reservation } = *self;
         let rows = batches.into_iter().flat_map(move |batch| {
             let _held = &reservation;
             (0..batch.num_rows()).map(move |row| (batch.clone(), row))
         });
-        Box::new(rows.flat_map(|(batch, row)| match unpacked(&batch, row) {
+        vec![Box::new(rows.flat_map(|(batch, row)| match unpacked(&batch, row) {
             Ok(batches) => Box::new(batches) as Output,
             Err(error) => Box::new(std::iter::once(Err(error))),
-        }))
+        }))]
     }
 }
 
@@ -136,17 +136,19 @@ impl Operator for Folding {
         Ok(self.sets.push(batch)?)
     }
 
-    fn finish(self: Box<Self>) -> Output {
+    fn finish(self: Box<Self>, _: usize) -> Vec<Output> {
         let Self { sets, reservation } = *self;
-        let sets: Vec<(String, i64, RoaringBitmap)> = sets
-            .folded()
-            .iter()
-            .flat_map(|(segment, members)| members.since().map(move |(at, set)| (segment.to_owned(), at, set.clone())))
-            .collect();
-        Box::new(sets.into_iter().flat_map(move |(segment, at, set)| {
+        let segments: Vec<String> = sets.segments().map(str::to_owned).collect();
+        vec![Box::new(segments.into_iter().flat_map(move |segment| -> Output {
             let _held = &reservation;
-            ordinals(set).map(move |ordinals| member_rows(&segment, at, ordinals))
-        }))
+            match sets.members(&segment, None) {
+                Ok(members) => Box::new(members.into_since().flat_map(move |(at, set)| {
+                    let segment = segment.clone();
+                    ordinals(set).map(move |ordinals| member_rows(&segment, at, ordinals))
+                })),
+                Err(error) => Box::new(std::iter::once(Err(error.into()))),
+            }
+        }))]
     }
 }
 

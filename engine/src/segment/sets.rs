@@ -64,8 +64,8 @@ impl Sets {
         if rows.bytes > BATCH_BYTES { self.flush() } else { Ok(()) }
     }
 
-    /// Adds what makes the members of before those of now. A membership follows the person: who is part of another
-    /// profile now is a member as that one, since the earlier of both.
+    /// Adds what makes the members of before, of those of whom the people tell, those of now. A membership follows the
+    /// person: who is part of another profile now is a member as that one, since the earlier of both.
     pub(super) fn compare(
         &mut self,
         name: &str,
@@ -74,9 +74,8 @@ impl Sets {
         people: &People,
         as_of: Micros,
     ) -> Result<()> {
-        let told = before.among(people.scope());
-        let gone = &told - people.living();
-        let mut stayed = told - &gone;
+        let gone = before.all() - people.living();
+        let mut stayed = before.all() - &gone;
         // Who goes by another ordinal, and leaves the one of before.
         let mut renamed = RoaringBitmap::new();
         let mut earlier: BTreeMap<Micros, RoaringBitmap> = BTreeMap::new();

@@ -1,6 +1,8 @@
 //! From batches in the order of reading to series in the order of profiles: what a series needs of a batch is taken out of it
 //! at once, while it is in the caches, and then written once more, to where it belongs.
 
+use std::borrow::Cow;
+
 use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray, StringViewArray};
 use arrow::datatypes::{ArrowPrimitiveType, Date32Type, Decimal128Type, Int64Type, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
@@ -11,87 +13,151 @@ use crate::error::{EngineError, ErrorKind, Result};
 use crate::evaluation::people::{NOBODY, People};
 use crate::query::interner::Interner;
 
+/// What several series have of some batches.
+pub(in crate::evaluation) struct Chunks {
+    needs: Vec<Needs>,
+    of_series: Vec<Chunk>,
+    /// The rows of a batch that are each series'.
+    rows: Vec<Vec<u32>>,
+}
+
 /// Rows of a series, in the order of reading.
 #[derive(Default)]
 pub(in crate::evaluation) struct Chunk {
     /// Whose each row is: the profile's row among the people.
     profiles: Vec<u32>,
-    /// What the rows say, but for values.
+    /// What the rows say. Their values are numbers of `texts`.
     columns: Columns,
-    /// The values, and where each row's is.
-    values: Option<(StringViewArray, Vec<u32>)>,
+    texts: Option<Interner>,
 }
 
-/// What each series has of a batch, which has the columns that any of `needs` names. `place_of` tells the series of a row.
-///
-/// # Errors
-/// Internal if the batch lacks a column.
-pub(in crate::evaluation) fn chunks(
-    batch: &RecordBatch,
-    needs: &[Needs],
-    people: &People,
-    place_of: impl Fn(usize) -> Option<usize>,
-) -> Result<Vec<Chunk>> {
-    let ordinals = column(batch, "ordinal")?.as_primitive::<Int64Type>();
-    let mut of_series = vec![(Vec::new(), Vec::new()); needs.len()];
-    for (row, &ordinal) in ordinals.values().iter().enumerate() {
-        let profile = people.row_of(ordinal);
-        // Most rows may be nobody's: of whose kind they are is not asked.
-        if profile != NOBODY
-            && let Some(place) = place_of(row)
-        {
-            let (rows, profiles) = &mut of_series[place];
-            rows.push(row as u32);
-            profiles.push(profile);
-        }
+impl Chunks {
+    pub(in crate::evaluation) fn new(needs: Vec<Needs>) -> Self {
+        let chunk = |needs: &Needs| Chunk { texts: needs.values.then(Interner::default), ..Chunk::default() };
+        Self { of_series: needs.iter().map(chunk).collect(), rows: vec![Vec::new(); needs.len()], needs }
     }
-    needs.iter().zip(of_series).map(|(needs, (rows, profiles))| Chunk::of(batch, *needs, rows, profiles)).collect()
+
+    /// Takes what the series need of a batch, which has the columns that any of them does. `place_of` tells the series of a
+    /// row.
+    ///
+    /// # Errors
+    /// Internal if the batch lacks a column.
+    pub(in crate::evaluation) fn push(
+        &mut self,
+        batch: &RecordBatch,
+        people: &People,
+        place_of: impl Fn(usize) -> Option<usize>,
+    ) -> Result<()> {
+        self.rows.iter_mut().for_each(Vec::clear);
+        let ordinals = column(batch, "ordinal")?.as_primitive::<Int64Type>();
+        for (row, &ordinal) in ordinals.values().iter().enumerate() {
+            let profile = people.row_of(ordinal);
+            // Most rows may be nobody's: of whose kind they are is not asked.
+            if profile != NOBODY
+                && let Some(place) = place_of(row)
+            {
+                self.rows[place].push(row as u32);
+                self.of_series[place].profiles.push(profile);
+            }
+        }
+        let of_batch = OfBatch::new(batch, self.needs.iter().copied().fold(Needs::default(), Needs::or))?;
+        for ((chunk, needs), rows) in self.of_series.iter_mut().zip(&self.needs).zip(&self.rows) {
+            chunk.extend(&of_batch, *needs, rows)?;
+        }
+        Ok(())
+    }
+
+    /// What each series has.
+    pub(in crate::evaluation) fn finish(self) -> Vec<Chunk> {
+        self.of_series
+    }
+}
+
+/// The columns of a batch, 0 for null; those that nobody needs are empty.
+#[derive(Default)]
+struct OfBatch<'b> {
+    days: Cow<'b, [i32]>,
+    counts: Cow<'b, [i64]>,
+    first_at: Cow<'b, [i64]>,
+    last_at: Cow<'b, [i64]>,
+    totals: Cow<'b, [i128]>,
+    number_counts: Cow<'b, [i64]>,
+    leasts: Cow<'b, [i128]>,
+    mosts: Cow<'b, [i128]>,
+    values: Option<&'b StringViewArray>,
+}
+
+impl<'b> OfBatch<'b> {
+    fn new(batch: &'b RecordBatch, needs: Needs) -> Result<Self> {
+        let mut columns = Self::default();
+        if needs.instants {
+            columns.first_at = values::<TimestampMicrosecondType>(batch, "at")?;
+            return Ok(columns);
+        }
+        columns.days = values::<Date32Type>(batch, "date")?;
+        columns.counts = values::<Int64Type>(batch, "event_count")?;
+        if needs.times {
+            columns.first_at = values::<TimestampMicrosecondType>(batch, "first_at")?;
+            columns.last_at = values::<TimestampMicrosecondType>(batch, "last_at")?;
+        }
+        if needs.totals {
+            columns.totals = values::<Decimal128Type>(batch, "total")?;
+        }
+        if needs.numbers {
+            columns.number_counts = values::<Int64Type>(batch, "number_count")?;
+            columns.leasts = values::<Decimal128Type>(batch, "least")?;
+            columns.mosts = values::<Decimal128Type>(batch, "most")?;
+        }
+        if needs.values {
+            columns.values = Some(column(batch, "property_value")?.as_string_view());
+        }
+        Ok(columns)
+    }
+}
+
+/// A column's values; 0 for null.
+fn values<'b, T: ArrowPrimitiveType>(batch: &'b RecordBatch, name: &str) -> Result<Cow<'b, [T::Native]>> {
+    let column: &PrimitiveArray<T> = column(batch, name)?.as_primitive();
+    Ok(match column.nulls() {
+        None => Cow::Borrowed(column.values()),
+        Some(_) => Cow::Owned(column.iter().map(Option::unwrap_or_default).collect()),
+    })
 }
 
 impl Chunk {
-    fn of(batch: &RecordBatch, needs: Needs, rows: Vec<u32>, profiles: Vec<u32>) -> Result<Self> {
+    /// Adds some rows of a batch.
+    fn extend(&mut self, batch: &OfBatch<'_>, needs: Needs, rows: &[u32]) -> Result<()> {
         if rows.is_empty() {
-            return Ok(Self::default());
+            return Ok(());
         }
-        let mut columns = Columns::default();
+        let columns = &mut self.columns;
         if needs.instants {
-            columns.first_at = taken::<TimestampMicrosecondType>(batch, "at", &rows)?;
-        } else {
-            columns.days = taken::<Date32Type>(batch, "date", &rows)?;
-            columns.counts = taken::<Int64Type>(batch, "event_count", &rows)?;
+            taken(&batch.first_at, rows, &mut columns.first_at);
+            return Ok(());
         }
+        taken(&batch.days, rows, &mut columns.days);
+        taken(&batch.counts, rows, &mut columns.counts);
         if needs.times {
-            columns.first_at = taken::<TimestampMicrosecondType>(batch, "first_at", &rows)?;
-            columns.last_at = taken::<TimestampMicrosecondType>(batch, "last_at", &rows)?;
+            taken(&batch.first_at, rows, &mut columns.first_at);
+            taken(&batch.last_at, rows, &mut columns.last_at);
         }
         if needs.totals {
-            columns.totals = taken::<Decimal128Type>(batch, "total", &rows)?;
+            taken(&batch.totals, rows, &mut columns.totals);
         }
         if needs.numbers {
-            columns.number_counts = taken::<Int64Type>(batch, "number_count", &rows)?;
-            columns.leasts = taken::<Decimal128Type>(batch, "least", &rows)?;
-            columns.mosts = taken::<Decimal128Type>(batch, "most", &rows)?;
+            taken(&batch.number_counts, rows, &mut columns.number_counts);
+            taken(&batch.leasts, rows, &mut columns.leasts);
+            taken(&batch.mosts, rows, &mut columns.mosts);
         }
-        let values = match needs.values {
-            true => Some((column(batch, "property_value")?.as_string_view().clone(), rows)),
-            false => None,
-        };
-        Ok(Self { profiles, columns, values })
+        if let Some((texts, values)) = self.texts.as_mut().zip(batch.values) {
+            texts.numbers(rows.len(), |place| values.value(rows[place] as usize), &mut columns.values)?;
+        }
+        Ok(())
     }
 }
 
-/// A column's values in some rows; 0 for null.
-fn taken<T: ArrowPrimitiveType>(batch: &RecordBatch, name: &str, rows: &[u32]) -> Result<Vec<T::Native>> {
-    let column: &PrimitiveArray<T> = column(batch, name)?.as_primitive();
-    let values = column.values();
-    Ok(match column.nulls() {
-        None => rows.iter().map(|&row| values[row as usize]).collect(),
-        Some(nulls) => {
-            let value =
-                |&row: &u32| if nulls.is_valid(row as usize) { values[row as usize] } else { T::default_value() };
-            rows.iter().map(value).collect()
-        }
-    })
+fn taken<T: Copy>(values: &[T], rows: &[u32], to: &mut Vec<T>) {
+    to.extend(rows.iter().map(|&row| values[row as usize]));
 }
 
 /// The series of which `chunks` has all rows; `people` is the number of all profiles.
@@ -187,8 +253,10 @@ impl<'c> Placed<'c> {
     fn read_values(&self, series: &mut Series) -> Result<()> {
         let mut texts = Interner::default();
         let mut numbers = Vec::new();
-        for (values, rows) in self.chunks.iter().filter_map(|chunk| chunk.values.as_ref()) {
-            texts.numbers(rows.len(), |place| values.value(rows[place] as usize), &mut numbers)?;
+        for (of_chunk, columns) in self.chunks.iter().filter_map(|chunk| Some((chunk.texts.as_ref()?, &chunk.columns)))
+        {
+            let here = texts.absorb(of_chunk)?;
+            numbers.extend(columns.values.iter().map(|&number| here[number as usize]));
         }
         let mut sorted: Vec<(&str, u32)> = (0..texts.len()).map(|number| (texts.text(number), number)).collect();
         sorted.sort_unstable();
@@ -217,7 +285,7 @@ mod tests {
     /// Instants of people.
     fn chunk(rows: &[(u32, i64)]) -> Chunk {
         let (profiles, first_at) = rows.iter().copied().unzip();
-        Chunk { profiles, columns: Columns { first_at, ..Columns::default() }, values: None }
+        Chunk { profiles, columns: Columns { first_at, ..Columns::default() }, texts: None }
     }
 
     #[test]
