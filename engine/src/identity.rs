@@ -12,9 +12,10 @@ use std::sync::Arc;
 
 use datafusion::prelude::SessionContext;
 
-use crate::config::IdentityConfig;
+use crate::config::{IdentityConfig, Namespace};
 use crate::error::Result;
 use crate::project::JudgeIdentifiers;
+use crate::query::connected_components::{ConnectedComponents, Limits};
 use crate::query::relation::Relation;
 use crate::query::session::QueryRuntime;
 
@@ -27,9 +28,18 @@ pub(crate) mod normalize;
 mod replay;
 pub(crate) mod sets;
 
-/// Relations of identity in SQL: `replay_links((select ...))`.
+/// Relations of identity in SQL: `connected_components((select ...))` and `replay_links((select ...))`.
 pub(crate) fn relations(config: &IdentityConfig) -> Vec<Arc<dyn Relation>> {
-    vec![Arc::new(replay::ReplayLinks { config: Arc::new(config.clone()) })]
+    let limit = |namespace: &Namespace| Some((namespace.name.clone(), namespace.values_max()?));
+    let limits = Limits {
+        values_max: config.namespaces.iter().filter_map(limit).collect(),
+        // In a larger component an identifier may be linked to too many others.
+        nodes_max: config.links_max.map(|most| most.saturating_add(1)),
+    };
+    vec![
+        Arc::new(ConnectedComponents { limits: Arc::new(limits) }),
+        Arc::new(replay::ReplayLinks { config: Arc::new(config.clone()) }),
+    ]
 }
 
 /// A DataFusion session that knows the functions and relations of identity, and no lake: for whoever resolves links that

@@ -6,6 +6,7 @@
 -- columns:
 --   identifier     text       `namespace:value`
 --   component      text       the smallest of the identifiers that links connect it to
+--   is_crowded     boolean    whether those have more values of a namespace than its limit, or are so many that one may be linked to too many others
 --   first_seen_at  timestamp  time of the earliest event or record with it
 --   last_seen_at   timestamp  time of the latest event or record with it
 --   first_landed   bigint     place of the first to land in the order of landing
@@ -24,7 +25,7 @@ edges as (
 ),
 
 members as (
-    select node as identifier, component
+    select node as identifier, component, is_crowded
     from connected_components((select edge['a'] as a, edge['b'] as b from edges))
 ),
 
@@ -46,6 +47,6 @@ seen as (
     group by identifier
 )
 
-select members.identifier, members.component, seen.first_seen_at, seen.last_seen_at, seen.first_landed
+select members.identifier, members.component, members.is_crowded, seen.first_seen_at, seen.last_seen_at, seen.first_landed
 from members
 join seen on seen.identifier = members.identifier

@@ -5,18 +5,7 @@
 -- strategy: step
 -- columns:
 --   component  text  the smallest of its identifiers
-with limited as (
-    select component, identifier_namespace(identifier) as namespace, namespace_limit(identifier) as values_max
-    from identity.components
-    where namespace_limit(identifier) is not null
-)
-
-select component
-from (
-    select component from limited group by component, namespace having count(*) > min(values_max)
-)
-union
-select component from identity.components group by component having count(*) > links_max() + 1
+select component from identity.components where is_crowded
 union
 select left_end.component
 from identity.corrections  -- few rows: the side that a hash join holds in memory

@@ -2,32 +2,19 @@
 create external table links stored as parquet location '{links}';
 
 create table components as
-    select namespace, value, component
+    select namespace, value, component, is_crowded
     from connected_components((select a_namespace, a_value, b_namespace, b_value from links));
 
-create table crowded as
-    with limits as (
-        select namespace, namespace_limit(namespace || ':') as values_max
-        from (select distinct namespace from components)
-    )
-
-    select components.component
-    from limits
-    join components on components.namespace = limits.namespace
-    where limits.values_max is not null
-    group by components.component, limits.namespace
-    having count(*) > min(limits.values_max);
-
 create table crowd as
-    select components.namespace, components.value, components.component
-    from crowded
-    join components on components.component = crowded.component;
+    select namespace, value, component from components where is_crowded;
 
--- Each link once, when it was last seen.
+-- Each link once, when it was last seen. Namespaces as texts, for dictionaries are compared and grouped more slowly.
 create table crowded_links as
-    select links.b_namespace, links.b_value, links.a_namespace, links.a_value, max(links.seen_at) as seen_at
-    from links
-    left semi join crowd on links.a_value = crowd.value and links.a_namespace = crowd.namespace
+    select arrow_cast(b_namespace, 'Utf8View') as b_namespace, b_value, a_namespace, a_value, max(seen_at) as seen_at
+    from (
+        select arrow_cast(a_namespace, 'Utf8View') as a_namespace, a_value, b_namespace, b_value, seen_at from links
+    ) links
+    left semi join crowd on crowd.value = links.a_value and crowd.namespace = links.a_namespace
     group by 1, 2, 3, 4;
 
 create table replayed as
@@ -52,9 +39,7 @@ create table laid as
     select identifier_namespace(identifier) as namespace, identifier_value(identifier) as value, person from ends;
 
 copy (
-    select components.namespace, components.value, components.component as person
-    from components
-    left anti join crowded on crowded.component = components.component
+    select namespace, value, component as person from components where not is_crowded
     union all
     select namespace, value, person from laid
 ) to '{out}' stored as parquet options ('format.compression' 'zstd(1)', 'format.max_row_group_size' '131072', 'format.dictionary_enabled::value' 'false', 'format.dictionary_enabled::person' 'false');

@@ -161,16 +161,16 @@ impl Operator for Visits {
         self.reservation.try_resize(held + self.texts.allocated_bytes() + self.groups.allocated_bytes())
     }
 
-    fn finish(self: Box<Self>) -> Output {
+    fn finish(self: Box<Self>, _: usize) -> Vec<Output> {
         let Self { texts, groups, visits, .. } = *self;
         let mut flat = visits
             .into_iter()
             .enumerate()
             .flat_map(|(group, visits)| visits.into_iter().map(move |visit| (group as u32, visit)));
-        Box::new(std::iter::from_fn(move || {
+        vec![Box::new(std::iter::from_fn(move || {
             let chunk: Vec<(u32, Visit)> = flat.by_ref().take(OUTPUT_ROWS).collect();
             (!chunk.is_empty()).then(|| batch(&chunk, &texts, &groups))
-        }))
+        }))]
     }
 }
 

@@ -14,26 +14,23 @@
 //! | `identifier_namespace(identifier)`, `identifier_value(identifier)` | its two halves |
 //! | `namespace_rank(identifier)` | place of its namespace in the order of trust, 0 the most trusted |
 //! | `namespace_limit(identifier)` | how many values of its namespace a person has at most, null for any number |
-//! | `links_max()` | how many others an identifier is linked to at most before it links nobody, null for any number |
 //! | `profile_id(identifier)` | the id of the profile whose anchor it is |
 
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int32Builder, ListArray, ListBuilder, StringViewBuilder, StructBuilder};
 use arrow::datatypes::{DataType, Field, Fields};
-use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::ScalarUDF;
 
 use super::sets::{SEPARATOR, SetRules};
 use crate::config::{IdentityConfig, Namespace};
 use crate::ids;
-use crate::query::functions::{constant, of_column, of_column_once, of_text, text};
+use crate::query::functions::{of_column, of_column_once, of_text, text};
 use crate::query::session::Functions;
 
 /// The functions of the module's table, with the rules of `config`.
 pub(crate) fn functions(config: &IdentityConfig) -> crate::error::Result<Functions> {
-    let links_max = config.links_max.map(i64::from);
     let rules = Arc::new(SetRules::new(config)?);
     let (for_sets, for_ranks, for_limits) = (Arc::clone(&rules), Arc::clone(&rules), rules);
     Ok(vec![
@@ -46,7 +43,6 @@ pub(crate) fn functions(config: &IdentityConfig) -> crate::error::Result<Functio
         of_column("identifier_pairs", pair_list(), |column| pairs(column, all_pairs)),
         of_column("namespace_rank", DataType::Int32, move |column| ranks(&for_ranks, column)),
         of_column("namespace_limit", DataType::Int32, move |column| limits(&for_limits, column)),
-        constant("links_max", ScalarValue::Int64(links_max)),
         of_text("profile_id", ids::profile_id),
     ])
 }

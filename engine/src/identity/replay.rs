@@ -173,14 +173,14 @@ impl Operator for Replay {
         )
     }
 
-    fn finish(self: Box<Self>) -> Output {
+    fn finish(self: Box<Self>, _: usize) -> Vec<Output> {
         let Self { config, clusters: _, mut identifiers, latest, mut links, mut apart, reservation } = *self;
         // Without such a set there is the empty text, which is nobody's.
         let numbers = |set: &str| set.split(SEPARATOR).map(|identifier| identifiers.number(identifier)).collect();
         let latest: Result<Vec<Vec<u32>>> = latest.iter().map(|(_, set)| &**set).map(numbers).collect();
         let latest = match latest {
             Ok(latest) => latest,
-            Err(error) => return Box::new(std::iter::once(Err(error))),
+            Err(error) => return vec![Box::new(std::iter::once(Err(error)))],
         };
         links.sort_unstable();
         links.dedup_by_key(|link| (link.cluster, link.a, link.b)); // of a correction before seen, the newest before others
@@ -199,10 +199,10 @@ impl Operator for Replay {
             let apart: Vec<_> = apart.into_iter().map(|&(_, a, b)| (a, b)).collect();
             lay(of_cluster, &latest[cluster as usize], &apart, &rules, &identifiers, &mut laid);
         }
-        Box::new((0..laid.len()).step_by(OUTPUT_ROWS).map(move |start| {
+        vec![Box::new((0..laid.len()).step_by(OUTPUT_ROWS).map(move |start| {
             let _held = &reservation;
             batch(&laid[start..laid.len().min(start + OUTPUT_ROWS)], &identifiers, &config)
-        }))
+        }))]
     }
 }
 
@@ -297,7 +297,7 @@ struct Persons<'r> {
     identifiers: &'r Interner,
     /// The identifiers, in the order of their numbers.
     members: Vec<u32>,
-    /// How many others each one is linked to.
+    /// How many others each one was seen with; what a correction says is not counted.
     degrees: Vec<u32>,
     /// The place of each one's parent among the members.
     parents: Vec<usize>,
@@ -311,7 +311,7 @@ impl<'r> Persons<'r> {
         members.sort_unstable();
         members.dedup();
         let mut degrees = vec![0; members.len()];
-        for end in links.iter().flat_map(|link| [link.a, link.b]) {
+        for end in links.iter().filter(|link| link.is_seen).flat_map(|link| [link.a, link.b]) {
             degrees[members.partition_point(|&member| member < end)] += 1;
         }
         let count = |&member: &u32| {

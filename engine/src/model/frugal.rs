@@ -14,7 +14,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::AsArray;
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::Int64Type;
 use datafusion::catalog::MemoryCatalogProviderList;
 use datafusion::dataframe::DataFrame;
@@ -26,7 +26,7 @@ use datafusion::prelude::SessionContext;
 use super::definition::Model;
 use super::workspace::Workspace;
 use crate::error::{EngineError, Result};
-use crate::query::connected_components;
+use crate::query::connected_components::{ConnectedComponents, Limits};
 use crate::query::relation;
 use crate::store::delta::Version;
 
@@ -69,6 +69,22 @@ const EDGES: &str = "
     join names l on l.node = edges.a
     join names r on r.node = edges.b
     where l.name <> r.name";
+/// The components beyond the limits.
+const CROWDED: &str = "
+    select counted.component
+    from (
+        select component, split_part(node, ':', 1) as namespace, count(*) as nodes
+        from labels
+        where strpos(node, ':') > 0
+        group by 1, 2
+    ) counted
+    join limits on limits.namespace = counted.namespace
+    where counted.nodes > limits.nodes_max
+    union
+    select component
+    from labels
+    group by component
+    having count(*) > (select nodes_max from limits where namespace is null)";
 
 impl Workspace {
     /// A plan that gives the rows of `frame` with less memory.
@@ -78,11 +94,11 @@ impl Workspace {
     pub(crate) async fn frugal(&self, model: &Model, frame: DataFrame) -> Result<DataFrame> {
         let mut plan = frame.logical_plan().clone();
         let mut number = 0;
-        while let Some(edges) = relation::input_of(&plan, connected_components::NAME) {
+        while let Some((components, edges)) = relation::first::<ConnectedComponents>(&plan) {
             number += 1;
             let mut rounds = Rounds::new(self, model, number);
-            let labels = rounds.run(edges).await?;
-            plan = relation::replaced(plan, connected_components::NAME, labels)?;
+            let answer = rounds.run(edges.clone(), &components.limits).await?;
+            plan = relation::replaced::<ConnectedComponents>(plan, answer)?;
         }
         Ok(DataFrame::new(spilling(&self.session).state(), plan))
     }
@@ -119,7 +135,7 @@ impl<'w> Rounds<'w> {
     }
 
     /// The component of each node: a plan with the columns of the relation.
-    async fn run(&mut self, edges: LogicalPlan) -> Result<LogicalPlan> {
+    async fn run(&mut self, edges: LogicalPlan, limits: &Limits) -> Result<LogicalPlan> {
         let has_namespaces = edges.schema().fields().len() == 4;
         self.take(edges).await?;
         self.step(
@@ -143,12 +159,19 @@ impl<'w> Rounds<'w> {
             live = self.step("edges", EDGES).await?;
             tracing::debug!(table = %self.model.name, live, "a round of connected components");
         }
-        let answer = if has_namespaces {
-            "select split_part(node, ':', 1) as namespace, substr(node, strpos(node, ':') + 1) as value, component from labels"
+        self.session.register_batch("limits", rows_of(limits)?)?;
+        self.step("crowded", CROWDED).await?;
+        let node = if has_namespaces {
+            "split_part(node, ':', 1) as namespace, substr(node, strpos(node, ':') + 1) as value"
         } else {
-            "select node, component from labels"
+            "node"
         };
-        Ok(self.session.sql(answer).await?.into_unoptimized_plan())
+        let answer = format!(
+            "select {node}, labels.component, crowded.component is not null as is_crowded
+            from labels
+            left join crowded on crowded.component = labels.component"
+        );
+        Ok(self.session.sql(&answer).await?.into_unoptimized_plan())
     }
 
     /// Stores the edges, each end as one text.
@@ -189,6 +212,16 @@ impl<'w> Rounds<'w> {
         let counts = counted.iter().filter_map(|batch| batch.column(0).as_primitive_opt::<Int64Type>());
         Ok(counts.flat_map(|counts| counts.iter().flatten()).map(i64::unsigned_abs).sum())
     }
+}
+
+/// The most nodes of each namespace, and in all where there is none.
+fn rows_of(limits: &Limits) -> Result<RecordBatch> {
+    let of_namespaces = limits.values_max.iter().map(|(namespace, most)| (Some(namespace.as_str()), Some(*most)));
+    let (namespaces, most): (Vec<_>, Vec<_>) = of_namespaces.chain([(None, limits.nodes_max)]).unzip();
+    let most: Int64Array = most.into_iter().map(|most| most.map(i64::from)).collect();
+    let columns: [(&str, ArrayRef); 2] =
+        [("namespace", Arc::new(StringArray::from(namespaces))), ("nodes_max", Arc::new(most))];
+    Ok(RecordBatch::try_from_iter_with_nullable(columns.map(|(name, values)| (name, values, true)))?)
 }
 
 #[cfg(test)]

@@ -4,35 +4,53 @@
 //!
 //! | the query's columns | the relation's columns |
 //! |---|---|
-//! | `a`, `b` | `node`, `component` |
-//! | `a_namespace`, `a_value`, `b_namespace`, `b_value` | `namespace`, `value`, `component` |
+//! | `a`, `b` | `node`, `component`, `is_crowded` |
+//! | `a_namespace`, `a_value`, `b_namespace`, `b_value` | `namespace`, `value`, `component`, `is_crowded` |
 //!
 //! `component` is the smallest node of the component by text, `namespace:value` for a node of two parts, so the answer is
-//! a pure function of the set of edges. The operator is union-find (Tarjan 1975) with path halving over numbered nodes, in
-//! one pass, with its memory reserved from the pool. Each partition of the edges has a forest of its own; then one absorbs
-//! the others, for a forest has the same components as the edges that it comes from.
+//! a pure function of the set of edges. `is_crowded` tells the nodes of components that are beyond [`Limits`].
+//!
+//! The operator is union-find (Tarjan 1975) with path halving over numbered nodes, in one pass, with its memory reserved
+//! from the pool. Each partition of the edges has a forest of its own; then one absorbs the others, for a forest has the
+//! same components as the edges that it comes from. What was seen together once is often seen together again: edges that
+//! repeat one of the latest are left out before their ends are looked up.
 
 use std::any::Any;
+use std::hint::black_box;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, StringViewArray, StringViewBuilder};
+use arrow::array::{Array, ArrayRef, BooleanArray, StringViewArray, StringViewBuilder};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::MemoryReservation;
 
-use super::forest::{Forest, Node};
-use super::functions::text;
+use super::forest::{Forest, Node, Rows};
+use super::interner::Fingerprint;
 use super::relation::{Operator, Output, Relation};
 
-/// Its name in SQL.
-pub(crate) const NAME: &str = "connected_components";
+const NAME: &str = "connected_components";
 const OUTPUT_ROWS: u32 = 8192;
+/// Fewer edges are all looked up.
+const LATEST_EDGES_MIN: usize = 1 << 12;
+/// More would take more time to look at than they save.
+const LATEST_EDGES_MAX: usize = 1 << 20;
 
 /// The relation.
-#[derive(Debug)]
-pub(crate) struct ConnectedComponents;
+#[derive(Debug, Default)]
+pub(crate) struct ConnectedComponents {
+    pub(crate) limits: Arc<Limits>,
+}
+
+/// What a component may have before it is crowded.
+#[derive(Debug, Default)]
+pub(crate) struct Limits {
+    /// The most nodes of a namespace; a text's namespace is what is before its first `:`.
+    pub(crate) values_max: Vec<(String, u32)>,
+    /// The most nodes in all.
+    pub(crate) nodes_max: Option<u32>,
+}
 
 impl Relation for ConnectedComponents {
     fn name(&self) -> &'static str {
@@ -60,21 +78,25 @@ impl Relation for ConnectedComponents {
     }
 
     fn operator(&self, reservation: MemoryReservation) -> Box<dyn Operator> {
-        Box::new(Components { forest: Forest::default(), ends: Default::default(), reservation })
+        let limits = Arc::clone(&self.limits);
+        let (forest, latest, ends) = Default::default();
+        Box::new(Components { forest, latest, ends, limits, reservation })
     }
 }
 
 fn output_schema(has_namespaces: bool) -> SchemaRef {
     let text = |name: &str| Field::new(name, DataType::Utf8View, false);
     let node = if has_namespaces { vec![text("namespace"), text("value")] } else { vec![text("node")] };
-    Arc::new(Schema::new([node, vec![text("component")]].concat()))
+    Arc::new(Schema::new([node, vec![text("component"), Field::new("is_crowded", DataType::Boolean, false)]].concat()))
 }
 
 /// The forest of some edges.
 struct Components {
     forest: Forest,
+    latest: LatestEdges,
     /// The ends of a batch's edges, kept for their memory.
-    ends: [Vec<Node>; 2],
+    ends: [(Rows, Vec<Node>); 2],
+    limits: Arc<Limits>,
     reservation: MemoryReservation,
 }
 
@@ -84,16 +106,21 @@ impl Operator for Components {
             return Err(DataFusionError::Execution(format!("{NAME}: an end of an edge is null")));
         }
         let width = batch.num_columns() / 2;
-        for (nodes, end) in self.ends.iter_mut().zip(batch.columns().chunks(width)) {
+        for ((rows, _), end) in self.ends.iter_mut().zip(batch.columns().chunks(width)) {
             match end {
-                [namespaces, values] => self.forest.nodes(Some(namespaces), &text(values)?, nodes)?,
-                [values, ..] => self.forest.nodes(None, &text(values)?, nodes)?,
+                [namespaces, values] => self.forest.read(Some(namespaces), values, rows)?,
+                [values, ..] => self.forest.read(None, values, rows)?,
                 [] => {}
             }
         }
-        for (&a, &b) in self.ends[0].iter().zip(&self.ends[1]) {
+        let [(a, a_nodes), (b, b_nodes)] = &mut self.ends;
+        let new = self.latest.new_among(&a.fingerprints, &b.fingerprints);
+        self.forest.nodes(a, &new, a_nodes)?;
+        self.forest.nodes(b, &new, b_nodes)?;
+        for (&a, &b) in a_nodes.iter().zip(b_nodes.iter()) {
             self.forest.union(a, b);
         }
+        self.latest.grow(self.forest.len());
         self.reserve()
     }
 
@@ -101,34 +128,90 @@ impl Operator for Components {
         let other: Box<dyn Any> = other;
         let other: Box<Self> =
             other.downcast().map_err(|_| DataFusionError::Internal(format!("{NAME} absorbs only its own kind")))?;
+        self.latest = LatestEdges::default();
         self.forest.absorb(&other.forest)?;
         self.reserve()
     }
 
-    fn finish(mut self: Box<Self>) -> Output {
-        let smallest = self.forest.smallest();
-        let counts: Vec<u32> = self.forest.spaces().map(|(_, count)| count).collect();
-        let batches = (0..).zip(counts).flat_map(|(space, count)| {
-            let ends = move |start: u32| (space, start..count.min(start + OUTPUT_ROWS));
-            (0..count).step_by(OUTPUT_ROWS as usize).map(ends)
-        });
-        Box::new(batches.map(move |(space, numbers)| self.batch(space, numbers, &smallest)))
+    fn finish(mut self: Box<Self>, parts: usize) -> Vec<Output> {
+        let (smallest, is_crowded) = (self.forest.smallest(), self.forest.crowded(&self.limits));
+        let trees = Arc::new(Trees { forest: self.forest, smallest, is_crowded, _held: self.reservation });
+        let of_part = |part: usize| {
+            let trees = Arc::clone(&trees);
+            let starts = (0..trees.forest.len()).step_by(OUTPUT_ROWS as usize).skip(part).step_by(parts);
+            Box::new(starts.map(move |start| trees.batch(start..trees.forest.len().min(start + OUTPUT_ROWS)))) as Output
+        };
+        (0..parts).map(of_part).collect()
     }
 }
 
 impl Components {
     /// Refuses with the pool's error instead of exhausting the machine.
     fn reserve(&mut self) -> Result<()> {
-        self.reservation.try_resize(self.forest.allocated_bytes())
+        self.reservation.try_resize(self.forest.allocated_bytes() + self.latest.allocated_bytes())
+    }
+}
+
+/// Edges of which an equal one, by the fingerprints of its ends, was among the latest.
+#[derive(Default)]
+struct LatestEdges {
+    /// Each at a place that its fingerprint tells: a power of two of them.
+    edges: Vec<Fingerprint>,
+}
+
+impl LatestEdges {
+    /// The rows of the edges that are none of the latest. From now on they are.
+    fn new_among(&mut self, a: &[Fingerprint], b: &[Fingerprint]) -> Vec<u32> {
+        if self.edges.is_empty() {
+            return (0..a.len() as u32).collect();
+        }
+        let mask = self.edges.len() - 1;
+        let place = |edge: &Fingerprint| edge[0] as usize & mask;
+        // Ends are told apart: an edge from one to itself is not the edge from another to itself.
+        let edge = |(a, b): (&Fingerprint, &Fingerprint)| std::array::from_fn(|of| a[of] ^ b[of].rotate_left(16));
+        let edges: Vec<Fingerprint> = a.iter().zip(b).map(edge).collect();
+        black_box(edges.iter().fold(0, |sum, edge| sum ^ self.edges[place(edge)][0])); // fetches them all at once
+        let mut new = Vec::with_capacity(edges.len());
+        for (row, edge) in (0..).zip(edges) {
+            let place = place(&edge);
+            if self.edges[place] != edge {
+                self.edges[place] = edge;
+                new.push(row);
+            }
+        }
+        new
     }
 
-    /// Some nodes of a namespace, with their components.
-    fn batch(&mut self, space: u32, numbers: Range<u32>, smallest: &[Vec<Node>]) -> Result<RecordBatch> {
-        let rows = numbers.len();
-        let roots: Vec<Node> = numbers.clone().map(|number| self.forest.root((space, number))).collect();
-        let components: Vec<Node> = roots.into_iter().map(|root| smallest[root.0 as usize][root.1 as usize]).collect();
-        let mut nodes = StringViewBuilder::with_capacity(rows);
-        numbers.for_each(|number| nodes.append_value(self.forest.value((space, number))));
+    /// Makes room for more once there are `nodes`.
+    fn grow(&mut self, nodes: u32) {
+        let count = (nodes as usize).next_power_of_two().min(LATEST_EDGES_MAX);
+        if count >= LATEST_EDGES_MIN && count > self.edges.len() {
+            self.edges = vec![[0; 3]; count];
+        }
+    }
+
+    fn allocated_bytes(&self) -> usize {
+        self.edges.capacity() * size_of::<Fingerprint>()
+    }
+}
+
+/// A forest of all edges, and what is known of its roots.
+struct Trees {
+    forest: Forest,
+    smallest: Vec<Node>,
+    is_crowded: Vec<bool>,
+    _held: MemoryReservation,
+}
+
+impl Trees {
+    /// Some nodes with their components.
+    fn batch(&self, nodes: Range<Node>) -> Result<RecordBatch> {
+        let rows = nodes.len();
+        let roots: Vec<Node> = nodes.clone().map(|node| self.forest.root_as_is(node)).collect();
+        let components: Vec<Node> = roots.iter().map(|&root| self.smallest[root as usize]).collect();
+        let is_crowded: Vec<bool> = roots.iter().map(|&root| self.is_crowded[root as usize]).collect();
+        let mut values = StringViewBuilder::with_capacity(rows);
+        nodes.clone().for_each(|node| values.append_value(self.forest.value(node)));
         self.forest.fetch(&components);
         let mut texts = StringViewBuilder::with_capacity(rows);
         let mut whole = String::new();
@@ -136,10 +219,13 @@ impl Components {
             self.forest.write(component, &mut whole);
             texts.append_value(&whole);
         }
-        let mut columns: Vec<ArrayRef> = vec![Arc::new(nodes.finish()), Arc::new(texts.finish())];
-        if let Some((Some(name), _)) = self.forest.spaces().nth(space as usize) {
-            columns.insert(0, Arc::new(StringViewArray::from_iter_values(std::iter::repeat_n(name, rows))));
+        let mut columns: Vec<ArrayRef> =
+            vec![Arc::new(values.finish()), Arc::new(texts.finish()), Arc::new(BooleanArray::from(is_crowded))];
+        let has_namespaces = self.forest.namespace_name(nodes.start).is_some();
+        if has_namespaces {
+            let names = nodes.map(|node| self.forest.namespace_name(node).unwrap_or_default());
+            columns.insert(0, Arc::new(StringViewArray::from_iter_values(names)));
         }
-        Ok(RecordBatch::try_new(output_schema(columns.len() == 3), columns)?)
+        Ok(RecordBatch::try_new(output_schema(has_namespaces), columns)?)
     }
 }

@@ -1,62 +1,81 @@
 //! A union-find forest (Tarjan 1975) over nodes of a graph. A node is a text, or a value in a namespace.
 
+use std::cmp::Ordering;
 use std::hint::black_box;
 
 use arrow::array::{Array, ArrayRef, AsArray, StringViewArray};
 use datafusion::error::Result;
 
+use super::connected_components::Limits;
 use super::functions::text;
-use super::interner::Interner;
+use super::interner::{Fingerprint, Interner, Key};
 
-/// A node: the number of its namespace, and of its value there.
-pub(crate) type Node = (u32, u32);
+/// The number of a node.
+pub(crate) type Node = u32;
 
 /// Nodes, each in a tree.
 #[derive(Default)]
 pub(crate) struct Forest {
-    spaces: Vec<Space>,
-}
-
-/// The nodes of one namespace.
-struct Space {
-    /// Its name; nodes without a namespace are in one without a name.
-    name: Option<String>,
+    namespaces: Vec<Namespace>,
+    /// Each node's value, without its namespace.
     values: Interner,
+    /// Each node's namespace.
+    namespace_of: Vec<u32>,
     /// Each node's parent; a root is its own.
     parents: Vec<Node>,
 }
 
+struct Namespace {
+    /// Nodes without a namespace are in one without a name.
+    name: Option<String>,
+    key: Key,
+}
+
+/// Nodes as rows have them.
+pub(crate) struct Rows {
+    values: StringViewArray,
+    namespaces: Vec<u32>,
+    pub(crate) fingerprints: Vec<Fingerprint>,
+}
+
+impl Default for Rows {
+    fn default() -> Self {
+        Self { values: StringViewArray::new_null(0), namespaces: Vec::new(), fingerprints: Vec::new() }
+    }
+}
+
 impl Forest {
-    /// Puts nodes, of which no part is null, into `nodes`; each that is new is a tree.
+    /// Reads nodes, of which no part is null.
     ///
     /// # Errors
-    /// ResourcesExhausted beyond four billion values of a namespace.
-    pub(crate) fn nodes(
-        &mut self,
-        namespaces: Option<&ArrayRef>,
-        values: &StringViewArray,
-        nodes: &mut Vec<Node>,
-    ) -> Result<()> {
-        nodes.clear();
-        let mut numbers = Vec::with_capacity(values.len());
-        let named = namespaces.map(rows_by_name).transpose()?;
-        let only_name = match named.as_deref() {
-            None => Some(None),
-            Some([(name, _)]) => Some(Some(name.as_str())),
-            Some(_) => None,
-        };
-        if let Some(name) = only_name {
-            let space = self.space(name);
-            self.numbers(space, values.len(), |row| values.value(row), &mut numbers)?;
-            nodes.extend(numbers.into_iter().map(|number| (space, number)));
-            return Ok(());
+    /// What casting to texts reports.
+    pub(crate) fn read(&mut self, namespaces: Option<&ArrayRef>, values: &ArrayRef, rows: &mut Rows) -> Result<()> {
+        rows.values = text(values)?;
+        rows.namespaces.clear();
+        match namespaces {
+            Some(namespaces) => self.read_namespaces(namespaces, &mut rows.namespaces)?,
+            None => rows.namespaces.resize(values.len(), self.namespace(None)),
         }
-        nodes.resize(values.len(), (0, 0));
-        for (name, rows) in named.into_iter().flatten() {
-            let space = self.space(Some(&name));
-            numbers.clear();
-            self.numbers(space, rows.len(), |place| values.value(rows[place] as usize), &mut numbers)?;
-            rows.iter().zip(&numbers).for_each(|(&row, &number)| nodes[row as usize] = (space, number));
+        let fingerprint =
+            |(row, of): (usize, &u32)| self.namespaces[*of as usize].key.fingerprint(rows.values.value(row));
+        rows.fingerprints.clear();
+        rows.fingerprints.extend(rows.namespaces.iter().enumerate().map(fingerprint));
+        Ok(())
+    }
+
+    /// Puts the nodes of `some` rows into `nodes`; each that is new is a tree.
+    ///
+    /// # Errors
+    /// ResourcesExhausted beyond four billion nodes.
+    pub(crate) fn nodes(&mut self, rows: &Rows, some: &[u32], nodes: &mut Vec<Node>) -> Result<()> {
+        nodes.clear();
+        let fingerprints: Vec<Fingerprint> = some.iter().map(|&row| rows.fingerprints[row as usize]).collect();
+        self.values.numbers_of(&fingerprints, |place| rows.values.value(some[place] as usize), nodes)?;
+        for (&node, &row) in nodes.iter().zip(some) {
+            if node as usize == self.parents.len() {
+                self.parents.push(node);
+                self.namespace_of.push(rows.namespaces[row as usize]);
+            }
         }
         Ok(())
     }
@@ -64,21 +83,30 @@ impl Forest {
     /// Makes one tree of those of two nodes: the younger root hangs under the older one, so trees stay flat enough.
     pub(crate) fn union(&mut self, a: Node, b: Node) {
         let (a, b) = (self.root(a), self.root(b));
-        if a != b {
-            *self.parent(a.max(b)) = a.min(b);
-        }
+        self.parents[a.max(b) as usize] = a.min(b);
     }
 
     /// The root of a node's tree. Halves the path to it.
     pub(crate) fn root(&mut self, mut node: Node) -> Node {
         loop {
-            let parent = *self.parent(node);
+            let parent = self.parents[node as usize];
             if parent == node {
                 return node;
             }
-            let grandparent = *self.parent(parent);
-            *self.parent(node) = grandparent;
+            let grandparent = self.parents[parent as usize];
+            self.parents[node as usize] = grandparent;
             node = grandparent;
+        }
+    }
+
+    /// The same for whoever shares the forest: after [`Forest::smallest`] has gone all paths, they are short.
+    pub(crate) fn root_as_is(&self, mut node: Node) -> Node {
+        loop {
+            let parent = self.parents[node as usize];
+            if parent == node {
+                return node;
+            }
+            node = parent;
         }
     }
 
@@ -87,30 +115,37 @@ impl Forest {
     /// # Errors
     /// As [`Forest::nodes`].
     pub(crate) fn absorb(&mut self, other: &Self) -> Result<()> {
-        let mut ours = Vec::with_capacity(other.spaces.len());
-        for theirs in &other.spaces {
-            let (space, count) = (self.space(theirs.name.as_deref()), theirs.parents.len());
-            let mut numbers = Vec::with_capacity(count);
-            self.numbers(space, count, |number| theirs.values.text(number as u32), &mut numbers)?;
-            ours.push((space, numbers));
+        let namespaces: Vec<u32> = other.namespaces.iter().map(|of| self.namespace(of.name.as_deref())).collect();
+        let here = self.values.absorb(&other.values)?;
+        let known = self.parents.len() as u32;
+        self.parents.extend(known..self.values.len());
+        self.namespace_of.resize(self.parents.len(), 0);
+        for (&node, &namespace) in here.iter().zip(&other.namespace_of) {
+            if node >= known {
+                self.namespace_of[node as usize] = namespaces[namespace as usize];
+            }
         }
-        let here = |(space, number): Node| (ours[space as usize].0, ours[space as usize].1[number as usize]);
-        for (space, theirs) in other.spaces.iter().enumerate() {
-            for (number, &parent) in theirs.parents.iter().enumerate() {
-                self.union(here((space as u32, number as u32)), here(parent));
+        for (node, &parent) in (0..).zip(&other.parents) {
+            if parent != node {
+                self.union(here[node as usize], here[parent as usize]);
             }
         }
         Ok(())
     }
 
-    /// The namespaces, each with its name and how many values it has.
-    pub(crate) fn spaces(&self) -> impl Iterator<Item = (Option<&str>, u32)> {
-        self.spaces.iter().map(|space| (space.name.as_deref(), space.values.len()))
+    /// How many nodes there are: their numbers are below it.
+    pub(crate) fn len(&self) -> u32 {
+        self.values.len()
     }
 
     /// The node's value, without its namespace.
-    pub(crate) fn value(&self, (space, number): Node) -> &str {
-        self.spaces[space as usize].values.text(number)
+    pub(crate) fn value(&self, node: Node) -> &str {
+        self.values.text(node)
+    }
+
+    /// The name of the node's namespace.
+    pub(crate) fn namespace_name(&self, node: Node) -> Option<&str> {
+        self.namespaces[self.namespace_of[node as usize] as usize].name.as_deref()
     }
 
     /// Has the values of some nodes fetched, for whoever reads them one by one after that.
@@ -122,99 +157,100 @@ impl Forest {
     /// The node as one text, put into `whole`.
     pub(crate) fn write(&self, node: Node, whole: &mut String) {
         whole.clear();
-        if let Some(name) = &self.spaces[node.0 as usize].name {
+        if let Some(name) = self.namespace_name(node) {
             whole.push_str(name);
             whole.push(':');
         }
         whole.push_str(self.value(node));
     }
 
-    /// Of each root, by namespace and number, the smallest node of its tree by text.
-    pub(crate) fn smallest(&mut self) -> Vec<Vec<Node>> {
+    /// Of each root the smallest node of its tree by text.
+    pub(crate) fn smallest(&mut self) -> Vec<Node> {
         let ranks = self.ranks();
-        let nodes = |(space, count): (usize, u32)| (0..count).map(|number| (space as u32, number)).collect();
-        let counts: Vec<u32> = self.spaces().map(|(_, count)| count).collect();
-        let mut smallest: Vec<Vec<Node>> = counts.iter().copied().enumerate().map(nodes).collect();
-        for (space, count) in (0..).zip(counts) {
-            for node in (0..count).map(|number| (space, number)) {
-                let root = self.root(node);
-                let known = &mut smallest[root.0 as usize][root.1 as usize];
-                let is_before = match ranks[space as usize].cmp(&ranks[known.0 as usize]) {
-                    std::cmp::Ordering::Equal => self.value(node) < self.value(*known),
-                    order => order.is_lt(),
-                };
-                if is_before {
-                    *known = node;
-                }
+        let mut smallest: Vec<Node> = (0..self.len()).collect();
+        for node in 0..self.len() {
+            let root = self.root(node);
+            let known = smallest[root as usize];
+            let rank = |node: Node| ranks[self.namespace_of[node as usize] as usize];
+            let is_before = match rank(node).cmp(&rank(known)) {
+                Ordering::Equal => node != known && self.value(node) < self.value(known),
+                order => order.is_lt(),
+            };
+            if is_before {
+                smallest[root as usize] = node;
             }
         }
         smallest
     }
 
-    /// Bytes held, with those that [`Forest::smallest`] will take.
+    /// Of each root whether its tree is beyond `limits`.
+    pub(crate) fn crowded(&mut self, limits: &Limits) -> Vec<bool> {
+        let mut is_crowded = vec![false; self.parents.len()];
+        let of_namespaces = limits.values_max.iter().map(|(name, most)| (Some(name.as_str()), *most));
+        for (namespace, most) in of_namespaces.chain(limits.nodes_max.map(|most| (None, most))) {
+            let mut sizes = vec![0_u32; self.parents.len()];
+            for node in 0..self.len() {
+                if namespace.is_none_or(|namespace| self.is_of(node, namespace)) {
+                    let root = self.root(node) as usize;
+                    sizes[root] += 1;
+                    is_crowded[root] |= sizes[root] > most;
+                }
+            }
+        }
+        is_crowded
+    }
+
+    /// Bytes held, with those that [`Forest::smallest`] and [`Forest::crowded`] will take.
     pub(crate) fn allocated_bytes(&self) -> usize {
-        let of_space =
-            |space: &Space| space.values.allocated_bytes() + 2 * space.parents.capacity() * size_of::<Node>();
-        self.spaces.iter().map(of_space).sum()
+        const NODE_BYTES: usize = 3 * size_of::<Node>() + size_of::<u32>() + size_of::<bool>();
+        self.values.allocated_bytes() + self.parents.capacity() * NODE_BYTES
+    }
+
+    /// Whether a node is of a namespace. That of a node without one is what its text has before the first `:`.
+    fn is_of(&self, node: Node, namespace: &str) -> bool {
+        match self.namespace_name(node) {
+            Some(name) => name == namespace,
+            None => self.value(node).split_once(':').is_some_and(|(of, _)| of == namespace),
+        }
     }
 
     /// The place of each namespace in the order of texts `namespace:value`.
     fn ranks(&self) -> Vec<usize> {
-        let name = |space: usize| self.spaces[space].name.as_ref().map(|name| format!("{name}:"));
-        let mut order: Vec<usize> = (0..self.spaces.len()).collect();
-        order.sort_by_key(|&space| name(space));
+        let name = |place: usize| self.namespaces[place].name.as_ref().map(|name| format!("{name}:"));
+        let mut order: Vec<usize> = (0..self.namespaces.len()).collect();
+        order.sort_by_key(|&place| name(place));
         let mut ranks = vec![0; order.len()];
-        order.into_iter().enumerate().for_each(|(rank, space)| ranks[space] = rank);
+        order.into_iter().enumerate().for_each(|(rank, place)| ranks[place] = rank);
         ranks
     }
 
-    fn parent(&mut self, (space, number): Node) -> &mut Node {
-        &mut self.spaces[space as usize].parents[number as usize]
-    }
-
-    fn space(&mut self, name: Option<&str>) -> u32 {
-        let known = self.spaces.iter().position(|space| space.name.as_deref() == name);
-        let space = known.unwrap_or_else(|| {
-            let space = Space { name: name.map(str::to_owned), values: Interner::default(), parents: Vec::new() };
-            self.spaces.push(space);
-            self.spaces.len() - 1
+    fn namespace(&mut self, name: Option<&str>) -> u32 {
+        let known = self.namespaces.iter().position(|namespace| namespace.name.as_deref() == name);
+        let place = known.unwrap_or_else(|| {
+            self.namespaces.push(Namespace { name: name.map(str::to_owned), key: Key::of(name) });
+            self.namespaces.len() - 1
         });
-        space as u32
+        place as u32
     }
 
-    /// Appends the numbers of some values of one namespace.
-    fn numbers<'v>(
-        &mut self,
-        space: u32,
-        count: usize,
-        value: impl Fn(usize) -> &'v str,
-        numbers: &mut Vec<u32>,
-    ) -> Result<()> {
-        let Space { values, parents, .. } = &mut self.spaces[space as usize];
-        values.numbers(count, value, numbers)?;
-        parents.extend((parents.len() as u32..values.len()).map(|number| (space, number)));
+    /// Appends the namespace of each row.
+    fn read_namespaces(&mut self, names: &ArrayRef, namespaces: &mut Vec<u32>) -> Result<()> {
+        if let Some(dictionary) = names.as_any_dictionary_opt() {
+            let known: Vec<u32> =
+                text(dictionary.values())?.iter().map(|name| self.namespace(Some(name.unwrap_or_default()))).collect();
+            namespaces.extend(dictionary.normalized_keys().into_iter().map(|key| known[key]));
+            return Ok(());
+        }
+        let mut last: Option<(&str, u32)> = None;
+        let names = text(names)?;
+        for name in names.iter().map(Option::unwrap_or_default) {
+            let namespace = match last {
+                Some((same, namespace)) if same == name => namespace,
+                _ => self.namespace(Some(name)),
+            };
+            last = Some((name, namespace));
+            namespaces.push(namespace);
+        }
         Ok(())
     }
-}
-
-/// The rows of each name.
-fn rows_by_name(names: &ArrayRef) -> Result<Vec<(String, Vec<u32>)>> {
-    let mut found: Vec<(String, Vec<u32>)> = Vec::new();
-    if let Some(dictionary) = names.as_any_dictionary_opt() {
-        let known = text(dictionary.values())?;
-        found.extend(known.iter().map(|name| (name.unwrap_or_default().to_owned(), Vec::new())));
-        for (row, key) in (0..).zip(dictionary.normalized_keys()) {
-            found[key].1.push(row);
-        }
-    } else {
-        for (row, name) in (0..).zip(text(names)?.iter()) {
-            let name = name.unwrap_or_default();
-            match found.iter_mut().find(|(known, _)| known == name) {
-                Some((_, rows)) => rows.push(row),
-                None => found.push((name.to_owned(), vec![row])),
-            }
-        }
-    }
-    found.retain(|(_, rows)| !rows.is_empty());
-    Ok(found)
 }

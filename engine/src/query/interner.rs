@@ -1,20 +1,49 @@
 //! Texts as small numbers: each different text is kept once, all of them in one buffer.
 //!
-//! Looking up a text takes three reads of memory that nothing has fetched yet: its slot in the table, where the text there
-//! ends, and that text. [`Interner::numbers`] takes many texts through each of these steps before the next one, so that the
-//! processor waits for many reads at once. One after the other takes several times as long when the table outgrows the caches.
+//! A text is known by its fingerprint, 96 bits of SipHash-1-3 (Aumasson and Bernstein 2012) with a key that nobody outside
+//! the process knows. That two of a billion texts have the same has a probability of 10^-11, and whoever chooses texts cannot
+//! make it likelier. So texts are not compared, and a look-up takes one read of memory that nothing has fetched yet, that of a
+//! slot of the table. [`Interner::numbers_of`] begins many of these reads before it needs the first, so that the processor waits
+//! for them at once.
 
-use std::hash::{BuildHasher, Hasher};
+use std::hash::{BuildHasher, RandomState};
 use std::hint::black_box;
+use std::sync::LazyLock;
 
 use datafusion::error::{DataFusionError, Result};
-use hashbrown::DefaultHashBuilder;
+use siphasher::sip128::SipHasher13;
 
 /// The number of no text.
 const NONE: u32 = u32::MAX;
-/// Texts are taken through the steps in blocks whose intermediate results stay in the nearest cache.
+/// Texts are looked up in blocks whose intermediate results stay in the nearest cache.
 const BLOCK: usize = 256;
 const SLOTS_MIN: usize = 1024;
+
+/// The process's: one for all, since an interner takes fingerprints from others.
+static KEY: LazyLock<Key> = LazyLock::new(|| {
+    let random = RandomState::new();
+    Key(SipHasher13::new_with_keys(random.hash_one(0), random.hash_one(1)))
+});
+
+/// By which a text is known.
+pub(crate) type Fingerprint = [u32; 3];
+
+/// What makes fingerprints of texts: of one namespace, or without any. A text has another one in each namespace.
+pub(crate) struct Key(SipHasher13);
+
+impl Key {
+    /// That of a namespace.
+    pub(crate) fn of(namespace: Option<&str>) -> Self {
+        let Some(namespace) = namespace else { return Self(KEY.0) };
+        let keys = KEY.0.hash(namespace.as_bytes());
+        Self(SipHasher13::new_with_keys(keys.h1, keys.h2))
+    }
+
+    pub(crate) fn fingerprint(&self, text: &str) -> Fingerprint {
+        let hash = self.0.hash(text.as_bytes());
+        [hash.h1 as u32, hash.h2 as u32, (hash.h2 >> 32) as u32]
+    }
+}
 
 /// Numbers texts from 0 in the order of their first appearance.
 pub(crate) struct Interner {
@@ -24,24 +53,22 @@ pub(crate) struct Interner {
     ends: Vec<usize>,
     /// Open addressing with linear probing: a power of two of slots, at most three quarters of them taken.
     slots: Vec<Slot>,
-    hasher: DefaultHashBuilder,
 }
 
 /// A place in the table.
 #[derive(Clone, Copy)]
 struct Slot {
-    /// The text's hash. Its lower bits say where the slot is, the others spare most comparisons with other texts.
-    hash: u32,
+    /// Its first bits say where the slot is.
+    fingerprint: Fingerprint,
     /// The text's number.
     number: u32,
 }
 
-const FREE: Slot = Slot { hash: 0, number: NONE };
+const FREE: Slot = Slot { fingerprint: [0; 3], number: NONE };
 
 impl Default for Interner {
     fn default() -> Self {
-        let slots = vec![FREE; SLOTS_MIN];
-        Self { whole: String::new(), ends: Vec::new(), slots, hasher: DefaultHashBuilder::default() }
+        Self { whole: String::new(), ends: Vec::new(), slots: vec![FREE; SLOTS_MIN] }
     }
 }
 
@@ -52,7 +79,7 @@ impl Interner {
     /// ResourcesExhausted beyond four billion texts.
     pub(crate) fn number(&mut self, text: &str) -> Result<u32> {
         self.make_room(1);
-        self.probe(text, self.hash(text))
+        self.find(KEY.fingerprint(text), || text)
     }
 
     /// Appends the numbers of `count` texts to `numbers`.
@@ -65,31 +92,50 @@ impl Interner {
         text: impl Fn(usize) -> &'t str,
         numbers: &mut Vec<u32>,
     ) -> Result<()> {
-        let mut hashes = [0_u32; BLOCK];
-        let mut likely = [NONE; BLOCK];
-        let mut starts = [0_usize; BLOCK];
+        let mut fingerprints = [[0; 3]; BLOCK];
         for first in (0..count).step_by(BLOCK) {
             let block = first..count.min(first + BLOCK);
-            self.make_room(block.len());
-            for (place, hash) in block.clone().zip(&mut hashes) {
-                *hash = self.hash(text(place));
+            let fingerprints = &mut fingerprints[..block.len()];
+            for (place, fingerprint) in block.zip(fingerprints.iter_mut()) {
+                *fingerprint = KEY.fingerprint(text(place));
             }
-            for (hash, likely) in hashes[..block.len()].iter().zip(&mut likely) {
-                *likely = self.first_with(*hash);
-            }
-            for (likely, start) in likely[..block.len()].iter().zip(&mut starts) {
-                *start = if *likely == NONE { 0 } else { self.start(*likely) };
-            }
-            // Only fetches the texts: whether they are equal is asked when all are on their way.
-            let fetch = |sum: u8, start: &usize| sum ^ self.whole.as_bytes().get(*start).copied().unwrap_or_default();
-            black_box(starts[..block.len()].iter().fold(0, fetch));
-            for (place, (likely, hash)) in block.zip(likely.iter().zip(&hashes)) {
-                let text = text(place);
-                let is_it = *likely != NONE && self.text(*likely) == text;
-                numbers.push(if is_it { *likely } else { self.probe(text, *hash)? });
+            self.numbers_of(fingerprints, |place| text(first + place), numbers)?;
+        }
+        Ok(())
+    }
+
+    /// The same of texts whose fingerprints are known.
+    pub(crate) fn numbers_of<'t>(
+        &mut self,
+        fingerprints: &[Fingerprint],
+        text: impl Fn(usize) -> &'t str,
+        numbers: &mut Vec<u32>,
+    ) -> Result<()> {
+        for (block, fingerprints) in fingerprints.chunks(BLOCK).enumerate() {
+            self.make_room(fingerprints.len());
+            let fetch = |sum: u32, fingerprint: &Fingerprint| sum ^ self.slots[self.place(fingerprint)].number;
+            black_box(fingerprints.iter().fold(0, fetch));
+            for (place, fingerprint) in (block * BLOCK..).zip(fingerprints) {
+                numbers.push(self.find(*fingerprint, || text(place))?);
             }
         }
         Ok(())
+    }
+
+    /// Takes all texts of another one; gives the number here of each.
+    ///
+    /// # Errors
+    /// As [`Interner::number`].
+    pub(crate) fn absorb(&mut self, other: &Self) -> Result<Vec<u32>> {
+        let mut numbers = vec![NONE; other.ends.len()];
+        // In the order of the slots, which is the same in tables of one size.
+        for block in other.slots.chunks(BLOCK) {
+            self.make_room(block.len());
+            for slot in block.iter().filter(|slot| slot.number != NONE) {
+                numbers[slot.number as usize] = self.find(slot.fingerprint, || other.text(slot.number))?;
+            }
+        }
+        Ok(numbers)
     }
 
     /// How many different texts there are: their numbers are below it.
@@ -100,7 +146,8 @@ impl Interner {
 
     /// The text with `number`, which this interner gave.
     pub(crate) fn text(&self, number: u32) -> &str {
-        &self.whole[self.start(number)..self.ends[number as usize]]
+        let start = if number == 0 { 0 } else { self.ends[number as usize - 1] };
+        &self.whole[start..self.ends[number as usize]]
     }
 
     /// Bytes held.
@@ -109,20 +156,20 @@ impl Interner {
     }
 
     /// Finds a text, or puts it in; there is room.
-    fn probe(&mut self, text: &str, hash: u32) -> Result<u32> {
-        let mut place = self.place(hash);
+    fn find<'t>(&mut self, fingerprint: Fingerprint, text: impl FnOnce() -> &'t str) -> Result<u32> {
+        let mut place = self.place(&fingerprint);
         loop {
             let slot = self.slots[place];
             if slot.number == NONE {
                 let number = u32::try_from(self.ends.len()).ok().filter(|number| *number != NONE);
                 let number = number
                     .ok_or_else(|| DataFusionError::ResourcesExhausted(format!("more than {NONE} different texts")))?;
-                self.slots[place] = Slot { hash, number };
-                self.whole.push_str(text);
+                self.slots[place] = Slot { fingerprint, number };
+                self.whole.push_str(text());
                 self.ends.push(self.whole.len());
                 return Ok(number);
             }
-            if slot.hash == hash && self.text(slot.number) == text {
+            if slot.fingerprint == fingerprint {
                 return Ok(slot.number);
             }
             place = (place + 1) & (self.slots.len() - 1);
@@ -140,7 +187,7 @@ impl Interner {
         }
         let slots = std::mem::replace(&mut self.slots, vec![FREE; size]);
         for slot in slots.into_iter().filter(|slot| slot.number != NONE) {
-            let mut place = self.place(slot.hash);
+            let mut place = self.place(&slot.fingerprint);
             while self.slots[place].number != NONE {
                 place = (place + 1) & (size - 1);
             }
@@ -148,30 +195,8 @@ impl Interner {
         }
     }
 
-    /// The number of the first text with this hash, or `NONE`.
-    fn first_with(&self, hash: u32) -> u32 {
-        let mut place = self.place(hash);
-        loop {
-            let slot = self.slots[place];
-            if slot.hash == hash || slot.number == NONE {
-                return slot.number;
-            }
-            place = (place + 1) & (self.slots.len() - 1);
-        }
-    }
-
-    fn hash(&self, text: &str) -> u32 {
-        let mut hasher = self.hasher.build_hasher();
-        hasher.write(text.as_bytes());
-        hasher.finish() as u32
-    }
-
-    fn place(&self, hash: u32) -> usize {
-        hash as usize & (self.slots.len() - 1)
-    }
-
-    fn start(&self, number: u32) -> usize {
-        if number == 0 { 0 } else { self.ends[number as usize - 1] }
+    fn place(&self, fingerprint: &Fingerprint) -> usize {
+        fingerprint[0] as usize & (self.slots.len() - 1)
     }
 }
 
@@ -192,5 +217,22 @@ mod tests {
         }
         assert_eq!(interner.number("").unwrap(), 7_000);
         assert_eq!(interner.text(7_000), "");
+    }
+
+    #[test]
+    fn test_what_is_absorbed_has_the_number_of_its_text() {
+        let interned = |texts: std::ops::Range<u32>| {
+            let mut interner = Interner::default();
+            for number in texts {
+                interner.number(&number.to_string()).unwrap();
+            }
+            interner
+        };
+        let (mut few, many) = (interned(0..10), interned(5..5_000));
+        let numbers = few.absorb(&many).unwrap();
+        assert_eq!(few.len(), 5_000);
+        for (theirs, number) in (0..).zip(numbers) {
+            assert_eq!(few.text(number), many.text(theirs));
+        }
     }
 }

@@ -8,7 +8,8 @@ use std::any::Any;
 use std::collections::HashSet;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
@@ -32,13 +33,14 @@ use datafusion::physical_plan::{
 };
 use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, FunctionArg, FunctionArgExpr, TableFactor};
-use futures::StreamExt;
+use futures::future::{BoxFuture, Shared};
+use futures::{FutureExt, StreamExt, TryFutureExt};
 
 /// Batches that an operator gives once it has seen all rows.
 pub(crate) type Output = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;
 
 /// A relation that SQL can name.
-pub(crate) trait Relation: fmt::Debug + Send + Sync {
+pub(crate) trait Relation: Any + fmt::Debug + Send + Sync {
     /// Its name in SQL.
     fn name(&self) -> &'static str;
 
@@ -66,8 +68,8 @@ pub(crate) trait Operator: Any + Send {
         Err(DataFusionError::Internal("rows that belong together went to several operators".to_owned()))
     }
 
-    /// Gives the answer after the last row.
-    fn finish(self: Box<Self>) -> Output;
+    /// Gives the answer after the last row: in as many parts, or fewer, that are read at the same time.
+    fn finish(self: Box<Self>, parts: usize) -> Vec<Output>;
 }
 
 /// The relations that a session knows.
@@ -101,30 +103,29 @@ impl RelationPlanner for Planner {
     }
 }
 
-/// The query that the first relation called `name` in a plan is computed from.
-pub(crate) fn input_of(plan: &LogicalPlan, name: &str) -> Option<LogicalPlan> {
-    if let Some(node) = node_of(plan, name) {
-        return Some(node.input.clone());
-    }
-    plan.inputs().into_iter().find_map(|input| input_of(input, name))
+/// The first `R` in a plan, with the query that it is computed from.
+pub(crate) fn first<R: Relation>(plan: &LogicalPlan) -> Option<(&R, &LogicalPlan)> {
+    node_of::<R>(plan).or_else(|| plan.inputs().into_iter().find_map(first))
 }
 
-/// The plan with `answer`, which has its columns, in the place of the first relation called `name`.
+/// The plan with `answer`, which has its columns, in the place of the first `R`.
 ///
 /// # Errors
 /// A plan error if the columns are others.
-pub(crate) fn replaced(plan: LogicalPlan, name: &str, answer: LogicalPlan) -> Result<LogicalPlan> {
+pub(crate) fn replaced<R: Relation>(plan: LogicalPlan, answer: LogicalPlan) -> Result<LogicalPlan> {
     let mut answer = Some(answer);
-    let replace = |plan: LogicalPlan| match node_of(&plan, name).and_then(|_| answer.take()) {
+    let replace = |plan: LogicalPlan| match node_of::<R>(&plan).and_then(|_| answer.take()) {
         Some(answer) => Ok(Transformed::new(answer, true, TreeNodeRecursion::Jump)),
         None => Ok(Transformed::no(plan)),
     };
     plan.transform_down(replace)?.data.recompute_schema()
 }
 
-fn node_of<'p>(plan: &'p LogicalPlan, name: &str) -> Option<&'p RelationNode> {
+fn node_of<R: Relation>(plan: &LogicalPlan) -> Option<(&R, &LogicalPlan)> {
     let LogicalPlan::Extension(extension) = plan else { return None };
-    extension.node.as_any().downcast_ref::<RelationNode>().filter(|node| node.relation.name() == name)
+    let node: &RelationNode = extension.node.as_any().downcast_ref()?;
+    let relation: &dyn Any = &*node.relation;
+    Some((relation.downcast_ref()?, &node.input))
 }
 
 /// A relation in a logical plan.
@@ -233,7 +234,14 @@ struct RelationExec {
     keys: Vec<Arc<dyn PhysicalExpr>>,
     schema: SchemaRef,
     properties: Arc<PlanProperties>,
+    /// The answer from all rows, once a part of it is asked for.
+    whole: Mutex<Option<Whole>>,
 }
+
+/// The parts of an answer, each until it is taken.
+type Parts = Arc<Mutex<Vec<Option<Output>>>>;
+/// Whoever reads a part may be the one who computes all of them.
+type Whole = Shared<BoxFuture<'static, std::result::Result<Parts, Arc<DataFusionError>>>>;
 
 impl RelationExec {
     fn try_new(relation: Arc<dyn Relation>, input: Arc<dyn ExecutionPlan>) -> Result<Self> {
@@ -243,14 +251,57 @@ impl RelationExec {
             .map(|name| Ok(Arc::new(Column::new_with_schema(name, &input.schema())?) as Arc<dyn PhysicalExpr>))
             .collect::<Result<Vec<_>>>()?;
         let schema = relation.schema(&input.schema())?;
-        let partitions = if keys.is_empty() { 1 } else { input.output_partitioning().partition_count() };
         let properties = PlanProperties::new(
             EquivalenceProperties::new(Arc::clone(&schema)),
-            Partitioning::UnknownPartitioning(partitions),
+            Partitioning::UnknownPartitioning(input.output_partitioning().partition_count()),
             EmissionType::Final,
             Boundedness::Bounded,
         );
-        Ok(Self { relation, input, keys, schema, properties: Arc::new(properties) })
+        Ok(Self { relation, input, keys, schema, properties: Arc::new(properties), whole: Mutex::default() })
+    }
+
+    /// The answer from some partitions of the input: an operator for each, then one absorbs the others.
+    fn answer(
+        &self,
+        partitions: Range<usize>,
+        context: &Arc<TaskContext>,
+    ) -> Result<impl Future<Output = Result<Vec<Output>>> + use<>> {
+        let parts = partitions.len();
+        let inputs: Vec<_> =
+            partitions.map(|partition| self.input.execute(partition, Arc::clone(context))).collect::<Result<_>>()?;
+        let (relation, context) = (Arc::clone(&self.relation), Arc::clone(context));
+        Ok(async move {
+            let consumer = MemoryConsumer::new(relation.name());
+            let operators = inputs.into_iter().map(|rows| {
+                let reservation = consumer.clone_with_new_id().register(context.memory_pool());
+                SpawnedTask::spawn(fed(relation.operator(reservation), rows))
+            });
+            let operators: Vec<_> = operators.collect(); // all of them begin before one is waited for
+            let mut whole: Option<Box<dyn Operator>> = None;
+            for operator in operators {
+                let operator =
+                    operator.join_unwind().await.map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))??;
+                match &mut whole {
+                    Some(whole) => whole.absorb(operator)?,
+                    None => whole = Some(operator),
+                }
+            }
+            Ok(whole.map(|whole| whole.finish(parts)).unwrap_or_default())
+        })
+    }
+
+    /// The answer from all partitions, which is computed once for all who read a part of it.
+    fn whole(&self, context: &Arc<TaskContext>) -> Result<Whole> {
+        let mut whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(whole) = &*whole {
+            return Ok(whole.clone());
+        }
+        let answer = self.answer(0..self.input.output_partitioning().partition_count(), context)?;
+        let parts = async move {
+            let parts = answer.await?.into_iter().map(Some).collect();
+            Ok(Arc::new(Mutex::new(parts)))
+        };
+        Ok(whole.insert(parts.map_err(Arc::new).boxed().shared()).clone())
     }
 }
 
@@ -300,36 +351,22 @@ impl ExecutionPlan for RelationExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let partitions = if self.keys.is_empty() {
-            (0..self.input.output_partitioning().partition_count()).collect()
-        } else {
-            vec![partition]
-        };
-        let inputs = partitions
-            .into_iter()
-            .map(|partition| self.input.execute(partition, Arc::clone(&context)))
-            .collect::<Result<Vec<_>>>()?;
-        let relation = Arc::clone(&self.relation);
-        let answer = async move {
-            let consumer = MemoryConsumer::new(relation.name());
-            let operators = inputs.into_iter().map(|rows| {
-                let reservation = consumer.clone_with_new_id().register(context.memory_pool());
-                SpawnedTask::spawn(fed(relation.operator(reservation), rows))
-            });
-            let operators: Vec<_> = operators.collect(); // all of them begin before one is waited for
-            let mut whole: Option<Box<dyn Operator>> = None;
-            for operator in operators {
-                let operator =
-                    operator.join_unwind().await.map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))??;
-                match &mut whole {
-                    Some(whole) => whole.absorb(operator)?,
-                    None => whole = Some(operator),
+        let answer = if self.keys.is_empty() {
+            let whole = self.whole(&context)?;
+            async move {
+                let parts = whole.await.map_err(DataFusionError::Shared)?;
+                let part = parts.lock().unwrap_or_else(PoisonError::into_inner).get_mut(partition).map(Option::take);
+                match part {
+                    Some(None) => Err(DataFusionError::Internal("a part of an answer was read twice".to_owned())),
+                    part => Ok(part.flatten().into_iter().collect()),
                 }
             }
-            Ok::<_, DataFusionError>(futures::stream::iter(whole.into_iter().flat_map(Operator::finish)))
+            .boxed()
+        } else {
+            self.answer(partition..partition + 1, &context)?.boxed()
         };
         let stream = futures::stream::once(answer).flat_map(|answer| match answer {
-            Ok(batches) => batches.boxed(),
+            Ok(parts) => futures::stream::iter(parts.into_iter().flatten()).boxed(),
             Err(error) => futures::stream::iter([Err(error)]).boxed(),
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream)))

@@ -15,7 +15,6 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
-use super::connected_components::ConnectedComponents;
 use super::filter_pushdown;
 use super::limited::PoolShare;
 use super::relation::{self, RelationExtensionPlanner, Relations};
@@ -71,7 +70,7 @@ impl QueryRuntime {
         self.environment.memory_pool.reserved()
     }
 
-    /// A session with nothing registered but `functions` and `relations`, the stages' and ours.
+    /// A session with nothing registered but `functions` and `relations`, the stages'.
     pub(crate) fn session(&self, functions: &Functions, relations: &Relations) -> Result<SessionContext> {
         let mut config = SessionConfig::new()
             .with_target_partitions(self.threads)
@@ -92,9 +91,7 @@ impl QueryRuntime {
             .with_query_planner(Arc::new(Planner))
             .build();
         let context = SessionContext::new_with_state(state);
-        let mut relations = relations.clone();
-        relations.push(Arc::new(ConnectedComponents));
-        context.register_relation_planner(Arc::new(relation::Planner(relations)))?;
+        context.register_relation_planner(Arc::new(relation::Planner(relations.clone())))?;
         for function in functions {
             context.state_ref().write().register_udf(Arc::clone(function))?;
         }

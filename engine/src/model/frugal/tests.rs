@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use arrow::array::{RecordBatch, StringArray};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::datasource::MemTable;
 use proptest::prelude::*;
@@ -15,9 +14,9 @@ use crate::store::{Lake, TableName};
 
 type Edges = Vec<(String, String)>;
 
-const QUERY: &str = "select node, component from connected_components((select a, b from drawn))";
+const QUERY: &str = "select node, component, is_crowded from connected_components((select a, b from drawn))";
 const OF_PARTS: &str = "
-    select namespace || '/' || value as node, component
+    select namespace || '/' || value as node, component, is_crowded
     from connected_components((
         select split_part(a, ':', 1) as a_namespace, split_part(a, ':', 2) as a_value,
             split_part(b, ':', 1) as b_namespace, split_part(b, ':', 2) as b_value
@@ -43,7 +42,9 @@ async fn both(query: &str, edges: &Edges) -> (Vec<String>, Vec<String>) {
     let lake = Lake::open("lake", folder.path(), &HashMap::new()).unwrap();
     let runtime = QueryRuntime::new(256 << 20, 2).unwrap();
     runtime.register(&lake);
-    let session = runtime.session(&Vec::new(), &Vec::new()).unwrap();
+    let limits = Limits { values_max: vec![("user-id".to_owned(), 3)], nodes_max: Some(100) };
+    let components = ConnectedComponents { limits: Arc::new(limits) };
+    let session = runtime.session(&Vec::new(), &vec![Arc::new(components)]).unwrap();
     let column =
         |of: fn(&(String, String)) -> &String| edges.iter().map(|edge| Some(of(edge))).collect::<StringArray>();
     let drawn = RecordBatch::try_from_iter([
@@ -58,7 +59,7 @@ async fn both(query: &str, edges: &Edges) -> (Vec<String>, Vec<String>) {
 
     let frame = session.sql(query).await.unwrap();
     let frugal = workspace.frugal(&model, frame.clone()).await.unwrap();
-    assert!(relation::input_of(frugal.logical_plan(), connected_components::NAME).is_none());
+    assert!(relation::first::<ConnectedComponents>(frugal.logical_plan()).is_none());
     (rows(&frame.collect().await.unwrap()), rows(&frugal.collect().await.unwrap()))
 }
 
