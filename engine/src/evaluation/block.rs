@@ -132,8 +132,8 @@ impl<'p> Block<'p> {
         let places = series.among(&self.rows);
         let days = Days::of(measure.window, today);
         let values = fold::folded(&measure.figure, series, days, today, places.clone())?;
-        let profiles = &series.profiles[places];
-        Ok(Measured { profiles, first: self.rows.start, ordinals: self.ordinals, values })
+        let (profiles, known) = (&series.profiles[places.clone()], &series.ordinals[places]);
+        Ok(Measured { profiles, known, first: self.rows.start, ordinals: self.ordinals, values })
     }
 
     /// What is true of the rows, as bits of [`Block::members`]; of ordinals that are nobody's it says nothing.
@@ -183,12 +183,19 @@ impl<'p> Ordinals<'p> {
     /// Bits that are set for those of ascending `rows` of the block.
     fn bits(self, rows: impl Iterator<Item = usize>) -> BooleanBuffer {
         let start = self.start();
-        if !self.are_bits {
-            let count = self.of_rows.len();
-            return BooleanBuffer::new(bits(rows, count), 0, count);
+        match self.are_bits {
+            true => self.with(rows.map(|row| (self.of_rows[row] - start) as usize)),
+            false => self.with(rows),
         }
-        let count = self.of_rows.last().map_or(0, |last| (last - start) as usize + 1);
-        BooleanBuffer::new(bits(rows.map(|row| (self.of_rows[row] - start) as usize), count), 0, count)
+    }
+
+    /// The bits, of which those at ascending `places` are set.
+    fn with(self, places: impl Iterator<Item = usize>) -> BooleanBuffer {
+        let count = match self.are_bits {
+            true => self.of_rows.last().map_or(0, |last| (last - self.start()) as usize + 1),
+            false => self.of_rows.len(),
+        };
+        BooleanBuffer::new(bits(places, count), 0, count)
     }
 
     fn members(self, bits: &BooleanBuffer) -> Result<RoaringBitmap> {
@@ -209,6 +216,8 @@ impl<'p> Ordinals<'p> {
 pub(super) struct Measured<'p> {
     /// Of whom anything is known: their rows among the people.
     profiles: &'p [u32],
+    /// Their ordinals.
+    known: &'p [u32],
     /// The first row of the block.
     first: u32,
     ordinals: Ordinals<'p>,
@@ -239,8 +248,12 @@ impl Measured<'_> {
         spread(truth, |bits| {
             let others = bits.value(self.profiles.len());
             let different = if others { !bits } else { bits.clone() };
-            let rows = different.set_indices().map(|place| (self.profiles[place] - self.first) as usize);
-            let spread = self.ordinals.bits(rows);
+            let (bit_of, start) = match self.ordinals.are_bits {
+                true => (self.known, self.ordinals.start()),
+                false => (self.profiles, self.first),
+            };
+            let set = different.set_indices().map(|place| (bit_of[place] - start) as usize);
+            let spread = self.ordinals.with(set);
             if others { !&spread } else { spread }
         })
     }
@@ -256,7 +269,13 @@ mod tests {
     /// Rows 10 to 15, of which 11 and 14 are known, with the ordinals 20 to 25.
     fn measured(values: [Option<i64>; 3]) -> Measured<'static> {
         let ordinals = Ordinals::new(&[20, 21, 22, 23, 24, 25]);
-        Measured { profiles: &[11, 14], first: 10, ordinals, values: Arc::new(Int64Array::from(values.to_vec())) }
+        Measured {
+            profiles: &[11, 14],
+            known: &[21, 24],
+            first: 10,
+            ordinals,
+            values: Arc::new(Int64Array::from(values.to_vec())),
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use tokio::sync::OnceCell;
 use super::breakdown;
 use super::figures::{Figures, consent_column, list_column};
 use super::kept::{Kept, listed};
-use super::people::{NOBODY, People};
+use super::people::{NOBODY, People, Unordered};
 use super::population::Population;
 use super::read::{self, Wanted};
 use super::scope::Scope;
@@ -117,7 +117,7 @@ impl Census {
                 *place = (1, row);
             }
         }
-        for (name, last) in people.columns(&self.session, table, columns).await? {
+        for (name, last) in people.ordered(Unordered::read(&self.session, table, columns).await?).await? {
             let now = touched.column(&name).await?;
             let last = cast(&last, now.data_type())?;
             self.keep(&name, interleave(&[&last, &now], &places)?)?;
@@ -238,12 +238,11 @@ impl Census {
     /// Exhausted if that does not fit into the memory for queries; what reading it reports.
     pub(crate) async fn population(&self, expressions: &[&Expr]) -> Result<Arc<Population>> {
         let started = Instant::now();
-        let people = Arc::clone(self.people().await?);
-        let people_read = started.elapsed();
         let columns = expressions.iter().flat_map(|expression| columns_used(expression)).collect();
         let figures = Figures::of(expressions.iter().copied());
-        let (columns, series) = tokio::try_join!(self.columns(columns), self.series(&figures))?;
-        tracing::debug!(people = ?people_read, all = ?started.elapsed(), "profiles are in memory");
+        let (people, columns, series) = tokio::try_join!(self.people(), self.columns(columns), self.series(&figures))?;
+        let people = Arc::clone(people);
+        tracing::debug!(read = ?started.elapsed(), "profiles are in memory");
         let sets = self.sets(expressions).await?;
         Ok(Arc::new(Population { session: self.session.clone(), as_of: self.as_of, people, columns, series, sets }))
     }
@@ -311,7 +310,8 @@ impl Census {
             if here.is_empty() {
                 continue;
             }
-            for (name, values) in self.people().await?.columns(&self.session, table, &here).await? {
+            let (people, unordered) = tokio::try_join!(self.people(), Unordered::read(&self.session, table, &here))?;
+            for (name, values) in people.ordered(unordered).await? {
                 self.hold(values.get_array_memory_size())?;
                 self.known().columns.insert(name.clone(), Arc::clone(&values));
                 columns.insert(name, values);

@@ -47,10 +47,12 @@ impl Days {
         }
     }
 
-    /// Whether an instant, in microseconds since 1970 UTC, is on one of them.
-    pub(super) fn have(self, at: i64) -> bool {
+    /// Of ascending instants, in microseconds since 1970 UTC, those on one of them.
+    pub(super) fn cut(self, instants: &[i64]) -> &[i64] {
         let midnight = |day: i32| i64::from(day).saturating_mul(MICROS_PER_DAY);
-        midnight(self.first) <= at && at < midnight(self.last).saturating_add(MICROS_PER_DAY)
+        let (first, last) = (midnight(self.first), midnight(self.last).saturating_add(MICROS_PER_DAY - 1));
+        let start = instants.partition_point(|&at| at < first);
+        &instants[start..start + instants[start..].partition_point(|&at| at <= last)]
     }
 
     /// Whether a day is one of them.

@@ -124,22 +124,12 @@ impl People {
         size_of_val(self.ordinals.as_slice()) + size_of_val(self.rows.as_slice()) + self.living.serialized_size()
     }
 
-    /// Columns of a table that has a row for each profile, in the order of the people; null for those that it does not
-    /// have.
+    /// Columns of profiles in the order of the people; null for those that they do not have.
     ///
     /// # Errors
-    /// What the query reports.
-    pub(super) async fn columns(
-        &self,
-        session: &SessionContext,
-        table: &str,
-        columns: &[String],
-    ) -> Result<BTreeMap<String, ArrayRef>> {
-        let selected =
-            std::iter::once(ORDINAL).chain(columns.iter().map(String::as_str)).map(ident).collect::<Vec<_>>();
-        let frame = session.table(table).await?.select(selected)?;
-        let nothing = RecordBatch::new_empty(Arc::new(frame.schema().as_arrow().clone()));
-        let batches = frame.collect().await?;
+    /// Internal if they do not fit.
+    pub(super) async fn ordered(&self, unordered: Unordered) -> Result<BTreeMap<String, ArrayRef>> {
+        let Unordered { nothing, batches } = unordered;
         // The first part is one null, for who is absent.
         let mut places = vec![(0, 0); self.len()];
         for (number, batch) in batches.iter().enumerate() {
@@ -151,13 +141,16 @@ impl People {
             }
         }
         let places = Arc::new(places);
-        let tasks: Vec<_> = columns
+        let schema = nothing.schema();
+        let tasks: Vec<_> = schema
+            .fields()
             .iter()
             .enumerate()
-            .map(|(index, name)| {
-                let parts: Vec<ArrayRef> = batches.iter().map(|batch| Arc::clone(batch.column(index + 1))).collect();
-                let absent = new_null_array(nothing.column(index + 1).data_type(), 1);
-                let (name, places) = (name.clone(), Arc::clone(&places));
+            .skip(1)
+            .map(|(index, field)| {
+                let parts: Vec<ArrayRef> = batches.iter().map(|batch| Arc::clone(batch.column(index))).collect();
+                let absent = new_null_array(field.data_type(), 1);
+                let (name, places) = (field.name().clone(), Arc::clone(&places));
                 SpawnedTask::spawn_blocking(move || {
                     let parts: Vec<&dyn Array> = std::iter::once(&absent).chain(&parts).map(AsRef::as_ref).collect();
                     Ok::<_, EngineError>((name, interleave(&parts, &places)?))
@@ -170,6 +163,26 @@ impl People {
             ordered.insert(name, values);
         }
         Ok(ordered)
+    }
+}
+
+/// Columns of a table that has a row for each profile, after their ordinals.
+pub(super) struct Unordered {
+    /// No rows of them.
+    nothing: RecordBatch,
+    batches: Vec<RecordBatch>,
+}
+
+impl Unordered {
+    /// Reads them; it need not be known who the people are.
+    ///
+    /// # Errors
+    /// What the query reports.
+    pub(super) async fn read(session: &SessionContext, table: &str, columns: &[String]) -> Result<Self> {
+        let selected: Vec<_> = std::iter::once(ORDINAL).chain(columns.iter().map(String::as_str)).map(ident).collect();
+        let frame = session.table(table).await?.select(selected)?;
+        let nothing = RecordBatch::new_empty(Arc::new(frame.schema().as_arrow().clone()));
+        Ok(Self { nothing, batches: frame.collect().await? })
     }
 }
 

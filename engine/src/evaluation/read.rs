@@ -21,7 +21,7 @@ use super::measured;
 use super::people::People;
 use super::scope::Scope;
 use super::sequence;
-use super::series::{self, Chunk, Chunks, Needs, Series};
+use super::series::{self, Chunk, Chunks, NOWHERE, Needs, Series};
 use crate::error::{EngineError, Result};
 use crate::query::cpu_runtime::{blocking, joined};
 use crate::query::functions::text;
@@ -115,8 +115,8 @@ async fn of_all_events(
     wanted: Vec<(Kept, Wanted)>,
     people: &Arc<People>,
 ) -> Result<Vec<(Kept, Series)>> {
-    let places = wanted.iter().enumerate().map(|(place, (of, _))| (of.events.event.clone(), place));
-    let places: Arc<HashMap<String, usize>> = Arc::new(places.collect());
+    let places: HashMap<String, u32> =
+        (0..).zip(&wanted).map(|(place, (of, _))| (of.events.event.clone(), place)).collect();
     let names = places.keys().map(|name| lit(name.as_str())).collect();
     let first_day = wanted.iter().map(|(_, wanted)| wanted.first_day).min().unwrap_or(i32::MIN);
     let frame = frame.filter(col("event_name").in_list(names, false))?.filter(since(first_day))?;
@@ -125,12 +125,12 @@ async fn of_all_events(
         "total" => col("revenue").alias("total"),
         other => col(other),
     }))?;
-    let place_of = move |batch: &RecordBatch| {
-        let (names, places) = (text(batch.column(0))?, Arc::clone(&places));
-        Ok(Box::new(move |row| places.get(names.value(row)).copied()) as PlaceOf)
+    let places_of = move |batch: &RecordBatch| {
+        let names = text(batch.column(0))?;
+        Ok(names.iter().map(|name| name.and_then(|name| places.get(name).copied()).unwrap_or(NOWHERE)).collect())
     };
     let needs = wanted.iter().map(|(_, wanted)| wanted.needs).collect();
-    let series = read(frame, needs, place_of, people).await?;
+    let series = read(frame, needs, places_of, people).await?;
     Ok(wanted.into_iter().map(|(of, _)| of).zip(series).collect())
 }
 
@@ -149,8 +149,7 @@ async fn of_measures(
     wanted: Vec<(Kept, Wanted, i64)>,
     people: &Arc<People>,
 ) -> Result<Vec<(Kept, Series)>> {
-    let places = wanted.iter().enumerate().map(|(place, (.., number))| (*number, place));
-    let places: Arc<HashMap<i64, usize>> = Arc::new(places.collect());
+    let places: HashMap<i64, u32> = (0..).zip(&wanted).map(|(place, (.., number))| (*number, place)).collect();
     let numbers = places.keys().map(|number| lit(*number)).collect();
     let first_day = wanted.iter().map(|(_, wanted, _)| wanted.first_day).min().unwrap_or(i32::MIN);
     let needs = union(wanted.iter().map(|(_, wanted, _)| wanted.needs));
@@ -160,13 +159,12 @@ async fn of_measures(
     } else {
         frame.filter(since(first_day))?.select(selected("measure_id", needs, col))?
     };
-    let place_of = move |batch: &RecordBatch| {
-        let numbers = batch.column(0).as_primitive::<Int64Type>().values().clone();
-        let places = Arc::clone(&places);
-        Ok(Box::new(move |row| places.get(&numbers[row]).copied()) as PlaceOf)
+    let places_of = move |batch: &RecordBatch| {
+        let numbers = batch.column(0).as_primitive::<Int64Type>().values().iter();
+        Ok(numbers.map(|number| places.get(number).copied().unwrap_or(NOWHERE)).collect())
     };
     let needs = wanted.iter().map(|(_, wanted, _)| wanted.needs).collect();
-    let series = read(frame, needs, place_of, people).await?;
+    let series = read(frame, needs, places_of, people).await?;
     Ok(wanted.into_iter().map(|(of, ..)| of).zip(series).collect())
 }
 
@@ -242,26 +240,23 @@ fn selected(whose: &str, needs: Needs, column: impl Fn(&'static str) -> Expr) ->
     std::iter::once(col(whose)).chain(names.into_iter().map(column)).collect()
 }
 
-/// To which series a row of a batch belongs.
-type PlaceOf = Box<dyn Fn(usize) -> Option<usize>>;
-
-/// Reads the rows of a query into series; `place_of` says to which each row of a batch belongs.
+/// Reads the rows of a query into series; `places_of` says to which each row of a batch belongs.
 async fn read(
     frame: DataFrame,
     needs: Vec<Needs>,
-    place_of: impl Fn(&RecordBatch) -> Result<PlaceOf> + Send + Sync + 'static,
+    places_of: impl Fn(&RecordBatch) -> Result<Vec<u32>> + Send + Sync + 'static,
     people: &Arc<People>,
 ) -> Result<Vec<Series>> {
     let context = Arc::new(frame.task_ctx());
     let streams = execute_stream_partitioned(frame.create_physical_plan().await?, context)?;
     let threads = streams.len().max(1);
-    let place_of = Arc::new(place_of);
+    let places_of = Arc::new(places_of);
     let tasks = streams.into_iter().map(|mut stream| {
-        let (place_of, people) = (Arc::clone(&place_of), Arc::clone(people));
+        let (places_of, people) = (Arc::clone(&places_of), Arc::clone(people));
         let mut chunks = Chunks::new(needs.clone());
         joined(SpawnedTask::spawn(async move {
             while let Some(batch) = stream.next().await.transpose()? {
-                chunks.push(&batch, &people, place_of(&batch)?)?;
+                chunks.push(&batch, &people, &places_of(&batch)?)?;
             }
             Ok::<_, EngineError>(chunks.finish())
         }))
@@ -270,7 +265,9 @@ async fn read(
     for read in future::try_join_all(tasks).await? {
         chunks.iter_mut().zip(read).for_each(|(chunks, chunk)| chunks.push(chunk));
     }
-    let count = people.len();
-    let tasks = chunks.into_iter().map(|chunks| blocking(move || series::series(&chunks, count)));
+    let tasks = chunks.into_iter().map(|chunks| {
+        let people = Arc::clone(people);
+        blocking(move || series::series(&chunks, people.ordinals()))
+    });
     stream::iter(tasks).buffered(threads).try_collect().await
 }

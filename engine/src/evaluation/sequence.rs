@@ -65,10 +65,9 @@ impl<'s> Kind<'s> {
 
     /// Adds the instants of the profile at a place; false if there is none.
     fn push(&self, place: usize, days: Days, moments: &mut Vec<(i64, u32)>) -> bool {
-        let before = moments.len();
-        let instants = self.series.columns.first_at[self.series.rows(place)].iter();
-        moments.extend(instants.filter(|&&at| days.have(at)).map(|&at| (at, self.bit)));
-        moments.len() > before
+        let instants = days.cut(&self.series.columns.first_at[self.series.rows(place)]);
+        moments.extend(instants.iter().map(|&at| (at, self.bit)));
+        !instants.is_empty()
     }
 
     /// The same of a profile, which comes after all that were asked for.

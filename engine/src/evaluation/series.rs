@@ -5,7 +5,7 @@ mod read;
 
 use std::ops::Range;
 
-pub(super) use read::{Chunk, Chunks, series};
+pub(super) use read::{Chunk, Chunks, NOWHERE, series};
 
 /// Which columns of a series its figures need, beside who and when.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub(super) struct Columns {
     pub(super) days: Vec<i32>,
     /// Numbers of events.
     pub(super) counts: Vec<i64>,
-    /// Microseconds since 1970 UTC; of instants, when each was.
+    /// Microseconds since 1970 UTC; of instants, when each was, ascending for each profile.
     pub(super) first_at: Vec<i64>,
     /// Microseconds since 1970 UTC.
     pub(super) last_at: Vec<i64>,
@@ -63,6 +63,8 @@ pub(super) struct Columns {
 pub(super) struct Series {
     /// The profiles that have any: their rows among the people, ascending.
     pub(super) profiles: Vec<u32>,
+    /// Their ordinals.
+    pub(super) ordinals: Vec<u32>,
     /// Where the rows of each of them start, and after the last one the number of all rows.
     starts: Vec<u32>,
     /// Whose each row is: a place in `profiles`.
@@ -93,6 +95,7 @@ impl Series {
     /// Bytes that it takes in memory.
     pub(super) fn bytes(&self) -> usize {
         size_of_val(self.profiles.as_slice())
+            + size_of_val(self.ordinals.as_slice())
             + size_of_val(self.starts.as_slice())
             + size_of_val(self.of.as_slice())
             + self.columns.bytes()

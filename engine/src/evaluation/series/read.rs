@@ -19,7 +19,12 @@ pub(in crate::evaluation) struct Chunks {
     of_series: Vec<Chunk>,
     /// The rows of a batch that are each series'.
     rows: Vec<Vec<u32>>,
+    /// Whose each row of a batch is.
+    profiles: Vec<u32>,
 }
+
+/// The series of a row that belongs to none.
+pub(in crate::evaluation) const NOWHERE: u32 = u32::MAX;
 
 /// Rows of a series, in the order of reading.
 #[derive(Default)]
@@ -34,31 +39,28 @@ pub(in crate::evaluation) struct Chunk {
 impl Chunks {
     pub(in crate::evaluation) fn new(needs: Vec<Needs>) -> Self {
         let chunk = |needs: &Needs| Chunk { texts: needs.values.then(Interner::default), ..Chunk::default() };
-        Self { of_series: needs.iter().map(chunk).collect(), rows: vec![Vec::new(); needs.len()], needs }
+        let (rows, profiles) = (vec![Vec::new(); needs.len()], Vec::new());
+        Self { of_series: needs.iter().map(chunk).collect(), rows, profiles, needs }
     }
 
-    /// Takes what the series need of a batch, which has the columns that any of them does. `place_of` tells the series of a
-    /// row.
+    /// Takes what the series need of a batch, which has the columns that any of them does. `places` are the series of its
+    /// rows, or [`NOWHERE`].
     ///
     /// # Errors
     /// Internal if the batch lacks a column.
-    pub(in crate::evaluation) fn push(
-        &mut self,
-        batch: &RecordBatch,
-        people: &People,
-        place_of: impl Fn(usize) -> Option<usize>,
-    ) -> Result<()> {
+    pub(in crate::evaluation) fn push(&mut self, batch: &RecordBatch, people: &People, places: &[u32]) -> Result<()> {
         self.rows.iter_mut().for_each(Vec::clear);
         let ordinals = column(batch, "ordinal")?.as_primitive::<Int64Type>();
-        for (row, &ordinal) in ordinals.values().iter().enumerate() {
-            let profile = people.row_of(ordinal);
-            // Most rows may be nobody's: of whose kind they are is not asked.
-            if profile != NOBODY
-                && let Some(place) = place_of(row)
-            {
-                self.rows[place].push(row as u32);
-                self.of_series[place].profiles.push(profile);
+        // All at once, so that the processor waits for many reads at the same time.
+        self.profiles.clear();
+        self.profiles.extend(ordinals.values().iter().map(|&ordinal| people.row_of(ordinal)));
+        for ((row, &profile), &place) in (0..).zip(&self.profiles).zip(places) {
+            if profile != NOBODY && place != NOWHERE {
+                self.rows[place as usize].push(row);
             }
+        }
+        for (chunk, rows) in self.of_series.iter_mut().zip(&self.rows) {
+            taken(&self.profiles, rows, &mut chunk.profiles);
         }
         let of_batch = OfBatch::new(batch, self.needs.iter().copied().fold(Needs::default(), Needs::or))?;
         for ((chunk, needs), rows) in self.of_series.iter_mut().zip(&self.needs).zip(&self.rows) {
@@ -160,18 +162,18 @@ fn taken<T: Copy>(values: &[T], rows: &[u32], to: &mut Vec<T>) {
     to.extend(rows.iter().map(|&row| values[row as usize]));
 }
 
-/// The series of which `chunks` has all rows; `people` is the number of all profiles.
+/// The series of which `chunks` has all rows. `people` are the ordinals of all profiles.
 ///
 /// # Errors
 /// Exhausted beyond four billion rows or different values.
-pub(in crate::evaluation) fn series(chunks: &[Chunk], people: usize) -> Result<Series> {
-    let placed = Placed::new(chunks, people)?;
+pub(in crate::evaluation) fn series(chunks: &[Chunk], people: &[u32]) -> Result<Series> {
+    let placed = Placed::new(chunks, people.len())?;
     let (profiles, starts) = placed.profiles();
     let mut of = Vec::with_capacity(placed.to.len());
     for (place, bounds) in starts.windows(2).enumerate() {
         of.resize(bounds[1] as usize, place as u32);
     }
-    let columns = Columns {
+    let mut columns = Columns {
         days: placed.column(|columns| &columns.days),
         counts: placed.column(|columns| &columns.counts),
         first_at: placed.column(|columns| &columns.first_at),
@@ -182,7 +184,13 @@ pub(in crate::evaluation) fn series(chunks: &[Chunk], people: usize) -> Result<S
         mosts: placed.column(|columns| &columns.mosts),
         values: Vec::new(),
     };
-    let mut series = Series { profiles, starts, of, columns, ..Series::default() };
+    if columns.days.is_empty() {
+        for bounds in starts.windows(2) {
+            columns.first_at[bounds[0] as usize..bounds[1] as usize].sort_unstable();
+        }
+    }
+    let ordinals = profiles.iter().map(|&profile| people[profile as usize]).collect();
+    let mut series = Series { profiles, ordinals, starts, of, columns, ..Series::default() };
     placed.read_values(&mut series)?;
     Ok(series)
 }
@@ -290,9 +298,9 @@ mod tests {
 
     #[test]
     fn test_rows_are_in_the_order_of_profiles() {
-        let chunks = [chunk(&[(2, 20), (0, 1), (2, 21)]), chunk(&[]), chunk(&[(1, 10), (0, 2)])];
-        let read = series(&chunks, 4).unwrap();
-        assert_eq!(read.profiles, [0, 1, 2]);
+        let chunks = [chunk(&[(2, 21), (0, 1), (2, 20)]), chunk(&[]), chunk(&[(1, 10), (0, 2)])];
+        let read = series(&chunks, &[5, 6, 7, 8]).unwrap();
+        assert_eq!((&*read.profiles, &*read.ordinals), (&[0, 1, 2][..], &[5, 6, 7][..]));
         assert_eq!([0, 1, 2].map(|place| read.rows(place)), [0..2, 2..3, 3..5]);
         assert_eq!(read.of, [0, 0, 1, 2, 2]);
         assert_eq!(read.columns.first_at, [1, 2, 10, 20, 21]);
@@ -301,7 +309,7 @@ mod tests {
 
     #[test]
     fn test_of_nobody_there_is_nothing() {
-        let read = series(&[chunk(&[])], 0).unwrap();
+        let read = series(&[chunk(&[])], &[]).unwrap();
         assert_eq!((read.profiles, read.of, read.columns.first_at), (vec![], vec![], vec![]));
         assert_eq!(read.starts, [0]);
     }
