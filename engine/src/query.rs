@@ -2,7 +2,8 @@
 //!
 //! * [`session`] makes a DataFusion session with our settings, limits and functions.
 //! * [`connected_components`] is a relation in SQL: `connected_components((select a, b from ...))`.
-//! * [`relation`] is how SQL calls an operator of ours; [`interner`] and [`forest`] are what such operators are made of.
+//! * [`relation`] is how SQL calls an operator of ours; [`interner`], [`forest`] and [`latest_edges`] are what such operators are
+//!   made of.
 //! * [`functions`] are what the stages' scalar functions are made of.
 //! * [`filter_pushdown`] keeps the optimizer from mixing up columns.
 //! * [`catalog`] registers table versions and views under their names.
@@ -16,6 +17,7 @@ mod filter_pushdown;
 pub(crate) mod forest;
 pub(crate) mod functions;
 pub(crate) mod interner;
+mod latest_edges;
 pub(crate) mod limited;
 pub(crate) mod placeholders;
 pub(crate) mod relation;

@@ -263,7 +263,7 @@ async fn read(
     });
     let mut chunks: Vec<Vec<Chunk>> = needs.iter().map(|_| Vec::new()).collect();
     for read in future::try_join_all(tasks).await? {
-        chunks.iter_mut().zip(read).for_each(|(chunks, chunk)| chunks.push(chunk));
+        chunks.iter_mut().zip(read).for_each(|(chunks, read)| chunks.extend(read));
     }
     let tasks = chunks.into_iter().map(|chunks| {
         let people = Arc::clone(people);

@@ -16,7 +16,6 @@
 //! repeat one of the latest are left out before their ends are looked up.
 
 use std::any::Any;
-use std::hint::black_box;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -27,15 +26,11 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::MemoryReservation;
 
 use super::forest::{Forest, Node, Rows};
-use super::interner::Fingerprint;
+use super::latest_edges::LatestEdges;
 use super::relation::{Operator, Output, Relation};
 
 const NAME: &str = "connected_components";
 const OUTPUT_ROWS: u32 = 8192;
-/// Fewer edges are all looked up.
-const LATEST_EDGES_MIN: usize = 1 << 12;
-/// More would take more time to look at than they save.
-const LATEST_EDGES_MAX: usize = 1 << 20;
 
 /// The relation.
 #[derive(Debug, Default)]
@@ -149,49 +144,6 @@ impl Components {
     /// Refuses with the pool's error instead of exhausting the machine.
     fn reserve(&mut self) -> Result<()> {
         self.reservation.try_resize(self.forest.allocated_bytes() + self.latest.allocated_bytes())
-    }
-}
-
-/// Edges of which an equal one, by the fingerprints of its ends, was among the latest.
-#[derive(Default)]
-struct LatestEdges {
-    /// Each at a place that its fingerprint tells: a power of two of them.
-    edges: Vec<Fingerprint>,
-}
-
-impl LatestEdges {
-    /// The rows of the edges that are none of the latest. From now on they are.
-    fn new_among(&mut self, a: &[Fingerprint], b: &[Fingerprint]) -> Vec<u32> {
-        if self.edges.is_empty() {
-            return (0..a.len() as u32).collect();
-        }
-        let mask = self.edges.len() - 1;
-        let place = |edge: &Fingerprint| edge[0] as usize & mask;
-        // Ends are told apart: an edge from one to itself is not the edge from another to itself.
-        let edge = |(a, b): (&Fingerprint, &Fingerprint)| std::array::from_fn(|of| a[of] ^ b[of].rotate_left(16));
-        let edges: Vec<Fingerprint> = a.iter().zip(b).map(edge).collect();
-        black_box(edges.iter().fold(0, |sum, edge| sum ^ self.edges[place(edge)][0])); // fetches them all at once
-        let mut new = Vec::with_capacity(edges.len());
-        for (row, edge) in (0..).zip(edges) {
-            let place = place(&edge);
-            if self.edges[place] != edge {
-                self.edges[place] = edge;
-                new.push(row);
-            }
-        }
-        new
-    }
-
-    /// Makes room for more once there are `nodes`.
-    fn grow(&mut self, nodes: u32) {
-        let count = (nodes as usize).next_power_of_two().min(LATEST_EDGES_MAX);
-        if count >= LATEST_EDGES_MIN && count > self.edges.len() {
-            self.edges = vec![[0; 3]; count];
-        }
-    }
-
-    fn allocated_bytes(&self) -> usize {
-        self.edges.capacity() * size_of::<Fingerprint>()
     }
 }
 

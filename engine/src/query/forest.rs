@@ -10,6 +10,9 @@ use super::connected_components::Limits;
 use super::functions::text;
 use super::interner::{Fingerprint, Interner, Key};
 
+/// Nodes whose texts are fetched at once.
+const BLOCK: usize = 256;
+
 /// The number of a node.
 pub(crate) type Node = u32;
 
@@ -168,16 +171,20 @@ impl Forest {
     pub(crate) fn smallest(&mut self) -> Vec<Node> {
         let ranks = self.ranks();
         let mut smallest: Vec<Node> = (0..self.len()).collect();
-        for node in 0..self.len() {
-            let root = self.root(node);
-            let known = smallest[root as usize];
-            let rank = |node: Node| ranks[self.namespace_of[node as usize] as usize];
-            let is_before = match rank(node).cmp(&rank(known)) {
-                Ordering::Equal => node != known && self.value(node) < self.value(known),
-                order => order.is_lt(),
-            };
-            if is_before {
-                smallest[root as usize] = node;
+        let rank = |forest: &Self, node: Node| ranks[forest.namespace_of[node as usize] as usize];
+        for start in (0..self.len()).step_by(BLOCK) {
+            let block = start..self.len().min(start + BLOCK as Node);
+            let roots: Vec<Node> = block.clone().map(|node| self.root(node)).collect();
+            self.fetch(&roots.iter().map(|&root| smallest[root as usize]).collect::<Vec<_>>());
+            for (node, root) in block.zip(roots) {
+                let known = smallest[root as usize];
+                let is_before = match rank(self, node).cmp(&rank(self, known)) {
+                    Ordering::Equal => node != known && self.value(node) < self.value(known),
+                    order => order.is_lt(),
+                };
+                if is_before {
+                    smallest[root as usize] = node;
+                }
             }
         }
         smallest

@@ -13,10 +13,14 @@ use crate::error::{EngineError, ErrorKind, Result};
 use crate::evaluation::people::{NOBODY, People};
 use crate::query::interner::Interner;
 
+/// A chunk of so many rows is complete. A larger one would be copied again and again as it grows, into memory that is new.
+const CHUNK_ROWS: usize = 32 * 1024;
+
 /// What several series have of some batches.
 pub(in crate::evaluation) struct Chunks {
     needs: Vec<Needs>,
-    of_series: Vec<Chunk>,
+    /// Of each series those that are complete, and the one that grows.
+    of_series: Vec<(Vec<Chunk>, Chunk)>,
     /// The rows of a batch that are each series'.
     rows: Vec<Vec<u32>>,
     /// Whose each row of a batch is.
@@ -38,7 +42,7 @@ pub(in crate::evaluation) struct Chunk {
 
 impl Chunks {
     pub(in crate::evaluation) fn new(needs: Vec<Needs>) -> Self {
-        let chunk = |needs: &Needs| Chunk { texts: needs.values.then(Interner::default), ..Chunk::default() };
+        let chunk = |needs: &Needs| (Vec::new(), Chunk::new(*needs));
         let (rows, profiles) = (vec![Vec::new(); needs.len()], Vec::new());
         Self { of_series: needs.iter().map(chunk).collect(), rows, profiles, needs }
     }
@@ -59,19 +63,24 @@ impl Chunks {
                 self.rows[place as usize].push(row);
             }
         }
-        for (chunk, rows) in self.of_series.iter_mut().zip(&self.rows) {
-            taken(&self.profiles, rows, &mut chunk.profiles);
-        }
         let of_batch = OfBatch::new(batch, self.needs.iter().copied().fold(Needs::default(), Needs::or))?;
-        for ((chunk, needs), rows) in self.of_series.iter_mut().zip(&self.needs).zip(&self.rows) {
+        for (((complete, chunk), needs), rows) in self.of_series.iter_mut().zip(&self.needs).zip(&self.rows) {
+            taken(&self.profiles, rows, &mut chunk.profiles);
             chunk.extend(&of_batch, *needs, rows)?;
+            if chunk.profiles.len() >= CHUNK_ROWS {
+                complete.push(std::mem::replace(chunk, Chunk::new(*needs)));
+            }
         }
         Ok(())
     }
 
     /// What each series has.
-    pub(in crate::evaluation) fn finish(self) -> Vec<Chunk> {
-        self.of_series
+    pub(in crate::evaluation) fn finish(self) -> Vec<Vec<Chunk>> {
+        let chunks = |(mut complete, last): (Vec<Chunk>, Chunk)| {
+            complete.push(last);
+            complete
+        };
+        self.of_series.into_iter().map(chunks).collect()
     }
 }
 
@@ -127,6 +136,10 @@ fn values<'b, T: ArrowPrimitiveType>(batch: &'b RecordBatch, name: &str) -> Resu
 }
 
 impl Chunk {
+    fn new(needs: Needs) -> Self {
+        Self { texts: needs.values.then(Interner::default), ..Self::default() }
+    }
+
     /// Adds some rows of a batch.
     fn extend(&mut self, batch: &OfBatch<'_>, needs: Needs, rows: &[u32]) -> Result<()> {
         if rows.is_empty() {
