@@ -12,7 +12,7 @@
 //! 3. The others by the sum of the ranks of their namespaces, the most trusted first; then by when they were last seen,
 //!    the newest first; then by their identifiers. So the order is total, and is a function of the data alone.
 //!
-//! All links of an identifier that is linked to more than `links_max` others are dropped. So is a link that would break a
+//! All links of an identifier that was seen with more than `links_max` others are dropped. So is a link that would break a
 //! limit or bring together what is kept apart; persons only grow, so nothing that follows can make it fit. The idea is that of [Adobe's identity graph linking rules][rules]; the effect on
 //! a shared device is that its cookie belongs to who logged in last.
 //!
