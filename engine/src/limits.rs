@@ -16,8 +16,11 @@ pub(crate) const GENERATIONS_KEPT: u64 = 20;
 /// Rows of a row group: small enough that statistics rule some out, large enough to compress.
 pub(crate) const ROW_GROUP_ROWS: usize = 256 * 1024;
 
-/// Bytes of a row group, about: a writer holds one until it is complete, and rows may be sets of 100 KB each.
+/// Bytes of a row group, about: a writer holds one until it is complete.
 pub(crate) const ROW_GROUP_BYTES: usize = 64 * 1024 * 1024;
+
+/// The same where rows are sets of 100 KB each: they are read whole, and one group is a task for one thread.
+pub(crate) const SETS_GROUP_BYTES: usize = 8 * 1024 * 1024;
 
 /// What was written stays in memory for who reads it next, up to so many bytes.
 pub(crate) const KEPT_IN_MEMORY_BYTES: usize = 256 * 1024 * 1024;

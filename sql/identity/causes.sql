@@ -22,20 +22,29 @@ joined as (
     join new.identity.identities on identities.profile_id = moved.to_profile_id
 ),
 
-pairs as (
-    select unnest(identifier_pairs(sets.identifiers)) as pair, sets.first_seen_at
-    from joined
-    -- if full
-    join identity.sets on first_identifier(sets.identifiers) = joined.identifier
-    -- end
-    -- if incremental
-    join identity.touched_sets sets on first_identifier(sets.identifiers) = joined.identifier
-    -- end
-),
-
 dropped as (
     select a_namespace || ':' || a_value as a, b_namespace || ':' || b_value as b, last_seen_at
     from identity.dropped_links
+),
+
+-- What is first in sets with these identifiers: one of them, or one that only dropped links lead to.
+leading as (
+    select identifier from joined
+    union
+    select dropped.a as identifier from dropped join joined on joined.identifier = dropped.b
+    union
+    select dropped.b as identifier from dropped join joined on joined.identifier = dropped.a
+),
+
+pairs as (
+    select unnest(identifier_pairs(sets.identifiers)) as pair, sets.first_seen_at
+    from leading
+    -- if full
+    join identity.sets on first_identifier(sets.identifiers) = leading.identifier
+    -- end
+    -- if incremental
+    join identity.touched_sets sets on first_identifier(sets.identifiers) = leading.identifier
+    -- end
 ),
 
 links as (

@@ -24,7 +24,8 @@ impl Engine {
     ///
     /// # Errors
     /// AlreadyExists if there is one of that name, saved or in the project's files; InvalidInput with line and column for
-    /// an expression that is wrong; FailedPrecondition before the first refresh, which shows what profiles have.
+    /// an expression that is wrong; FailedPrecondition before the first refresh, which shows what profiles have, and while
+    /// another segment is wrong.
     pub async fn create_segment(&self, name: &str, content: SegmentContent, created_by: &str) -> Result<SavedSegment> {
         self.save_segment(name, Some(content), created_by, Expected::Nothing).await
     }
@@ -87,14 +88,21 @@ impl Engine {
             let columns = segment::columns(snapshot.session()).await?;
             let decide = |saved: &BTreeMap<String, SavedSegment>| {
                 expected.check(saved.get(&name), &name)?;
-                let others = saved.values().filter(|saved| saved.name != name);
-                let mut all: Vec<SourceFile> = files.clone();
-                all.extend(others.map(|saved| saved::source(&saved.name, &saved.content)));
-                all.extend(content.as_ref().map(|content| saved::source(&name, content)));
+                let with = |saved: &mut dyn Iterator<Item = SourceFile>| -> Vec<SourceFile> {
+                    files.iter().cloned().chain(saved).collect()
+                };
+                let source = |saved: &SavedSegment| saved::source(&saved.name, &saved.content);
+                let others = saved.values().filter(|saved| saved.name != name).map(source);
+                let changed = content.as_ref().map(|content| saved::source(&name, content));
                 // Whether segments that it names exist, and none names it that is deleted, shows in all of them together.
-                expression::parse_segments(&all, &columns).map_err(|error| match content {
-                    Some(_) => error,
-                    None => EngineError::failed_precondition(format!("`{name}` is needed: {error}")),
+                let all = with(&mut others.chain(changed));
+                expression::parse_segments(&all, &columns).map_err(|error| {
+                    let before = with(&mut saved.values().map(source));
+                    match (expression::parse_segments(&before, &columns), &content) {
+                        (Err(error), _) => EngineError::failed_precondition(format!("mend this first: {error}")),
+                        (Ok(_), Some(_)) => error,
+                        (Ok(_), None) => EngineError::failed_precondition(format!("`{name}` is needed: {error}")),
+                    }
                 })?;
                 Ok(content.clone())
             };

@@ -4,6 +4,7 @@
 //! who did nothing; a condition on it likewise, and only its truth is told of every profile. Conditions that join several
 //! columns need the figure itself of everybody.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,11 +20,10 @@ use super::figures::{Figures, measure_column, sequence_column};
 use super::fold::{self, Days};
 use super::kept::Kept;
 use super::population::{Beside, Population, are_dense};
-use super::sequence;
+use super::sequence::{self, Alike};
 use super::series::Series;
 use super::types::day_of;
 use crate::error::{EngineError, Result};
-use crate::expression::Sequence;
 
 /// Sets of fewer are told one by one.
 const SPARSE_MAX: usize = 256;
@@ -32,10 +32,12 @@ const SPARSE_MAX: usize = 256;
 pub(super) struct Layout {
     schema: SchemaRef,
     figures: Figures,
-    /// What each measure is folded from.
-    measured: Vec<Arc<Series>>,
-    /// The instants of what each sequence names.
-    instants: Vec<Vec<Arc<Series>>>,
+    /// What measures are folded from.
+    series: Vec<Arc<Series>>,
+    /// Which of them each measure is.
+    measured: Vec<usize>,
+    /// The sequences, with the instants of the events that they are of.
+    sequences: Vec<(Alike, Vec<Arc<Series>>)>,
     /// The measures that have a column.
     whole: BTreeSet<usize>,
     beside: Beside,
@@ -62,13 +64,19 @@ impl Layout {
             let series = population.series.get(kept).map(Arc::clone);
             series.ok_or_else(|| EngineError::internal("what a figure needs was not read"))
         };
-        let measured = figures.measures.iter().map(|measure| series(&Kept::of(measure))).collect::<Result<_>>()?;
-        let of_selectors = |of: &Sequence| {
-            let selectors = sequence::selectors(of).into_iter().map(Kept::instants);
-            selectors.map(|kept| series(&kept)).collect::<Result<Vec<_>>>()
+        let mut kept: Vec<Kept> = figures.measures.iter().map(Kept::of).collect();
+        let measured = kept.clone();
+        kept.sort();
+        kept.dedup();
+        let measured = measured.iter().map(|of| kept.partition_point(|known| known < of)).collect();
+        let instants = |alike: Alike| {
+            let kept = alike.selectors().iter().map(Kept::instants);
+            let instants = kept.map(|kept| series(&kept)).collect::<Result<_>>()?;
+            Ok((alike, instants))
         };
-        let instants = figures.sequences.iter().map(of_selectors).collect::<Result<_>>()?;
-        Ok(Self { schema: Arc::new(Schema::new(fields)), figures, measured, instants, whole, beside })
+        let sequences = sequence::alike(&figures.sequences).into_iter().map(instants).collect::<Result<_>>()?;
+        let series = kept.iter().map(series).collect::<Result<_>>()?;
+        Ok(Self { schema: Arc::new(Schema::new(fields)), figures, series, measured, sequences, whole, beside })
     }
 
     /// The columns.
@@ -93,12 +101,15 @@ pub(super) struct Block<'p> {
     /// Their rows among the people.
     rows: Range<u32>,
     ordinals: Ordinals<'p>,
+    /// Of each series of the layout the rows by day, if they were asked for.
+    by_day: Vec<OnceCell<Vec<u32>>>,
 }
 
 impl<'p> Block<'p> {
     pub(super) fn new(population: &'p Population, layout: &'p Layout, rows: Range<u32>) -> Self {
         let ordinals = &population.people.ordinals()[rows.start as usize..rows.end as usize];
-        Self { population, layout, rows, ordinals: Ordinals::new(ordinals) }
+        let by_day = vec![OnceCell::new(); layout.series.len()];
+        Self { population, layout, rows, ordinals: Ordinals::new(ordinals), by_day }
     }
 
     /// All columns of the layout.
@@ -106,18 +117,20 @@ impl<'p> Block<'p> {
     /// # Errors
     /// Internal if a figure does not have its type.
     pub(super) fn batch(&self) -> Result<RecordBatch> {
-        let Layout { schema, figures, instants, whole, beside, .. } = self.layout;
+        let Layout { schema, sequences, whole, beside, .. } = self.layout;
         let slice = |values: &ArrayRef| values.slice(self.rows.start as usize, self.rows.len());
         let mut columns: Vec<ArrayRef> = self.population.columns.values().chain(beside.values()).map(slice).collect();
         for &place in whole {
             columns.push(self.measured(place)?.whole()?);
         }
         let today = day_of(self.population.as_of);
-        for (sequence, instants) in figures.sequences.iter().zip(instants) {
-            let days = Days::of(sequence.window, today);
-            let series: Vec<&Series> = instants.iter().map(Arc::as_ref).collect();
-            columns.push(Arc::new(sequence::did(sequence, &series, days, self.rows.clone())));
+        let mut did: Vec<(usize, BooleanArray)> = Vec::new();
+        for (alike, instants) in sequences {
+            let instants: Vec<&Series> = instants.iter().map(Arc::as_ref).collect();
+            did.extend(alike.did(&instants, &self.rows, today));
         }
+        did.sort_by_key(|(place, _)| *place);
+        columns.extend(did.into_iter().map(|(_, did)| Arc::new(did) as ArrayRef));
         let options = RecordBatchOptions::new().with_row_count(Some(self.rows.len()));
         Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
     }
@@ -127,11 +140,12 @@ impl<'p> Block<'p> {
     /// # Errors
     /// Internal if it does not have its type.
     pub(super) fn measured(&self, place: usize) -> Result<Measured<'p>> {
-        let (measure, series) = (&self.layout.figures.measures[place], &self.layout.measured[place]);
+        let (measure, of) = (&self.layout.figures.measures[place], self.layout.measured[place]);
+        let series = &self.layout.series[of];
         let today = day_of(self.population.as_of);
         let places = series.among(&self.rows);
         let days = Days::of(measure.window, today);
-        let values = fold::folded(&measure.figure, series, days, today, places.clone())?;
+        let values = fold::folded(&measure.figure, series, days, today, places.clone(), &self.by_day[of])?;
         let (profiles, known) = (&series.profiles[places.clone()], &series.ordinals[places]);
         Ok(Measured { profiles, known, first: self.rows.start, ordinals: self.ordinals, values })
     }

@@ -9,15 +9,19 @@ use arrow::datatypes::{DataType, Float64Type};
 use crate::error::Result;
 
 /// How many profiles have each value of a column, the most frequent first and equally frequent ones in the order of
-/// texts; `None` is no value. `rows` are places in `values`. A list counts for each of its entries.
+/// texts; `None` is no value. `rows` are places in `values`. A list counts for each of its entries, one without entries is no
+/// value.
 pub(super) fn counts(values: &ArrayRef, rows: Vec<u32>) -> Result<Vec<(Option<String>, u64)>> {
     let values = take(values, &UInt32Array::from(rows), None)?;
     let mut counts: HashMap<Option<String>, u64> = HashMap::new();
     let mut count = |value: Option<&str>| *counts.entry(value.map(str::to_owned)).or_default() += 1;
     match values.as_list_opt::<i32>() {
         Some(lists) => {
-            for list in lists.iter().flatten() {
-                cast(&list, &DataType::Utf8View)?.as_string_view().iter().for_each(&mut count);
+            for list in lists.iter() {
+                match list.filter(|list| !list.is_empty()) {
+                    Some(list) => cast(&list, &DataType::Utf8View)?.as_string_view().iter().for_each(&mut count),
+                    None => count(None),
+                }
             }
         }
         None => cast(&values, &DataType::Utf8View)?.as_string_view().iter().for_each(&mut count),
@@ -82,6 +86,7 @@ mod tests {
     fn test_a_list_counts_for_each_entry() {
         let lists = vec![Some(vec![Some(1), Some(2)]), None, Some(vec![]), Some(vec![Some(2)])];
         let lists: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(lists));
-        assert_eq!(counts(&lists, vec![0, 1, 2, 3]).unwrap(), [(Some("2".to_owned()), 2), (Some("1".to_owned()), 1)]);
+        let [one, two] = [1, 2].map(|value: i32| Some(value.to_string()));
+        assert_eq!(counts(&lists, vec![0, 1, 2, 3]).unwrap(), [(None, 2), (two, 2), (one, 1)]);
     }
 }

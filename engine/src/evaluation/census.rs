@@ -9,7 +9,7 @@ use arrow::compute::{cast, interleave};
 use arrow::datatypes::Int64Type;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::prelude::SessionContext;
-use roaring::RoaringBitmap;
+use roaring::{MultiOps, RoaringBitmap};
 use tokio::sync::OnceCell;
 
 use super::breakdown;
@@ -155,7 +155,9 @@ impl Census {
         if column == TOUCHPOINT {
             let touchpoints = self.touchpoints().await?.iter();
             let mut counts: Vec<_> =
-                touchpoints.map(|(name, of)| (Some(name.clone()), of.intersection_len(members))).collect();
+                touchpoints.clone().map(|(name, of)| (Some(name.clone()), of.intersection_len(members))).collect();
+            let nowhere = members - touchpoints.map(|(_, of)| of).union();
+            counts.extend((!nowhere.is_empty()).then(|| (None, nowhere.len())));
             counts.sort_by(|left, right| right.1.cmp(&left.1).then_with(|| left.0.cmp(&right.0)));
             return Ok(counts);
         }

@@ -1,5 +1,6 @@
 //! Figures of profiles from the days of their identifiers: all that marketers ask of events is added up here.
 
+use std::cell::OnceCell;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -32,11 +33,14 @@ pub(super) struct Days {
 }
 
 impl Days {
+    /// All of them.
+    pub(super) const EVER: Self = Self { first: i32::MIN, last: i32::MAX };
+
     /// The days of `window` as they are on the day `today`.
     pub(super) fn of(window: Window, today: i32) -> Self {
         let whole = |days: u32| i32::try_from(days).unwrap_or(i32::MAX);
         match window {
-            Window::Ever => Self { first: i32::MIN, last: i32::MAX },
+            Window::Ever => Self::EVER,
             Window::Within { days, ago: 0 } => Self { first: today.saturating_sub(whole(days)), last: i32::MAX },
             Window::Within { days, ago } => {
                 let end = today.saturating_sub(whole(ago));
@@ -47,12 +51,19 @@ impl Days {
         }
     }
 
-    /// Of ascending instants, in microseconds since 1970 UTC, those on one of them.
-    pub(super) fn cut(self, instants: &[i64]) -> &[i64] {
+    /// Those of either, and those between.
+    pub(super) fn until(self, other: Self) -> Self {
+        Self { first: self.first.min(other.first), last: self.last.max(other.last) }
+    }
+
+    /// Of what is ascending by its instant, in microseconds since 1970 UTC, that on one of them.
+    pub(super) fn cut<T>(self, ascending: &[T], at: impl Fn(&T) -> i64) -> &[T] {
         let midnight = |day: i32| i64::from(day).saturating_mul(MICROS_PER_DAY);
         let (first, last) = (midnight(self.first), midnight(self.last).saturating_add(MICROS_PER_DAY - 1));
-        let start = instants.partition_point(|&at| at < first);
-        &instants[start..start + instants[start..].partition_point(|&at| at <= last)]
+        // Most windows are open to one side.
+        let start = if self.first == i32::MIN { 0 } else { ascending.partition_point(|of| at(of) < first) };
+        let rest = &ascending[start..];
+        if self.last == i32::MAX { rest } else { &rest[..rest.partition_point(|of| at(of) <= last)] }
     }
 
     /// Whether a day is one of them.
@@ -99,23 +110,27 @@ fn texts_element() -> Arc<Field> {
 
 /// The figure of each of some profiles of a series, which are at `places` there, and after these that of somebody who did
 /// nothing. Of nothing, a count and a sum are 0, a list is empty, and everything else is null. `today` is the day that weeks
-/// are counted back from.
+/// are counted back from. `by_day` is for [`Series::by_day`] of the profiles, if a figure of theirs has asked for it.
 pub(super) fn folded(
     figure: &Figure,
     series: &Series,
     days: Days,
     today: i32,
     places: Range<usize>,
+    by_day: &OnceCell<Vec<u32>>,
 ) -> Result<ArrayRef> {
-    let fold = Fold { series, days, places };
+    let fold = Fold { series, days, places, by_day };
     Ok(match figure.plain() {
-        Figure::Count => Arc::new(Int64Array::from(fold.sums(&series.columns.counts))),
+        Figure::Count => Arc::new(Int64Array::from(fold.sums(|row| fold.count(row)))),
         Figure::Days => Arc::new(Int64Array::from(fold.distinct_days())),
         Figure::FirstTime => fold.times(&series.columns.first_at, i64::min, i64::MAX),
         Figure::LastTime => fold.times(&series.columns.last_at, i64::max, i64::MIN),
-        Figure::Sum(_) => decimals(fold.sums(&series.columns.totals).into_iter().map(Some), &data_type(figure))?,
+        Figure::Sum(_) => {
+            decimals(fold.sums(|row| series.columns.totals[row]).into_iter().map(Some), &data_type(figure))?
+        }
         Figure::Average(_) => {
-            let (totals, counts) = (fold.sums(&series.columns.totals), fold.sums(&series.columns.number_counts));
+            let totals = fold.sums(|row| series.columns.totals[row]);
+            let counts = fold.sums(|row| series.columns.number_counts[row]);
             decimals(totals.into_iter().zip(counts).map(|(total, count)| mean(total, count)), &QUOTIENT)?
         }
         Figure::Least(_) => decimals(fold.extremes(&series.columns.leasts, i128::min).into_iter(), &data_type(figure))?,
@@ -142,6 +157,7 @@ struct Fold<'s> {
     days: Days,
     /// Of the profiles.
     places: Range<usize>,
+    by_day: &'s OnceCell<Vec<u32>>,
 }
 
 impl Fold<'_> {
@@ -152,24 +168,37 @@ impl Fold<'_> {
 
     /// The rows that count of each profile, with its number among these.
     fn by_profile(&self) -> impl Iterator<Item = (usize, impl Iterator<Item = usize>)> {
-        let counts = |row: &usize| self.days.has(self.series.columns.days[*row]);
+        let counts = |row: &usize| self.days.has(self.date(*row));
         self.places.clone().enumerate().map(move |(number, place)| (number, self.series.rows(place).filter(counts)))
     }
 
-    /// Each row of the profiles, with its profile's number and whether it counts. Going through rows, without a branch that a
-    /// processor could not foresee, is faster than going from profile to profile: most have few rows.
-    fn rows(&self) -> impl Iterator<Item = (usize, usize, bool)> {
-        let Range { start, end } = self.places;
-        let rows = if start == end { 0..0 } else { self.series.rows(start).start..self.series.rows(end - 1).end };
-        rows.map(move |row| (row, self.series.of[row] as usize - start, self.days.has(self.series.columns.days[row])))
+    /// Does something with each row that counts and its profile's number. To go through rows is faster than to go from profile
+    /// to profile: most have few rows.
+    fn each_row(&self, mut act: impl FnMut(usize, usize)) {
+        let mut act = |row: usize| act(row, self.series.of[row] as usize - self.places.start);
+        if self.days == Days::EVER {
+            return self.series.rows_of(&self.places).for_each(act);
+        }
+        let by_day = self.by_day.get_or_init(|| self.series.by_day(&self.places));
+        let start = by_day.partition_point(|&row| self.date(row as usize) < self.days.first);
+        let end = by_day.partition_point(|&row| self.date(row as usize) <= self.days.last);
+        by_day.get(start..end).unwrap_or_default().iter().for_each(|&row| act(row as usize));
     }
 
-    fn sums<T: Copy + Default + std::ops::AddAssign>(&self, column: &[T]) -> Vec<T> {
+    fn sums<T: Copy + Default + std::ops::AddAssign>(&self, of_row: impl Fn(usize) -> T) -> Vec<T> {
         let mut sums = vec![T::default(); self.len()];
-        for (row, number, counts) in self.rows() {
-            sums[number] += if counts { column[row] } else { T::default() };
-        }
+        self.each_row(|row, number| sums[number] += of_row(row));
         sums
+    }
+
+    /// How many events a row is of.
+    fn count(&self, row: usize) -> i64 {
+        i64::from(self.series.columns.days[row].count)
+    }
+
+    /// The day of a row.
+    fn date(&self, row: usize) -> i32 {
+        self.series.columns.days[row].date
     }
 
     fn distinct_days(&self) -> Vec<i64> {
@@ -177,7 +206,7 @@ impl Fold<'_> {
         let mut days = Vec::new();
         for (number, rows) in self.by_profile() {
             days.clear();
-            days.extend(rows.map(|row| self.series.columns.days[row]));
+            days.extend(rows.map(|row| self.date(row)));
             days.sort_unstable();
             days.dedup();
             counts[number] = days.len() as i64;
@@ -188,9 +217,7 @@ impl Fold<'_> {
     /// The extremes of a column of instants; `nothing` is beyond all of them.
     fn times(&self, column: &[i64], choose: impl Fn(i64, i64) -> i64, nothing: i64) -> ArrayRef {
         let mut times = vec![nothing; self.len()];
-        for (row, number, counts) in self.rows() {
-            times[number] = choose(times[number], if counts { column[row] } else { nothing });
-        }
+        self.each_row(|row, number| times[number] = choose(times[number], column[row]));
         let is_known = NullBuffer::from_iter(times.iter().map(|&time| time != nothing));
         Arc::new(TimestampMicrosecondArray::new(times.into(), Some(is_known)).with_timezone("UTC"))
     }
@@ -212,7 +239,7 @@ impl Fold<'_> {
             numbers.clear();
             numbers.extend(rows.filter_map(|row| {
                 let value = self.series.numbers[self.series.columns.values[row] as usize]?;
-                Some((value, self.series.columns.counts[row]))
+                Some((value, self.count(row)))
             }));
             numbers.sort_unstable();
             let count = numbers.iter().map(|(_, count)| count).sum();
@@ -240,7 +267,7 @@ impl Fold<'_> {
         let mut values: Vec<(u32, i64)> = Vec::new();
         for (number, rows) in self.by_profile() {
             values.clear();
-            values.extend(rows.map(|row| (self.series.columns.values[row], self.series.columns.counts[row])));
+            values.extend(rows.map(|row| (self.series.columns.values[row], self.count(row))));
             values.sort_unstable();
             let frequencies = values.chunk_by(|left, right| left.0 == right.0).map(|of_value| {
                 let count: i64 = of_value.iter().map(|(_, count)| count).sum();
@@ -284,12 +311,9 @@ impl Fold<'_> {
         for (number, rows) in self.by_profile() {
             counts.fill(0);
             for row in rows {
-                let week = today
-                    .checked_sub(self.series.columns.days[row])
-                    .filter(|&ago| ago >= 0)
-                    .map(|ago| ago / DAYS_PER_WEEK);
+                let week = today.checked_sub(self.date(row)).filter(|&ago| ago >= 0).map(|ago| ago / DAYS_PER_WEEK);
                 if let Some(count) = week.and_then(|week| counts.get_mut(usize::try_from(week).ok()?)) {
-                    *count += self.series.columns.counts[row];
+                    *count += self.count(row);
                 }
             }
             each[number] = counts.iter().all(|&count| count >= i64::from(times));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, new_null_array};
+use arrow::buffer::BooleanBuffer;
 use arrow::compute::interleave;
 use arrow::datatypes::Int64Type;
 use datafusion::common::runtime::SpawnedTask;
@@ -30,6 +31,8 @@ pub(crate) struct People {
     living: RoaringBitmap,
     /// The identifiers whose profiles these are, or were; `None` for all.
     scope: Option<RoaringBitmap>,
+    /// Those of the scope that are no living profile's ordinal.
+    gone: RoaringBitmap,
     /// The row of the profile that has an identifier, by the identifier's ordinal.
     rows: Vec<u32>,
 }
@@ -74,7 +77,8 @@ impl People {
         let rows = profile_of.iter().map(|&profile| row_of.get(profile as usize).copied().unwrap_or(NOBODY)).collect();
         let living = RoaringBitmap::from_sorted_iter(ordinals.iter().copied())
             .map_err(|_| EngineError::internal("ordinals are not ordered"))?;
-        Ok(Self { ordinals, living, scope, rows })
+        let gone = scope.as_ref().map(|scope| scope - &living).unwrap_or_default();
+        Ok(Self { ordinals, living, scope, gone, rows })
     }
 
     /// How many they are.
@@ -100,6 +104,19 @@ impl People {
     /// The profiles, as they were, of whom these people tell what they are now; `None` for all.
     pub(crate) fn scope(&self) -> Option<&RoaringBitmap> {
         self.scope.as_ref()
+    }
+
+    /// Those of some profiles of the scope, as they were, that there are no more.
+    pub(crate) fn gone(&self, before: &RoaringBitmap) -> RoaringBitmap {
+        match self.scope {
+            Some(_) => before & &self.gone,
+            None => before - &self.living,
+        }
+    }
+
+    /// Whether each identifier is one of theirs.
+    pub(super) fn have(&self) -> BooleanBuffer {
+        BooleanBuffer::collect_bool(self.rows.len(), |ordinal| self.rows[ordinal] != NOBODY)
     }
 
     /// The ordinal of the profile that has an identifier now.

@@ -1,13 +1,16 @@
 //! Reading what was kept of events: each table once, whatever many figures need it.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::Int64Type;
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::buffer::BooleanBuffer;
+use arrow::datatypes::{DataType, Int64Type};
 use datafusion::common::ScalarValue;
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::dataframe::DataFrame;
+use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, col, lit};
 use datafusion::physical_plan::execute_stream_partitioned;
 use datafusion::prelude::SessionContext;
@@ -24,7 +27,7 @@ use super::sequence;
 use super::series::{self, Chunk, Chunks, NOWHERE, Needs, Series};
 use crate::error::{EngineError, Result};
 use crate::query::cpu_runtime::{blocking, joined};
-use crate::query::functions::text;
+use crate::query::functions::{of_column, text};
 
 /// The query that keeps what traits and segments define, here run for what is not kept.
 const DEFINED_SQL: &str = include_str!("../../../sql/behavior/defined_measures.sql");
@@ -33,6 +36,8 @@ const INSTANTS_SQL: &str = include_str!("../../../sql/behavior/instants.sql");
 
 /// Pages of a file are searched for so many identifiers: DataFusion prunes by lists of no more.
 const SEARCHED_MAX: usize = 20;
+/// Measures are few if they are less than one in so many of those that are kept.
+const FEW_OF: usize = 2;
 
 /// What is wanted of a series.
 #[derive(Debug, Clone, Copy)]
@@ -93,11 +98,16 @@ pub(super) async fn series(
         }
     }
     let mut reads = Vec::new();
+    // To look for most of what is kept would cost more than to read all of it.
+    let are_few = defined.len() < kept.len() / FEW_OF;
     if !of_all.is_empty() {
         reads.push(async { of_all_events(scope.measures(session).await?, of_all, people).await }.boxed());
     }
     for (kept, table) in by_table(defined, |(of, ..)| of) {
-        let read = async move { of_measures(state(session, table.name(), people).await?, kept, people).await };
+        let read = async move {
+            let numbers = are_few.then(|| kept.iter().map(|(.., number)| *number).collect());
+            of_measures(state(session, table.name(), numbers, people).await?, kept, people).await
+        };
         reads.push(read.boxed());
     }
     for (not_kept, table) in by_table(others, |(of, _)| of) {
@@ -117,9 +127,7 @@ async fn of_all_events(
 ) -> Result<Vec<(Kept, Series)>> {
     let places: HashMap<String, u32> =
         (0..).zip(&wanted).map(|(place, (of, _))| (of.events.event.clone(), place)).collect();
-    let names = places.keys().map(|name| lit(name.as_str())).collect();
-    let first_day = wanted.iter().map(|(_, wanted)| wanted.first_day).min().unwrap_or(i32::MIN);
-    let frame = frame.filter(col("event_name").in_list(names, false))?.filter(since(first_day))?;
+    let frame = since(wanted.iter().map(|(_, wanted)| wanted), frame)?;
     let needs = union(wanted.iter().map(|(_, wanted)| wanted.needs));
     let frame = frame.select(selected("event_name", needs, |column| match column {
         "total" => col("revenue").alias("total"),
@@ -127,21 +135,49 @@ async fn of_all_events(
     }))?;
     let places_of = move |batch: &RecordBatch| {
         let names = text(batch.column(0))?;
-        Ok(names.iter().map(|name| name.and_then(|name| places.get(name).copied()).unwrap_or(NOWHERE)).collect())
+        // Equal views are equal texts, and a batch has few different ones.
+        let mut known: HashMap<u128, u32> = HashMap::new();
+        let place = |row| places.get(names.value(row)).copied().unwrap_or(NOWHERE);
+        let rows = names.views().iter().enumerate();
+        Ok(rows.map(|(row, &view)| *known.entry(view).or_insert_with(|| place(row))).collect())
     };
     let needs = wanted.iter().map(|(_, wanted)| wanted.needs).collect();
     let series = read(frame, needs, places_of, people).await?;
     Ok(wanted.into_iter().map(|(of, _)| of).zip(series).collect())
 }
 
-/// What is kept of some people, and maybe of others.
-async fn state(session: &SessionContext, table: &str, people: &People) -> Result<DataFrame> {
-    let state = session.table(table).await?;
-    Ok(match people.few_identifiers(SEARCHED_MAX) {
-        Some(few) => state.filter(col("ordinal").in_list(few.into_iter().map(lit).collect(), false))?,
-        // To leave out the others would cost more than to read them: they have no row among the people.
-        None => state,
-    })
+/// What is kept of some people, and maybe of others; with `numbers` that of those measures, and maybe of others.
+async fn state(session: &SessionContext, table: &str, numbers: Option<Vec<i64>>, people: &People) -> Result<DataFrame> {
+    let mut filters = Vec::new();
+    match people.few_identifiers(SEARCHED_MAX) {
+        Some(few) => filters.push(col("ordinal").in_list(few.into_iter().map(lit).collect(), false)),
+        None if people.scope().is_some() => filters.push(is_somebody(people)),
+        None => {} // those that nobody has are few
+    }
+    filters.extend(numbers.map(|numbers| col("measure_id").in_list(numbers.into_iter().map(lit).collect(), false)));
+    match conjunction(filters) {
+        Some(filter) => Ok(finding_few(session).table(table).await?.filter(filter)?),
+        None => Ok(session.table(table).await?),
+    }
+}
+
+/// Whether one of the people has the identifier `ordinal`.
+fn is_somebody(people: &People) -> Expr {
+    let have = people.have();
+    let has = move |ordinal: i64| usize::try_from(ordinal).is_ok_and(|place| place < have.len() && have.value(place));
+    let is_somebody = of_column("is_somebody", DataType::Boolean, move |ordinals| {
+        let ordinals = ordinals.as_primitive::<Int64Type>().values();
+        let known = BooleanBuffer::collect_bool(ordinals.len(), |row| has(ordinals[row]));
+        Ok(Arc::new(BooleanArray::from(known)))
+    });
+    is_somebody.call(vec![col("ordinal")])
+}
+
+/// A session whose scans read what they filter by first, and then the rest of the rows found alone.
+fn finding_few(session: &SessionContext) -> SessionContext {
+    let mut state = session.state();
+    state.config_mut().options_mut().execution.parquet.pushdown_filters = true;
+    SessionContext::new_with_state(state)
 }
 
 async fn of_measures(
@@ -150,14 +186,11 @@ async fn of_measures(
     people: &Arc<People>,
 ) -> Result<Vec<(Kept, Series)>> {
     let places: HashMap<i64, u32> = (0..).zip(&wanted).map(|(place, (.., number))| (*number, place)).collect();
-    let numbers = places.keys().map(|number| lit(*number)).collect();
-    let first_day = wanted.iter().map(|(_, wanted, _)| wanted.first_day).min().unwrap_or(i32::MIN);
     let needs = union(wanted.iter().map(|(_, wanted, _)| wanted.needs));
-    let frame = frame.filter(col("measure_id").in_list(numbers, false))?;
     let frame = if needs.instants {
         frame.select(vec![col("measure_id"), col("ordinal"), col("at")])?
     } else {
-        frame.filter(since(first_day))?.select(selected("measure_id", needs, col))?
+        since(wanted.iter().map(|(_, wanted, _)| wanted), frame)?.select(selected("measure_id", needs, col))?
     };
     let places_of = move |batch: &RecordBatch| {
         let numbers = batch.column(0).as_primitive::<Int64Type>().values().iter();
@@ -223,11 +256,12 @@ fn union(needs: impl Iterator<Item = Needs>) -> Needs {
     needs.fold(Needs::default(), Needs::or)
 }
 
-fn since(first_day: i32) -> Expr {
-    match first_day {
-        i32::MIN => lit(true),
-        day => col("date").gt_eq(lit(ScalarValue::Date32(Some(day)))),
-    }
+/// The rows of the days that count, and maybe others.
+fn since<'w>(wanted: impl Iterator<Item = &'w Wanted>, frame: DataFrame) -> Result<DataFrame> {
+    Ok(match wanted.map(|wanted| wanted.first_day).min() {
+        Some(i32::MIN) | None => frame,
+        Some(day) => frame.filter(col("date").gt_eq(lit(ScalarValue::Date32(Some(day)))))?,
+    })
 }
 
 /// The columns that are needed, after the one that tells whose row it is.
@@ -265,9 +299,14 @@ async fn read(
     for read in future::try_join_all(tasks).await? {
         chunks.iter_mut().zip(read).for_each(|(chunks, read)| chunks.extend(read));
     }
-    let tasks = chunks.into_iter().map(|chunks| {
+    let mut chunks: Vec<(usize, Vec<Chunk>)> = chunks.into_iter().enumerate().collect();
+    // The longest first: to begin it last, when nothing is left for the other threads, would take longest.
+    chunks.sort_by_key(|(_, chunks)| Reverse(chunks.iter().map(Chunk::rows).sum::<usize>()));
+    let tasks = chunks.into_iter().map(|(place, chunks)| {
         let people = Arc::clone(people);
-        blocking(move || series::series(&chunks, people.ordinals()))
+        blocking(move || Ok((place, series::series(&chunks, people.ordinals())?)))
     });
-    stream::iter(tasks).buffered(threads).try_collect().await
+    let mut series: Vec<(usize, Series)> = stream::iter(tasks).buffer_unordered(threads).try_collect().await?;
+    series.sort_by_key(|(place, _)| *place);
+    Ok(series.into_iter().map(|(_, series)| series).collect())
 }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use arrow::array::{ArrayRef, AsArray, BooleanArray, UInt32Array};
 use arrow::compute::{SortColumn, SortOptions, and, filter, is_not_null, lexsort_to_indices};
 use arrow::datatypes::UInt32Type;
+use datafusion::common::runtime::SpawnedTask;
 use roaring::RoaringBitmap;
 
 use super::block::{Block, Layout};
@@ -16,6 +17,7 @@ use super::figures::{Figures, segment_column, top_column};
 use super::population::{Beside, Population};
 use crate::error::{EngineError, Result};
 use crate::expression::{Expr, segments_used};
+use crate::query::cpu_runtime::joined;
 
 impl Population {
     /// For each of named conditions, of which each comes after those that it names with `in_segment`, the ordinals of the
@@ -72,12 +74,8 @@ impl Population {
             members.iter_mut().zip(found).for_each(|(members, found)| *members |= found);
             Ok(())
         });
-        let mut parts = parts.await?.into_iter();
+        let members = united(parts.await?).await?;
         tracing::debug!(count, compiled = ?compiled_in, selected = ?started.elapsed(), "conditions are computed");
-        let mut members = parts.next().unwrap_or_else(|| vec![RoaringBitmap::new(); count]);
-        for part in parts {
-            members.iter_mut().zip(part).for_each(|(members, part)| *members |= part);
-        }
         Ok(members)
     }
 
@@ -122,6 +120,31 @@ impl Population {
         }
         Ok(Arc::new(BooleanArray::from(is_best)))
     }
+}
+
+/// What several threads found of each condition, by as many threads.
+async fn united(found: Vec<Vec<RoaringBitmap>>) -> Result<Vec<RoaringBitmap>> {
+    let (threads, count) = (found.len().max(1), found.first().map_or(0, Vec::len));
+    let mut found: Vec<_> = found.into_iter().map(Vec::into_iter).collect();
+    let share = |_| -> Vec<Vec<RoaringBitmap>> {
+        let of_thread = found.iter_mut().map(|found| found.by_ref().take(count.div_ceil(threads)).collect());
+        of_thread.collect()
+    };
+    let unite = |mut found: Vec<Vec<RoaringBitmap>>| {
+        SpawnedTask::spawn_blocking(move || {
+            let mut members = found.pop().unwrap_or_default();
+            for of_thread in found {
+                members.iter_mut().zip(of_thread).for_each(|(members, part)| *members |= part);
+            }
+            Ok::<_, EngineError>(members)
+        })
+    };
+    let tasks: Vec<_> = (0..threads).map(share).map(unite).collect();
+    let mut members = Vec::with_capacity(count);
+    for task in tasks {
+        members.extend(joined(task).await?);
+    }
+    Ok(members)
 }
 
 /// The conditions that take the best of some, or name one that does.

@@ -1,52 +1,104 @@
 //! Who did one thing after another. What merges by day cannot tell that: of the events that sequences name every instant
 //! is kept.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use arrow::array::BooleanArray;
+use arrow::buffer::BooleanBuffer;
 
+use super::bits::bits;
 use super::fold::Days;
 use super::series::Series;
-use crate::expression::{EventSelector, Sequence};
+use crate::expression::{EventSelector, Sequence, Window};
 
 const MICROS_PER_MINUTE: i64 = 60_000_000;
 
-/// The selectors that a sequence names, each once.
-pub(super) fn selectors(sequence: &Sequence) -> Vec<&EventSelector> {
-    let named = sequence.steps.iter().flat_map(|step| step.without.iter().chain([&step.events]));
-    let mut selectors = Vec::new();
-    for selector in named {
-        if !selectors.contains(&selector) {
-            selectors.push(selector);
-        }
-    }
-    selectors
+/// The selectors that a sequence names, each once, ordered.
+pub(super) fn selectors(sequence: &Sequence) -> BTreeSet<&EventSelector> {
+    sequence.steps.iter().flat_map(|step| step.without.iter().chain([&step.events])).collect()
 }
 
-/// Whether each of some rows of people did a sequence on the days that count. `series` has a row for each instant of the
-/// events of each of [`selectors`].
-pub(super) fn did(sequence: &Sequence, series: &[&Series], days: Days, people: Range<u32>) -> BooleanArray {
-    let mut did = vec![false; people.len()];
-    let steps = Steps::new(sequence);
-    let mut kinds: Vec<Kind> =
-        series.iter().enumerate().map(|(selector, series)| Kind::new(selector, series, &people)).collect();
-    // Who lacks one of the steps did not do it all, so what fewest did is looked at first, and what is no step last.
-    kinds.sort_by_key(|kind| (kind.bit & steps.all == 0, kind.places.len()));
-    let Some((rarest, others)) = kinds.split_first_mut() else { return BooleanArray::from(did) };
-    let mut moments: Vec<(i64, u32)> = Vec::new();
-    for place in rarest.places.clone() {
-        let profile = rarest.series.profiles[place];
-        moments.clear();
-        let mut may_be = rarest.push(place, days, &mut moments);
-        for kind in others.iter_mut() {
-            may_be = may_be && (kind.push_those_of(profile, days, &mut moments) || kind.bit & steps.all == 0);
-        }
-        if may_be {
-            moments.sort_unstable();
-            did[(profile - people.start) as usize] = steps.are_in(&moments);
+/// Sequences of the same events: what somebody did is put in order once for all of them.
+pub(super) struct Alike {
+    /// The events; those of each place are a bit in sets.
+    selectors: Vec<EventSelector>,
+    /// Everything that has to happen.
+    all: u32,
+    /// Places of sequences, with what each asks for.
+    sequences: Vec<(usize, Steps, Window)>,
+}
+
+/// Puts those of some sequences together that are alike.
+pub(super) fn alike(sequences: &[Sequence]) -> Vec<Alike> {
+    let mut alike: BTreeMap<(BTreeSet<&EventSelector>, u32), Vec<(usize, Steps, Window)>> = BTreeMap::new();
+    for (place, sequence) in sequences.iter().enumerate() {
+        let selectors = selectors(sequence);
+        let steps = Steps::new(sequence, &selectors);
+        alike.entry((selectors, steps.all())).or_default().push((place, steps, sequence.window));
+    }
+    let alike = alike.into_iter();
+    alike
+        .map(|((selectors, all), sequences)| Alike {
+            selectors: selectors.into_iter().cloned().collect(),
+            all,
+            sequences,
+        })
+        .collect()
+}
+
+impl Alike {
+    /// The events that they are of.
+    pub(super) fn selectors(&self) -> &[EventSelector] {
+        &self.selectors
+    }
+
+    /// Whether each of some rows of people did each of the sequences, as they are on the day `today`, with the sequence's
+    /// place. `series` has a row for each instant of the events of each selector.
+    pub(super) fn did(&self, series: &[&Series], people: &Range<u32>, today: i32) -> Vec<(usize, BooleanArray)> {
+        let windows: Vec<Days> = self.sequences.iter().map(|(.., window)| Days::of(*window, today)).collect();
+        let any_of_them = windows.iter().copied().reduce(Days::until).unwrap_or(Days::EVER);
+        let mut did: Vec<Vec<usize>> = vec![Vec::new(); self.sequences.len()];
+        self.each_profile(series, people, any_of_them, |profile, moments| {
+            for (((_, steps, _), days), did) in self.sequences.iter().zip(&windows).zip(&mut did) {
+                if steps.are_in(days.cut(moments, |(at, _)| *at)) {
+                    did.push((profile - people.start) as usize);
+                }
+            }
+        });
+        let rows = people.len();
+        let whole = |did: Vec<usize>| BooleanArray::from(BooleanBuffer::new(bits(did.into_iter(), rows), 0, rows));
+        self.sequences.iter().zip(did).map(|((place, ..), did)| (*place, whole(did))).collect()
+    }
+
+    /// Does something with all that each profile did on some days, in the order of time, if it has everything that has to
+    /// happen.
+    fn each_profile(
+        &self,
+        series: &[&Series],
+        people: &Range<u32>,
+        days: Days,
+        mut act: impl FnMut(u32, &[(i64, u32)]),
+    ) {
+        let mut kinds: Vec<Kind> =
+            series.iter().enumerate().map(|(selector, series)| Kind::new(selector, series, people)).collect();
+        // Who lacks one of the steps did not do it all, so what fewest did is looked at first, and what is no step last.
+        kinds.sort_by_key(|kind| (kind.bit & self.all == 0, kind.places.len()));
+        let Some((rarest, others)) = kinds.split_first_mut() else { return };
+        let mut moments: Vec<(i64, u32)> = Vec::new();
+        for place in rarest.places.clone() {
+            let profile = rarest.series.profiles[place];
+            moments.clear();
+            let mut may_be = rarest.push(place, days, &mut moments);
+            for kind in others.iter_mut() {
+                may_be = may_be && (kind.push_those_of(profile, days, &mut moments) || kind.bit & self.all == 0);
+            }
+            if may_be {
+                moments.sort_unstable();
+                act(profile, &moments);
+            }
         }
     }
-    BooleanArray::from(did)
 }
 
 /// The instants of the events of one selector.
@@ -65,7 +117,7 @@ impl<'s> Kind<'s> {
 
     /// Adds the instants of the profile at a place; false if there is none.
     fn push(&self, place: usize, days: Days, moments: &mut Vec<(i64, u32)>) -> bool {
-        let instants = days.cut(&self.series.columns.first_at[self.series.rows(place)]);
+        let instants = days.cut(&self.series.columns.first_at[self.series.rows(place)], |at| *at);
         moments.extend(instants.iter().map(|&at| (at, self.bit)));
         !instants.is_empty()
     }
@@ -89,8 +141,8 @@ fn places_below(rows: &[u32], row: u32) -> usize {
     start + rows[start..rows.len().min(end)].partition_point(|&of| of < row)
 }
 
-/// The most selectors that a sequence names: the language has no more steps.
-const SELECTORS_MAX: usize = 10;
+/// The most steps of a sequence: the language has no more.
+const STEPS_MAX: usize = 10;
 /// Nothing is begun.
 const NEVER: i64 = i64::MIN;
 
@@ -98,23 +150,23 @@ const NEVER: i64 = i64::MIN;
 struct Steps {
     does: Vec<usize>,
     without: Vec<u32>,
-    /// Everything that has to happen.
-    all: u32,
     span_micros: i64,
 }
 
 impl Steps {
-    fn new(sequence: &Sequence) -> Self {
-        let selectors = selectors(sequence);
+    fn new(sequence: &Sequence, selectors: &BTreeSet<&EventSelector>) -> Self {
         let place = |of: &EventSelector| selectors.iter().position(|selector| *selector == of).unwrap_or_default();
-        let does: Vec<usize> = sequence.steps.iter().map(|step| place(&step.events)).collect();
         let set = |of: &[EventSelector]| of.iter().fold(0, |set, selector| set | 1 << place(selector));
         Self {
-            all: does.iter().fold(0, |set, selector| set | 1 << selector),
-            does,
+            does: sequence.steps.iter().map(|step| place(&step.events)).collect(),
             without: sequence.steps.iter().map(|step| set(&step.without)).collect(),
             span_micros: sequence.span_minutes.map_or(i64::MAX, |minutes| i64::from(minutes) * MICROS_PER_MINUTE),
         }
+    }
+
+    /// Everything that has to happen.
+    fn all(&self) -> u32 {
+        self.does.iter().fold(0, |set, selector| set | 1 << selector)
     }
 
     /// Goes through what one profile did, instants with selectors in the order of time. Of all ways in which the first
@@ -122,7 +174,7 @@ impl Steps {
     /// leaves most of the span.
     fn are_in(&self, moments: &[(i64, u32)]) -> bool {
         // When the way began by which each step was reached.
-        let mut begun = [NEVER; SELECTORS_MAX];
+        let mut begun = [NEVER; STEPS_MAX];
         for moment in moments.chunk_by(|left, right| left.0 == right.0) {
             let at = moment[0].0;
             let happens = moment.iter().fold(0, |set, (_, selector)| set | selector);

@@ -7,6 +7,9 @@ use std::ops::Range;
 
 pub(super) use read::{Chunk, Chunks, NOWHERE, series};
 
+/// Rows are put into the order of their days by counting if there are fewer days from the first to the last.
+const DAYS_COUNTED_MAX: i64 = 32 * 1024;
+
 /// Which columns of a series its figures need, beside who and when.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Needs {
@@ -35,13 +38,20 @@ impl Needs {
     }
 }
 
+/// A day with what happened. Both are read together, and written to places far from each other.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Day {
+    /// UTC days since 1970.
+    pub(super) date: i32,
+    /// Number of events.
+    pub(super) count: u32,
+}
+
 /// Columns of rows. Those that no figure needs are empty.
 #[derive(Debug, Default)]
 pub(super) struct Columns {
-    /// UTC days since 1970.
-    pub(super) days: Vec<i32>,
-    /// Numbers of events.
-    pub(super) counts: Vec<i64>,
+    /// The day, and how many events there were.
+    pub(super) days: Vec<Day>,
     /// Microseconds since 1970 UTC; of instants, when each was, ascending for each profile.
     pub(super) first_at: Vec<i64>,
     /// Microseconds since 1970 UTC.
@@ -80,7 +90,6 @@ pub(super) struct Series {
 impl Columns {
     fn bytes(&self) -> usize {
         size_of_val(self.days.as_slice())
-            + size_of_val(self.counts.as_slice())
             + size_of_val(self.first_at.as_slice())
             + size_of_val(self.last_at.as_slice())
             + size_of_val(self.totals.as_slice())
@@ -109,8 +118,56 @@ impl Series {
         place(people.start)..place(people.end)
     }
 
+    /// The rows of the profiles at some places in `profiles`.
+    pub(super) fn rows_of(&self, places: &Range<usize>) -> Range<usize> {
+        self.starts[places.start] as usize..self.starts[places.end] as usize
+    }
+
+    /// The same rows in the order of their days, which are few beside them.
+    pub(super) fn by_day(&self, places: &Range<usize>) -> Vec<u32> {
+        let rows = self.rows_of(places);
+        let dates = || self.columns.days[rows.clone()].iter().map(|day| day.date);
+        let numbered = || (rows.start as u32..).zip(dates());
+        let (first, last) = dates().fold((i32::MAX, i32::MIN), |(first, last), date| (first.min(date), last.max(date)));
+        // One day that is far from the others must not cost more than all of these.
+        if i64::from(last) - i64::from(first) >= DAYS_COUNTED_MAX {
+            let mut by_day: Vec<(i32, u32)> = numbered().map(|(row, date)| (date, row)).collect();
+            by_day.sort_unstable();
+            return by_day.into_iter().map(|(_, row)| row).collect();
+        }
+        let mut ends = vec![0_u32; if rows.is_empty() { 0 } else { (last - first) as usize + 2 }];
+        dates().for_each(|date| ends[(date - first) as usize + 1] += 1);
+        (1..ends.len()).for_each(|day| ends[day] += ends[day - 1]);
+        let mut by_day = vec![0; rows.len()];
+        for (row, date) in numbered() {
+            let next = &mut ends[(date - first) as usize];
+            by_day[*next as usize] = row;
+            *next += 1;
+        }
+        by_day
+    }
+
     /// The rows of the profile at a place in `profiles`.
     pub(super) fn rows(&self, place: usize) -> Range<usize> {
         self.starts[place] as usize..self.starts[place + 1] as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Columns, Day, Series};
+
+    #[test]
+    fn test_rows_are_in_the_order_of_days_however_far_these_are_from_each_other() {
+        for far in [3, i32::MIN, i32::MAX] {
+            let days = [9, 4, far, 4, 5, 9].map(|date| Day { date, count: 1 }).to_vec();
+            let columns = Columns { days, ..Columns::default() };
+            // Three profiles, of which the second has the rows 1 to 3.
+            let series = Series { starts: vec![0, 1, 4, 6], columns, ..Series::default() };
+            let mut expected: Vec<u32> = (1..6).collect();
+            expected.sort_by_key(|&row| series.columns.days[row as usize].date);
+            assert_eq!(series.by_day(&(1..3)), expected, "{far}");
+            assert_eq!(series.by_day(&(1..1)), [0_u32; 0]);
+        }
     }
 }

@@ -26,7 +26,7 @@ pub(crate) fn arrow_type(name: &str) -> Option<DataType> {
         "boolean" => DataType::Boolean,
         "timestamp" => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
         "date" => DataType::Date32,
-        "binary" => DataType::Binary,
+        "binary" => DataType::BinaryView,
         "attributes" => list_of(DataType::Struct(Fields::from(vec![
             Field::new("name", DataType::Utf8, false),
             Field::new("value", DataType::Utf8, false),

@@ -9,9 +9,8 @@ use roaring::RoaringBitmap;
 use super::evaluate::columns;
 use super::members::Memberships;
 use crate::clock::Micros;
-use crate::config::nearest::suggestion;
-use crate::error::{EngineError, Result};
-use crate::evaluation::Census;
+use crate::error::Result;
+use crate::evaluation::{Census, known_name};
 use crate::expression::{self, Expr, SourceFile, lists_used, purposes_used, segments_used};
 use crate::query::functions::text;
 
@@ -45,9 +44,7 @@ pub(crate) async fn selected(
 ) -> Result<(RoaringBitmap, Readings)> {
     let condition = parsed(session, expression).await?;
     let named = segments_used(&condition);
-    if !named.is_empty() {
-        known("segment", &named, &names(session, "select segment from segment.segments").await?)?;
-    }
+    check_known(session, "segment", &named, "select segment from segment.segments").await?;
     let readings = Readings::of(&condition, as_of);
     if let Some(selected) = combined(&condition, memberships, census).await? {
         return Ok((selected, readings));
@@ -71,27 +68,20 @@ pub(crate) async fn readings(session: &SessionContext, expression: &str, as_of: 
 async fn parsed(session: &SessionContext, expression: &str) -> Result<Expr> {
     let file = SourceFile { name: UNSAVED.to_owned(), file: "the expression".to_owned(), text: expression.to_owned() };
     let condition = expression::parse_segment(&file, &columns(session).await?)?.expression;
-    let lists = lists_used(&condition);
-    if !lists.is_empty() {
-        known("list", &lists, &names(session, "select list from segment.lists").await?)?;
-    }
-    let purposes = purposes_used(&condition);
-    if !purposes.is_empty() {
-        let query = "select purpose from config.consents union select purpose from profile.consents";
-        known("purpose of consent", &purposes, &names(session, query).await?)?;
-    }
+    check_known(session, "list", &lists_used(&condition), "select list from segment.lists").await?;
+    let purposes = "select purpose from config.consents union select purpose from profile.consents";
+    check_known(session, "purpose of consent", &purposes_used(&condition), purposes).await?;
     Ok(condition)
 }
 
-/// Refuses what is not there.
-fn known(what: &str, named: &[String], known: &BTreeSet<String>) -> Result<()> {
-    match named.iter().find(|name| !known.contains(*name)) {
-        Some(unknown) => {
-            let hint = suggestion(unknown, known.iter().map(String::as_str));
-            Err(EngineError::invalid(format!("the expression: there is no {what} `{unknown}`; {hint}")))
-        }
-        None => Ok(()),
+/// Refuses names that are not among those that `query` lists: what was made since the last refresh is not known before the
+/// next.
+async fn check_known(session: &SessionContext, what: &str, named: &[String], query: &str) -> Result<()> {
+    if named.is_empty() {
+        return Ok(());
     }
+    let known = names(session, query).await?;
+    known_name(what, named, &known).map_err(|error| error.context("the expression, as of the last refresh"))
 }
 
 async fn names(session: &SessionContext, query: &str) -> Result<BTreeSet<String>> {

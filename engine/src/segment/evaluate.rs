@@ -214,7 +214,7 @@ async fn changes(
             for Found { name, now } in part {
                 match now {
                     Some((now, people)) => {
-                        sets.compare(&name, &before.members(&name, people.scope())?, &now, &people, as_of)?;
+                        sets.compare(&name, &before.members(&name, people.scope())?, now, &people, as_of)?;
                     }
                     None => sets.add(&name, LEFT, as_of, before.members(&name, None)?.all().clone(), true)?,
                 }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::sync::{Arc, OnceLock};
 
-use arrow::array::{ArrayRef, AsArray, BinaryViewArray, RecordBatch, StringViewArray, TimestampMicrosecondArray};
+use arrow::array::{
+    ArrayRef, AsArray, BinaryBuilder, BinaryViewArray, RecordBatch, StringViewArray, TimestampMicrosecondArray,
+};
 use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType};
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::prelude::SessionContext;
@@ -226,12 +228,12 @@ fn bitmap(set: &[u8], among: Option<&RoaringBitmap>) -> Result<RoaringBitmap> {
     read.map_err(|error| EngineError::corrupt(format!("a segment's set of members cannot be read: {error}")))
 }
 
-/// A set as a column has it.
-pub(super) fn serialized(mut members: RoaringBitmap) -> Result<Vec<u8>> {
+/// Adds a set to a column, as its next value.
+pub(super) fn append(column: &mut BinaryBuilder, mut members: RoaringBitmap) -> Result<()> {
     members.optimize();
-    let mut bytes = Vec::with_capacity(members.serialized_size());
-    members.serialize_into(&mut bytes)?;
-    Ok(bytes)
+    members.serialize_into(&mut *column)?;
+    column.append_value([]);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -244,14 +246,15 @@ mod tests {
     type Row<'r> = (&'r str, i64, &'r str, Micros, &'r [u32]);
 
     fn sets(rows: &[Row<'_>]) -> MemberSets {
-        let members = rows.iter().map(|row| serialized(row.4.iter().copied().collect()).unwrap());
+        let mut members = BinaryBuilder::new();
+        rows.iter().for_each(|row| append(&mut members, row.4.iter().copied().collect()).unwrap());
         let at = TimestampMicrosecondArray::from_iter_values(rows.iter().map(|row| row.3)).with_timezone("UTC");
         let columns: [(&str, ArrayRef); 5] = [
             ("segment", Arc::new(StringViewArray::from_iter_values(rows.iter().map(|row| row.0)))),
             ("generation", Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.1)))),
             ("change", Arc::new(StringViewArray::from_iter_values(rows.iter().map(|row| row.2)))),
             ("at", Arc::new(at)),
-            ("members", Arc::new(BinaryViewArray::from_iter_values(members))),
+            ("members", Arc::new(members.finish())),
         ];
         let mut sets = MemberSets::default();
         sets.push(&RecordBatch::try_from_iter(columns).unwrap()).unwrap();

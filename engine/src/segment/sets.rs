@@ -4,19 +4,24 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryArray, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    ArrayRef, BinaryBuilder, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use roaring::RoaringBitmap;
 
-use super::members::{ENTERED, LEFT, Members, serialized};
+use super::members::{ENTERED, LEFT, Members, append};
 use crate::clock::Micros;
 use crate::error::{EngineError, Result};
 use crate::evaluation::People;
 
-/// Sets in a batch of rows: an Arrow array of bytes holds less than 2 GiB.
-const BATCH_BYTES: usize = 32 * 1024 * 1024;
+/// Sets in a batch of rows: few enough to be written while they are in a processor's cache.
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+/// Sets that are worth a task, and a file, of their own.
+const TASK_BYTES: usize = 32 * 1024 * 1024;
 
 /// Rows of `segment.member_sets`.
 pub(super) struct Sets {
@@ -32,9 +37,8 @@ struct Rows {
     changes: Vec<&'static str>,
     at: Vec<Micros>,
     sizes: Vec<i64>,
-    members: Vec<Vec<u8>>,
+    members: BinaryBuilder,
     is_change: Vec<bool>,
-    bytes: usize,
 }
 
 impl Sets {
@@ -58,10 +62,9 @@ impl Sets {
         rows.changes.push(change);
         rows.at.push(at);
         rows.sizes.push(i64::try_from(members.len()).unwrap_or(i64::MAX));
-        rows.members.push(serialized(members)?);
+        append(&mut rows.members, members)?;
         rows.is_change.push(is_change);
-        rows.bytes += rows.members.last().map_or(0, Vec::len);
-        if rows.bytes > BATCH_BYTES { self.flush() } else { Ok(()) }
+        if rows.members.values_slice().len() > BATCH_BYTES { self.flush() } else { Ok(()) }
     }
 
     /// Adds what makes the members of before, of those of whom the people tell, those of now. A membership follows the
@@ -70,11 +73,11 @@ impl Sets {
         &mut self,
         name: &str,
         before: &Members,
-        now: &RoaringBitmap,
+        now: RoaringBitmap,
         people: &People,
         as_of: Micros,
     ) -> Result<()> {
-        let gone = before.all() - people.living();
+        let gone = people.gone(before.all());
         let mut stayed = before.all() - &gone;
         // Who goes by another ordinal, and leaves the one of before.
         let mut renamed = RoaringBitmap::new();
@@ -98,7 +101,7 @@ impl Sets {
             });
             earlier.entry(at).or_default().insert(to);
         }
-        let left = (&gone - &renamed) | (&stayed - now);
+        let left = (gone - &renamed) | (&stayed - &now);
         self.add(name, LEFT, as_of, renamed, false)?;
         for (at, members) in earlier {
             self.add(name, ENTERED, at, members, false)?;
@@ -108,16 +111,17 @@ impl Sets {
     }
 
     fn flush(&mut self) -> Result<()> {
-        let rows = std::mem::take(&mut self.rows);
+        let mut rows = std::mem::take(&mut self.rows);
         let count = rows.segments.len();
-        let members: BinaryArray = rows.members.iter().map(|members| Some(members.as_slice())).collect();
+        // As views, sets are not copied where rows are filtered.
+        let members = cast(&rows.members.finish(), &DataType::BinaryView)?;
         let columns: [(&str, ArrayRef); 7] = [
             ("segment", Arc::new(StringArray::from(rows.segments))),
             ("generation", Arc::new(Int64Array::from(vec![self.generation; count]))),
             ("change", Arc::new(StringArray::from(rows.changes))),
             ("at", Arc::new(TimestampMicrosecondArray::from(rows.at).with_timezone("UTC"))),
             ("size", Arc::new(Int64Array::from(rows.sizes))),
-            ("members", Arc::new(members)),
+            ("members", members),
             ("is_change", Arc::new(BooleanArray::from(rows.is_change))),
         ];
         let columns = columns.into_iter().map(|(name, values)| (name, values, true));
@@ -134,7 +138,7 @@ impl Sets {
 
 /// Parts as a table, of which each is written by a task of its own, or all by one if they are small.
 pub(super) fn table_of(mut parts: Vec<Vec<RecordBatch>>) -> Result<Arc<dyn TableProvider>> {
-    if bytes_of(&parts) < BATCH_BYTES {
+    if bytes_of(&parts) < TASK_BYTES {
         parts = vec![parts.into_iter().flatten().collect()];
     }
     let schema = parts.iter().flatten().next().map(RecordBatch::schema);

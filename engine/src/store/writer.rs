@@ -63,7 +63,7 @@ impl FileWriter {
         }
     }
 
-    /// Appends a batch. Views of text are written as they are: Parquet has one kind of text.
+    /// Appends a batch. Views are written as they are: Parquet has one kind of text, and of bytes.
     pub(crate) async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         if batch.num_rows() == 0 {
             return Ok(());
@@ -173,8 +173,8 @@ fn plain_type(data_type: &DataType) -> DataType {
 /// The files' schema, with views where the batches have them.
 fn written_schema(files: &Schema, batches: &Schema) -> Schema {
     let fields = files.fields().iter().zip(batches.fields()).map(|(field, given)| match given.data_type() {
-        DataType::Utf8View if field.data_type() == &DataType::Utf8 => {
-            field.as_ref().clone().with_data_type(DataType::Utf8View)
+        view @ (DataType::Utf8View | DataType::BinaryView) if &plain_type(view) == field.data_type() => {
+            field.as_ref().clone().with_data_type(view.clone())
         }
         _ => field.as_ref().clone(),
     });
@@ -218,7 +218,9 @@ fn properties(table: &TableName, schema: &Schema, unique: &[String]) -> WriterPr
         }
         if data_type.is_ok_and(|data_type| data_type == DataType::Binary) {
             // Roaring bitmaps are small already: Zstandard makes them a fifth smaller, no more.
-            builder = builder.set_column_compression(path, Compression::UNCOMPRESSED);
+            builder = builder
+                .set_column_compression(path, Compression::UNCOMPRESSED)
+                .set_max_row_group_bytes(Some(limits::SETS_GROUP_BYTES));
         }
     }
     builder.build()

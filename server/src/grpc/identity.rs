@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status};
 
 use super::answered;
 use super::convert::{identifier, timestamp};
-use super::status::{invalid_field, to_status};
+use super::status::{invalid_field, said, to_status};
 
 /// The service.
 #[derive(Debug)]
@@ -55,12 +55,16 @@ impl Identity {
                 ));
             }
         };
+        said("decided_by", &request.decided_by)?;
+        said("reason", &request.reason)?;
         let (a, b) = (written(request.a), written(request.b));
         let added = self.0.add_correction(verdict, [&a, &b], &request.decided_by, &request.reason);
         Ok(v1::AddCorrectionResponse { correction: Some(correction(added.await.map_err(to_status)?)) })
     }
 
     async fn remove(&self, request: v1::RemoveCorrectionRequest) -> Result<v1::RemoveCorrectionResponse, Status> {
+        said("removed_by", &request.removed_by)?;
+        said("reason", &request.reason)?;
         let (a, b) = (written(request.a), written(request.b));
         self.0.remove_correction([&a, &b], &request.removed_by, &request.reason).await.map_err(to_status)?;
         Ok(v1::RemoveCorrectionResponse {})

@@ -49,6 +49,14 @@ pub(crate) fn invalid_field(field: &str, reason: &'static str, message: impl Int
     Status::with_error_details(Code::InvalidArgument, format!("`{field}`: {message}"), details)
 }
 
+/// INVALID_ARGUMENT if a field that tells who does something, or why, is blank.
+pub(crate) fn said(field: &str, text: &str) -> Result<(), Status> {
+    match text.trim() {
+        "" => Err(invalid_field(field, "INPUT_INVALID", "say it: it is kept for whoever asks")),
+        _ => Ok(()),
+    }
+}
+
 /// A bug of ours: the caller gets a number to quote, the log has the error under it.
 fn internal(error: &EngineError) -> Status {
     let incident = uuid::Uuid::new_v4().simple().to_string();

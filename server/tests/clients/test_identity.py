@@ -110,7 +110,7 @@ def test_the_file_has_the_last_word(couple):
             (of_file | said, ["verdict"]),
             (pair("user_id:a", "email:not an address") | said | {"verdict": "VERDICT_NEVER"}, []),
             (pair("user_id:a", "user_id:a") | said | {"verdict": "VERDICT_NEVER"}, []),
-            (pair("user_id:a", "user_id:b") | {"verdict": "VERDICT_NEVER", "decidedBy": "Jo"}, []),
+            (pair("user_id:a", "user_id:b") | {"verdict": "VERDICT_NEVER", "decidedBy": "Jo"}, ["reason"]),
         ]:
             code, reason, wrong = client.refused("IdentityService/AddCorrection", request)
             assert (code, reason, wrong) == (grpc.StatusCode.INVALID_ARGUMENT, "INPUT_INVALID", fields), request

@@ -104,7 +104,11 @@ def test_what_cannot_be_saved_is_told(shop_of_orders):
         for wrong in ({"expression": "lifetime_valeu > 5"}, {"segment": "Big!"}, {"title": "two\nlines"}, {"expression": "in_segment('none')"},
                       {"expression": "in_list('none')"}, {"segment": "me", "expression": "in_segment('me')"}):
             assert refused("CreateSegment", {"segment": SEGMENT | {"segment": "other"} | wrong, "createdBy": "ada"})[:2] == (invalid, "EXPRESSION_INVALID"), wrong
-        assert refused("CreateSegment", {"segment": SEGMENT | {"segment": "other"}})[0] == invalid, "nobody made it"
+        assert refused("CreateSegment", {"segment": SEGMENT | {"segment": "other"}}) == (invalid, "INPUT_INVALID", ["created_by"]), "nobody made it"
+        # It is not the caller's fault if another one is wrong.
+        (project.folder / "segments" / "wrong.sql").write_text("lifetime_valeu > 1\n")
+        assert refused("CreateSegment", {"segment": SEGMENT | {"segment": "other"}, "createdBy": "ada"})[0] == grpc.StatusCode.FAILED_PRECONDITION
+        (project.folder / "segments" / "wrong.sql").unlink()
         assert refused("UpdateSegment", {"segment": SEGMENT, "updateMask": "size", "updatedBy": "ada"})[2] == ["update_mask"]
 
         # A segment that another one names stays; no circle is made.

@@ -7,13 +7,14 @@ use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray, StringViewArray};
 use arrow::datatypes::{ArrowPrimitiveType, Date32Type, Decimal128Type, Int64Type, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
 
-use super::{Columns, Needs, Series};
+use super::{Columns, Day, Needs, Series};
 use crate::decimal::parse_decimal;
 use crate::error::{EngineError, ErrorKind, Result};
 use crate::evaluation::people::{NOBODY, People};
 use crate::query::interner::Interner;
 
-/// A chunk of so many rows is complete. A larger one would be copied again and again as it grows, into memory that is new.
+/// The most rows of a chunk, beside those of one batch. A larger one would be copied again and again as it grows, into memory
+/// that is new.
 const CHUNK_ROWS: usize = 32 * 1024;
 
 /// What several series have of some batches.
@@ -65,11 +66,12 @@ impl Chunks {
         }
         let of_batch = OfBatch::new(batch, self.needs.iter().copied().fold(Needs::default(), Needs::or))?;
         for (((complete, chunk), needs), rows) in self.of_series.iter_mut().zip(&self.needs).zip(&self.rows) {
+            if chunk.rows() + rows.len() > CHUNK_ROWS {
+                let next = chunk.like();
+                complete.push(std::mem::replace(chunk, next));
+            }
             taken(&self.profiles, rows, &mut chunk.profiles);
             chunk.extend(&of_batch, *needs, rows)?;
-            if chunk.profiles.len() >= CHUNK_ROWS {
-                complete.push(std::mem::replace(chunk, Chunk::new(*needs)));
-            }
         }
         Ok(())
     }
@@ -140,6 +142,29 @@ impl Chunk {
         Self { texts: needs.values.then(Interner::default), ..Self::default() }
     }
 
+    /// One without rows that has room for all that a chunk may have: as it grows, its columns would be copied.
+    fn like(&self) -> Self {
+        fn room<T>(column: &[T]) -> Vec<T> {
+            Vec::with_capacity(if column.is_empty() { 0 } else { CHUNK_ROWS })
+        }
+        let columns = Columns {
+            days: room(&self.columns.days),
+            first_at: room(&self.columns.first_at),
+            last_at: room(&self.columns.last_at),
+            totals: room(&self.columns.totals),
+            number_counts: room(&self.columns.number_counts),
+            leasts: room(&self.columns.leasts),
+            mosts: room(&self.columns.mosts),
+            values: room(&self.columns.values),
+        };
+        Self { profiles: room(&self.profiles), columns, texts: self.texts.as_ref().map(|_| Interner::default()) }
+    }
+
+    /// How many rows it has.
+    pub(in crate::evaluation) fn rows(&self) -> usize {
+        self.profiles.len()
+    }
+
     /// Adds some rows of a batch.
     fn extend(&mut self, batch: &OfBatch<'_>, needs: Needs, rows: &[u32]) -> Result<()> {
         if rows.is_empty() {
@@ -150,8 +175,16 @@ impl Chunk {
             taken(&batch.first_at, rows, &mut columns.first_at);
             return Ok(());
         }
-        taken(&batch.days, rows, &mut columns.days);
-        taken(&batch.counts, rows, &mut columns.counts);
+        let mut bits = 0;
+        columns.days.extend(rows.iter().map(|&row| {
+            let (date, count) = (batch.days[row as usize], batch.counts[row as usize]);
+            bits |= count;
+            Day { date, count: count as u32 }
+        }));
+        if u32::try_from(bits).is_err() {
+            let message = format!("somebody did something more than {} times on one day: nobody does that", u32::MAX);
+            return Err(EngineError::new(ErrorKind::Exhausted, message));
+        }
         if needs.times {
             taken(&batch.first_at, rows, &mut columns.first_at);
             taken(&batch.last_at, rows, &mut columns.last_at);
@@ -188,7 +221,6 @@ pub(in crate::evaluation) fn series(chunks: &[Chunk], people: &[u32]) -> Result<
     }
     let mut columns = Columns {
         days: placed.column(|columns| &columns.days),
-        counts: placed.column(|columns| &columns.counts),
         first_at: placed.column(|columns| &columns.first_at),
         last_at: placed.column(|columns| &columns.last_at),
         totals: placed.column(|columns| &columns.totals),
@@ -220,7 +252,7 @@ struct Placed<'c> {
 impl<'c> Placed<'c> {
     /// By a counting sort, since rows are many and people dense.
     fn new(chunks: &'c [Chunk], people: usize) -> Result<Self> {
-        let count = chunks.iter().map(|chunk| chunk.profiles.len()).sum();
+        let count = chunks.iter().map(Chunk::rows).sum();
         if u32::try_from(count).is_err() {
             let message = format!("what is kept of events for one figure has more than {} rows", u32::MAX);
             return Err(EngineError::new(ErrorKind::Exhausted, message));
@@ -245,15 +277,16 @@ impl<'c> Placed<'c> {
 
     /// Those of the people who have rows, with where each one's start, and in the end the number of rows.
     fn profiles(&self) -> (Vec<u32>, Vec<u32>) {
-        let (mut profiles, mut starts) = (Vec::new(), Vec::new());
-        let mut start = 0;
+        // Each is written, and the next one over it if nobody is here: a processor could not foresee who is.
+        let (mut profiles, mut starts) = (vec![0; self.ends.len()], vec![0; self.ends.len()]);
+        let (mut count, mut start) = (0, 0);
         for (profile, &end) in self.ends.iter().enumerate() {
-            if end > start {
-                profiles.push(profile as u32);
-                starts.push(start);
-                start = end;
-            }
+            (profiles[count], starts[count]) = (profile as u32, start);
+            count += usize::from(end > start);
+            start = end;
         }
+        profiles.truncate(count);
+        starts.truncate(count);
         starts.push(start);
         (profiles, starts)
     }

@@ -40,7 +40,9 @@ impl Segments {
         let pieces = encode::pieces(result, format).map_err(unwritable)?;
         if request.url.is_empty() {
             let piece = move |data| v1::ExportSegmentMembersResponse { generation, data, written_bytes: 0 };
-            return Ok(pieces.map_ok(piece).map_err(unwritable).boxed());
+            // A file may have no bytes, and of which generation it is shall be told all the same.
+            let first = futures::stream::iter([Ok(piece(Vec::new()))]);
+            return Ok(first.chain(pieces.map_ok(piece).map_err(unwritable)).boxed());
         }
         let written = engine.write_file(&request.url, encode::as_bytes(pieces)).await.map_err(to_status)?;
         let written = v1::ExportSegmentMembersResponse { generation, data: Vec::new(), written_bytes: count(written) };

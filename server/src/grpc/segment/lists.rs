@@ -5,7 +5,7 @@ use tessera_proto::v1;
 use tonic::{Status, Streaming};
 
 use super::{Segments, count};
-use crate::grpc::status::{invalid_field, to_status};
+use crate::grpc::status::{invalid_field, said, to_status};
 
 impl Segments {
     pub(super) async fn upload(
@@ -16,6 +16,7 @@ impl Segments {
             return Err(invalid_field("list", "INPUT_INVALID", "send the list's name in the first message"));
         };
         let v1::UploadListRequest { list, uploaded_by, data: mut content } = first;
+        said("uploaded_by", &uploaded_by)?;
         while let Some(piece) = pieces.message().await? {
             content.extend(piece.data);
             if content.len() > Engine::LIST_BYTES_MAX {
@@ -34,6 +35,7 @@ impl Segments {
     }
 
     pub(super) async fn delete_list(&self, request: v1::DeleteListRequest) -> Result<v1::DeleteListResponse, Status> {
+        said("deleted_by", &request.deleted_by)?;
         self.0.engine.delete_list(&request.list, &request.deleted_by).await.map_err(to_status)?;
         Ok(v1::DeleteListResponse {})
     }

@@ -8,7 +8,7 @@ use tessera_proto::v1;
 use tonic::{Code, Status};
 
 use super::super::convert::{rows, timestamp};
-use super::super::status::{invalid_field, to_status};
+use super::super::status::{invalid_field, said, to_status};
 use super::{SEGMENTS, Segments, not_found, segment};
 
 /// The fields of a segment that a call may change.
@@ -19,12 +19,14 @@ const NO_ETAG: &str = "";
 impl Segments {
     pub(super) async fn create(&self, request: v1::CreateSegmentRequest) -> Result<v1::CreateSegmentResponse, Status> {
         let given = named(request.segment)?;
+        said("created_by", &request.created_by)?;
         let saved = self.0.engine.create_segment(&given.segment, content(&given), &request.created_by).await;
         Ok(v1::CreateSegmentResponse { segment: Some(self.shown(saved.map_err(refused)?)) })
     }
 
     pub(super) async fn update(&self, request: v1::UpdateSegmentRequest) -> Result<v1::UpdateSegmentResponse, Status> {
         let given = named(request.segment)?;
+        said("updated_by", &request.updated_by)?;
         let mask = request.update_mask.map(|mask| mask.paths).unwrap_or_default();
         if let Some(unknown) = mask.iter().find(|path| !CHANGEABLE.contains(&path.as_str())) {
             let message = format!("`{unknown}` cannot be changed; {} can", CHANGEABLE.join(", "));
@@ -55,6 +57,7 @@ impl Segments {
     }
 
     pub(super) async fn delete(&self, request: v1::DeleteSegmentRequest) -> Result<v1::DeleteSegmentResponse, Status> {
+        said("deleted_by", &request.deleted_by)?;
         let etag = Some(request.etag.as_str()).filter(|etag| !etag.is_empty());
         let deleted = self.0.engine.delete_segment(&request.segment, etag, &request.deleted_by).await;
         deleted.map_err(|error| match error.kind() {
