@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, new_null_array};
-use arrow::buffer::BooleanBuffer;
 use arrow::compute::interleave;
 use arrow::datatypes::Int64Type;
 use datafusion::common::runtime::SpawnedTask;
@@ -112,11 +111,6 @@ impl People {
             Some(_) => before & &self.gone,
             None => before - &self.living,
         }
-    }
-
-    /// Whether each identifier is one of theirs.
-    pub(super) fn have(&self) -> BooleanBuffer {
-        BooleanBuffer::collect_bool(self.rows.len(), |ordinal| self.rows[ordinal] != NOBODY)
     }
 
     /// The ordinal of the profile that has an identifier now.

@@ -4,13 +4,11 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{AsArray, BooleanArray, RecordBatch};
-use arrow::buffer::BooleanBuffer;
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::Int64Type;
 use datafusion::common::ScalarValue;
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::dataframe::DataFrame;
-use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, col, lit};
 use datafusion::physical_plan::execute_stream_partitioned;
 use datafusion::prelude::SessionContext;
@@ -27,7 +25,7 @@ use super::sequence;
 use super::series::{self, Chunk, Chunks, NOWHERE, Needs, Series};
 use crate::error::{EngineError, Result};
 use crate::query::cpu_runtime::{blocking, joined};
-use crate::query::functions::{of_column, text};
+use crate::query::functions::text;
 
 /// The query that keeps what traits and segments define, here run for what is not kept.
 const DEFINED_SQL: &str = include_str!("../../../sql/behavior/defined_measures.sql");
@@ -36,8 +34,6 @@ const INSTANTS_SQL: &str = include_str!("../../../sql/behavior/instants.sql");
 
 /// Pages of a file are searched for so many identifiers: DataFusion prunes by lists of no more.
 const SEARCHED_MAX: usize = 20;
-/// Measures are few if they are less than one in so many of those that are kept.
-const FEW_OF: usize = 2;
 
 /// What is wanted of a series.
 #[derive(Debug, Clone, Copy)]
@@ -98,16 +94,11 @@ pub(super) async fn series(
         }
     }
     let mut reads = Vec::new();
-    // To look for most of what is kept would cost more than to read all of it.
-    let are_few = defined.len() < kept.len() / FEW_OF;
     if !of_all.is_empty() {
         reads.push(async { of_all_events(scope.measures(session).await?, of_all, people).await }.boxed());
     }
     for (kept, table) in by_table(defined, |(of, ..)| of) {
-        let read = async move {
-            let numbers = are_few.then(|| kept.iter().map(|(.., number)| *number).collect());
-            of_measures(state(session, table.name(), numbers, people).await?, kept, people).await
-        };
+        let read = async move { of_measures(state(session, table.name(), people).await?, kept, people).await };
         reads.push(read.boxed());
     }
     for (not_kept, table) in by_table(others, |(of, _)| of) {
@@ -146,38 +137,14 @@ async fn of_all_events(
     Ok(wanted.into_iter().map(|(of, _)| of).zip(series).collect())
 }
 
-/// What is kept of some people, and maybe of others; with `numbers` that of those measures, and maybe of others.
-async fn state(session: &SessionContext, table: &str, numbers: Option<Vec<i64>>, people: &People) -> Result<DataFrame> {
-    let mut filters = Vec::new();
-    match people.few_identifiers(SEARCHED_MAX) {
-        Some(few) => filters.push(col("ordinal").in_list(few.into_iter().map(lit).collect(), false)),
-        None if people.scope().is_some() => filters.push(is_somebody(people)),
-        None => {} // those that nobody has are few
-    }
-    filters.extend(numbers.map(|numbers| col("measure_id").in_list(numbers.into_iter().map(lit).collect(), false)));
-    match conjunction(filters) {
-        Some(filter) => Ok(finding_few(session).table(table).await?.filter(filter)?),
-        None => Ok(session.table(table).await?),
-    }
-}
-
-/// Whether one of the people has the identifier `ordinal`.
-fn is_somebody(people: &People) -> Expr {
-    let have = people.have();
-    let has = move |ordinal: i64| usize::try_from(ordinal).is_ok_and(|place| place < have.len() && have.value(place));
-    let is_somebody = of_column("is_somebody", DataType::Boolean, move |ordinals| {
-        let ordinals = ordinals.as_primitive::<Int64Type>().values();
-        let known = BooleanBuffer::collect_bool(ordinals.len(), |row| has(ordinals[row]));
-        Ok(Arc::new(BooleanArray::from(known)))
-    });
-    is_somebody.call(vec![col("ordinal")])
-}
-
-/// A session whose scans read what they filter by first, and then the rest of the rows found alone.
-fn finding_few(session: &SessionContext) -> SessionContext {
-    let mut state = session.state();
-    state.config_mut().options_mut().execution.parquet.pushdown_filters = true;
-    SessionContext::new_with_state(state)
+/// What is kept of some people and measures, and maybe of others. Those have no row among the people and no series: to leave
+/// them out here would cost more than to read them.
+async fn state(session: &SessionContext, table: &str, people: &People) -> Result<DataFrame> {
+    let state = session.table(table).await?;
+    Ok(match people.few_identifiers(SEARCHED_MAX) {
+        Some(few) => state.filter(col("ordinal").in_list(few.into_iter().map(lit).collect(), false))?,
+        None => state,
+    })
 }
 
 async fn of_measures(

@@ -31,7 +31,7 @@ pub(crate) struct Scan {
     version: Version,
     schema: TableSchema,
     partition_types: Vec<DataType>,
-    is_for_few_rows: bool,
+    reads_filters_first: bool,
 }
 
 impl Scan {
@@ -47,21 +47,17 @@ impl Scan {
             schema: TableSchema::builder(file).with_table_partition_cols(partition).build(),
             version,
             partition_types,
-            is_for_few_rows: false,
+            reads_filters_first: false,
         }
     }
 
-    /// The same, for queries that look for few rows. That pays where rows are wide.
+    /// The same, for queries that look for few rows: what they filter by is read first, and the other columns of the rows
+    /// found only. That pays where rows are wide. Not beside partition columns: DataFusion 55 then filters by the wrong
+    /// column where it has pushed a projection of them down too.
     pub(crate) fn for_few_rows(mut self) -> Self {
-        self.is_for_few_rows = self.version.bytes() > self.version.rows().saturating_mul(limits::WIDE_ROW_BYTES);
+        let is_wide = self.version.bytes() > self.version.rows().saturating_mul(limits::WIDE_ROW_BYTES);
+        self.reads_filters_first = is_wide && self.version.partition_columns.is_empty();
         self
-    }
-
-    /// Whether what a query filters by is read first, and then the other columns of the rows found only. Not beside partition
-    /// columns: DataFusion 55 then filters by the wrong column where it has pushed a projection of them down too.
-    fn reads_filters_first(&self, state: &dyn Session) -> bool {
-        let is_for_few_rows = self.is_for_few_rows || state.config_options().execution.parquet.pushdown_filters;
-        is_for_few_rows && self.version.partition_columns.is_empty()
     }
 
     fn partitioned_file(&self, file: &DataFile) -> Result<PartitionedFile> {
@@ -186,7 +182,7 @@ impl TableProvider for Scan {
         );
         let mut source = ParquetSource::new(self.schema.clone())
             .with_table_parquet_options(state.config_options().execution.parquet_options())
-            .with_pushdown_filters(self.reads_filters_first(state))
+            .with_pushdown_filters(self.reads_filters_first)
             .with_parquet_file_reader_factory(Arc::new(factory));
         if let Some(predicate) = conjunction(filters.to_vec()) {
             let schema = DFSchema::try_from(Arc::clone(self.schema.table_schema()))?;

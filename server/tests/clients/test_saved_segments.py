@@ -262,7 +262,8 @@ def test_uploaded_lists_name_people_one_by_one(shop_of_orders, tmp_path):
 
         invalid = (grpc.StatusCode.INVALID_ARGUMENT, "LIST_INVALID", ["data"])
         assert refused(pieces("vip", "customer\nk1\n")) == refused(pieces("vip", "")) == refused(pieces("V I P", "email\n")) == invalid
-        assert refused(pieces("vip", "customer_id\nk1,k2\n")) == refused(pieces("vip", "customer_id\n", by=" ")) == invalid
+        assert refused(pieces("vip", "customer_id\nk1,k2\n")) == invalid
+        assert refused(pieces("vip", "customer_id\n", by=" ")) == (grpc.StatusCode.INVALID_ARGUMENT, "INPUT_INVALID", ["uploaded_by"])
         assert refused([])[2] == ["list"]
         assert refused(pieces("filed", "customer_id\nk1\n"))[0] == grpc.StatusCode.ALREADY_EXISTS
         assert client.refused("SegmentService/DeleteList", {"list": "none", "deletedBy": "ada"})[0] == grpc.StatusCode.NOT_FOUND
