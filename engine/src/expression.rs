@@ -25,7 +25,7 @@ mod sequences;
 mod sql;
 mod syntax;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod text;
 mod traits;
 mod tree;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Engine;
 use crate::clock::Micros;
 use crate::error::{EngineError, ErrorKind, Result};
-use crate::expression::{self, SourceFile};
+use crate::expression::{self, ColumnType, SourceFile};
 use crate::segment::saved::{SavedSegment, SavedSegments, SegmentContent};
 use crate::segment::{self, saved};
 
@@ -47,8 +47,8 @@ impl Engine {
     /// Deletes a segment that was made while serving. With an `etag` only if it is still the one that has it.
     ///
     /// # Errors
-    /// NotFound if there is none; Conflict if it has another etag; FailedPrecondition if only the project's files define it,
-    /// or another segment names it.
+    /// NotFound if there is none; Conflict if it has another etag; FailedPrecondition before the first refresh, if only the
+    /// project's files define it, or if another segment names it.
     pub async fn delete_segment(&self, name: &str, etag: Option<&str>, deleted_by: &str) -> Result<()> {
         self.save_segment(name, None, deleted_by, Expected::of(etag)).await?;
         Ok(())
@@ -88,22 +88,10 @@ impl Engine {
             let columns = segment::columns(snapshot.session()).await?;
             let decide = |saved: &BTreeMap<String, SavedSegment>| {
                 expected.check(saved.get(&name), &name)?;
-                let with = |saved: &mut dyn Iterator<Item = SourceFile>| -> Vec<SourceFile> {
-                    files.iter().cloned().chain(saved).collect()
-                };
-                let source = |saved: &SavedSegment| saved::source(&saved.name, &saved.content);
-                let others = saved.values().filter(|saved| saved.name != name).map(source);
-                let changed = content.as_ref().map(|content| saved::source(&name, content));
-                // Whether segments that it names exist, and none names it that is deleted, shows in all of them together.
-                let all = with(&mut others.chain(changed));
-                expression::parse_segments(&all, &columns).map_err(|error| {
-                    let before = with(&mut saved.values().map(source));
-                    match (expression::parse_segments(&before, &columns), &content) {
-                        (Err(error), _) => EngineError::failed_precondition(format!("mend this first: {error}")),
-                        (Ok(_), Some(_)) => error,
-                        (Ok(_), None) => EngineError::failed_precondition(format!("`{name}` is needed: {error}")),
-                    }
-                })?;
+                let others = saved.values().filter(|saved| saved.name != name);
+                let others = others.map(|saved| saved::source(&saved.name, &saved.content));
+                let others: Vec<SourceFile> = files.iter().cloned().chain(others).collect();
+                check_all(&name, content.as_ref(), others, &columns)?;
                 Ok(content.clone())
             };
             saved::change(&project, &name, &changed_by, now, decide).await
@@ -145,6 +133,36 @@ impl Expected {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// Whether the segments that `name` names exist, and none names it that is deleted, shows in all of them together.
+fn check_all(
+    name: &str,
+    content: Option<&SegmentContent>,
+    others: Vec<SourceFile>,
+    columns: &[(String, ColumnType)],
+) -> Result<()> {
+    let with = |content: &SegmentContent| {
+        let all: Vec<SourceFile> = others.iter().cloned().chain([saved::source(name, content)]).collect();
+        expression::parse_segments(&all, columns).map(drop)
+    };
+    let without = expression::parse_segments(&others, columns).map(drop);
+    // The others are right if they are alone, or beside one of that name that is right itself.
+    let harmless = SegmentContent { expression: "profile_id is not null".to_owned(), ..SegmentContent::default() };
+    let of_others = without.as_ref().err().and_then(|_| with(&harmless).err());
+    match (content, of_others) {
+        (Some(content), None) => with(content),
+        (Some(content), Some(others)) => with(content).map_err(|_| {
+            EngineError::failed_precondition(format!(
+                "another segment is wrong, which has to be mended first: {others}"
+            ))
+        }),
+        (None, None) => {
+            without.map_err(|error| EngineError::failed_precondition(format!("`{name}` is needed: {error}")))
+        }
+        // To delete it may be what mends them.
+        (None, Some(_)) => Ok(()),
     }
 }
 

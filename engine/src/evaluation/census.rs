@@ -381,7 +381,7 @@ fn known(what: &str, name: &str, sets: &BTreeMap<String, RoaringBitmap>) -> Resu
     sets.get(name).cloned().ok_or_else(|| unknown(what, name, sets.keys()))
 }
 
-/// Refuses names of lists or purposes that are not among those that there are.
+/// Refuses names of something that are not among those that there are.
 ///
 /// # Errors
 /// InvalidInput with the nearest name.

@@ -52,7 +52,7 @@ impl Days {
     }
 
     /// Those of either, and those between.
-    pub(super) fn until(self, other: Self) -> Self {
+    pub(super) fn hull(self, other: Self) -> Self {
         Self { first: self.first.min(other.first), last: self.last.max(other.last) }
     }
 

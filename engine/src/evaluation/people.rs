@@ -80,6 +80,15 @@ impl People {
         Ok(Self { ordinals, living, scope, gone, rows })
     }
 
+    /// People who have one identifier each, of whom these are the ordinals.
+    #[cfg(test)]
+    pub(super) fn of(ordinals: Vec<u32>) -> Self {
+        let mut rows = vec![NOBODY; ordinals.last().map_or(0, |last| *last as usize + 1)];
+        ordinals.iter().enumerate().for_each(|(row, &ordinal)| rows[ordinal as usize] = row as u32);
+        let living = ordinals.iter().copied().collect();
+        Self { ordinals, living, scope: None, gone: RoaringBitmap::new(), rows }
+    }
+
     /// How many they are.
     pub(crate) fn len(&self) -> usize {
         self.ordinals.len()

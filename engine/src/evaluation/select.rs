@@ -167,3 +167,22 @@ fn tops(expression: &Expr) -> Vec<&Expr> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use roaring::RoaringBitmap;
+
+    use super::united;
+
+    #[tokio::test]
+    async fn test_what_threads_found_is_united_condition_by_condition() {
+        for (threads, count) in [(1, 3), (2, 5), (3, 1), (4, 0), (3, 9)] {
+            let set = |thread: u32, condition: u32| RoaringBitmap::from([thread, 100 + condition]);
+            let found =
+                (0..threads).map(|thread| (0..count).map(|condition| set(thread, condition)).collect()).collect();
+            let expected: Vec<RoaringBitmap> =
+                (0..count).map(|condition| (0..threads).chain([100 + condition]).collect()).collect();
+            assert_eq!(united(found).await.unwrap(), expected, "{threads} threads, {count} conditions");
+        }
+    }
+}

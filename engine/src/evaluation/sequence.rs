@@ -57,7 +57,7 @@ impl Alike {
     /// place. `series` has a row for each instant of the events of each selector.
     pub(super) fn did(&self, series: &[&Series], people: &Range<u32>, today: i32) -> Vec<(usize, BooleanArray)> {
         let windows: Vec<Days> = self.sequences.iter().map(|(.., window)| Days::of(*window, today)).collect();
-        let any_of_them = windows.iter().copied().reduce(Days::until).unwrap_or(Days::EVER);
+        let any_of_them = windows.iter().copied().reduce(Days::hull).unwrap_or(Days::EVER);
         let mut did: Vec<Vec<usize>> = vec![Vec::new(); self.sequences.len()];
         self.each_profile(series, people, any_of_them, |profile, moments| {
             for (((_, steps, _), days), did) in self.sequences.iter().zip(&windows).zip(&mut did) {
@@ -205,7 +205,47 @@ impl Steps {
 
 #[cfg(test)]
 mod tests {
-    use super::places_below;
+    use super::{alike, places_below};
+    use crate::evaluation::series::Series;
+    use crate::evaluation::types::MICROS_PER_DAY;
+    use crate::expression::sequences_used;
+    use crate::expression::testing::segment;
+
+    #[test]
+    fn test_each_of_the_sequences_of_the_same_events_has_its_own_answer() {
+        let [at_1, at_2, at_9, at_10] = [1, 2, 9, 10].map(|day| day * MICROS_PER_DAY + MICROS_PER_DAY / 2);
+        // The first did A, B, A, B; the second A and B at once, and nobody else both.
+        let a = Series::of_instants(&[(0, at_1), (0, at_9), (2, at_2), (3, at_1)]);
+        let b = Series::of_instants(&[(0, at_2), (0, at_10), (1, at_2), (2, at_2)]);
+        let cases = [
+            ("did_sequence('A' then 'B')", [true, false, false, false]),
+            ("did_sequence('B' then 'A')", [true, false, false, false]),
+            ("did_sequence('A' then 'B' then 'A' then 'B')", [true, false, false, false]),
+            (
+                "did_sequence('A' then 'B', between => (date '1970-01-02', date '1970-01-03'))",
+                [true, false, false, false],
+            ),
+            ("did_sequence('A' then 'B', between => (date '1970-01-03', date '1970-01-10'))", [false; 4]),
+            (
+                "did_sequence('B' then 'A', between => (date '1970-01-03', date '1970-01-10'))",
+                [true, false, false, false],
+            ),
+            ("did_sequence('B' then 'A', since => date '1970-01-04')", [false; 4]),
+            ("did_sequence('B' then 'A', span => interval '6 days')", [false; 4]),
+        ];
+        let mut sequences: Vec<_> = cases.iter().flat_map(|(text, _)| sequences_used(&segment(text))).collect();
+        let texts = sequences.clone();
+        sequences.sort();
+        let alike = alike(&sequences);
+        assert_eq!(alike.len(), 1);
+        assert_eq!(alike[0].selectors().iter().map(|of| of.event.as_str()).collect::<Vec<_>>(), ["A", "B"]);
+        let did = alike[0].did(&[&a, &b], &(0..4), 20);
+        for (sequence, (text, expected)) in texts.iter().zip(cases) {
+            let place = sequences.binary_search(sequence).unwrap();
+            let (_, found) = did.iter().find(|(of, _)| *of == place).unwrap();
+            assert_eq!(found.iter().map(Option::unwrap).collect::<Vec<_>>(), expected, "{text}");
+        }
+    }
 
     #[test]
     fn test_finds_a_row_wherever_it_is() {

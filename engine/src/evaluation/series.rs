@@ -118,6 +118,18 @@ impl Series {
         place(people.start)..place(people.end)
     }
 
+    /// Instants of profiles, in the order of both.
+    #[cfg(test)]
+    pub(super) fn of_instants(rows: &[(u32, i64)]) -> Self {
+        let mut series = Self { starts: vec![0], ..Self::default() };
+        for of_profile in rows.chunk_by(|left, right| left.0 == right.0) {
+            series.profiles.push(of_profile[0].0);
+            series.columns.first_at.extend(of_profile.iter().map(|(_, at)| *at));
+            series.starts.push(series.columns.first_at.len() as u32);
+        }
+        series
+    }
+
     /// The rows of the profiles at some places in `profiles`.
     pub(super) fn rows_of(&self, places: &Range<usize>) -> Range<usize> {
         self.starts[places.start] as usize..self.starts[places.end] as usize

@@ -22,7 +22,7 @@ pub(super) fn columns() -> Vec<(String, ColumnType)> {
 
 /// The expression of a segment that must be right.
 #[track_caller]
-pub(super) fn segment(text: &str) -> Expr {
+pub(crate) fn segment(text: &str) -> Expr {
     let parsed = parse_segment(&crate::expression::testing::source("loyal", "segments/loyal.sql", text), &columns());
     parsed.unwrap_or_else(|error| panic!("{text}\n--> {error}")).expression
 }

@@ -17,7 +17,8 @@ use crate::clock::Micros;
 use crate::error::{EngineError, Result};
 use crate::evaluation::People;
 
-/// Sets in a batch of rows: few enough to be written while they are in a processor's cache.
+/// Sets in a batch of rows: few enough to be written while they are in a processor's cache, and far from the 2 GiB that an
+/// array of bytes holds.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
 /// Sets that are worth a task, and a file, of their own.

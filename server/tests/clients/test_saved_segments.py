@@ -109,6 +109,19 @@ def test_what_cannot_be_saved_is_told(shop_of_orders):
         (project.folder / "segments" / "wrong.sql").write_text("lifetime_valeu > 1\n")
         assert refused("CreateSegment", {"segment": SEGMENT | {"segment": "other"}, "createdBy": "ada"})[0] == grpc.StatusCode.FAILED_PRECONDITION
         (project.folder / "segments" / "wrong.sql").unlink()
+        # What an update puts in the place of something wrong is the caller's. And what files define, too, can be deleted.
+        (project.folder / "segments" / "soon_gone.sql").write_text("order_count > 2\n")
+        for name in ("left", "twice", "doubled"):
+            expression = "in_segment('soon_gone')" if name == "left" else "order_count > 3"
+            client.call("SegmentService/CreateSegment", {"segment": {"segment": name, "expression": expression}, "createdBy": "ada"})
+        (project.folder / "segments" / "soon_gone.sql").unlink()
+        change = {"segment": {"segment": "left", "expression": "in_segment('typo')"}, "updateMask": "expression", "updatedBy": "ada"}
+        assert refused("UpdateSegment", change)[:2] == (invalid, "EXPRESSION_INVALID")
+        for name in ("twice", "doubled"):
+            (project.folder / "segments" / f"{name}.sql").write_text("order_count > 4\n")
+        for name in ("left", "twice", "doubled"):
+            client.call("SegmentService/DeleteSegment", {"segment": name, "deletedBy": "ada"})
+            (project.folder / "segments" / f"{name}.sql").unlink(missing_ok=True)
         assert refused("UpdateSegment", {"segment": SEGMENT, "updateMask": "size", "updatedBy": "ada"})[2] == ["update_mask"]
 
         # A segment that another one names stays; no circle is made.
@@ -159,6 +172,8 @@ def test_changes_are_paged_without_gap(shop_of_orders):
 
 def test_members_are_exported_in_every_format(shop_of_orders, tmp_path):
     project = shop_of_orders
+    (project.folder / "segments" / "nobody.sql").write_text("order_count > 1000\n")
+    project.refresh()
     columns = ["profile_id", "lifetime_value", "entered_at"]
     expected = {(row["profile_id"], float(row["lifetime_value"])) for row in project.sql("select profile_id, lifetime_value from profile.profiles")}
 
@@ -179,6 +194,8 @@ def test_members_are_exported_in_every_format(shop_of_orders, tmp_path):
             rows = read(kind, b"".join(piece.data for piece in pieces))
             assert list(rows[0]) == columns
             assert {(row["profile_id"], float(row["lifetime_value"])) for row in rows} == expected, kind
+        [nothing] = client.raw("SegmentService/ExportSegmentMembers", {"segment": "nobody", "format": "EXPORT_FORMAT_NDJSON"})
+        assert nothing.generation.number == 2 and not nothing.data
         for request, fields in (({"format": "EXPORT_FORMAT_CSV", "columns": ["lifetime_valeu"]}, ["columns"]), ({}, ["format"])):
             assert client.refused("SegmentService/ExportSegmentMembers", {"segment": "buyers"} | request)[2] == fields
     for kind in ("csv", "ndjson", "parquet"):

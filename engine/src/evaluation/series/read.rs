@@ -13,7 +13,7 @@ use crate::error::{EngineError, ErrorKind, Result};
 use crate::evaluation::people::{NOBODY, People};
 use crate::query::interner::Interner;
 
-/// The most rows of a chunk, beside those of one batch. A larger one would be copied again and again as it grows, into memory
+/// The most rows of a chunk, unless one batch has more. A larger one would be copied again and again as it grows, into memory
 /// that is new.
 const CHUNK_ROWS: usize = 32 * 1024;
 
@@ -288,6 +288,9 @@ impl<'c> Placed<'c> {
         profiles.truncate(count);
         starts.truncate(count);
         starts.push(start);
+        // They are kept, and of a rare event nearly all of them would be empty.
+        profiles.shrink_to_fit();
+        starts.shrink_to_fit();
         (profiles, starts)
     }
 
@@ -334,6 +337,10 @@ fn column<'b>(batch: &'b RecordBatch, name: &str) -> Result<&'b ArrayRef> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{Date32Array, Int64Array};
+
     use super::*;
 
     /// Instants of people.
@@ -351,6 +358,51 @@ mod tests {
         assert_eq!(read.of, [0, 0, 1, 2, 2]);
         assert_eq!(read.columns.first_at, [1, 2, 10, 20, 21]);
         assert!(read.columns.days.is_empty());
+    }
+
+    #[test]
+    fn test_rows_of_several_chunks_are_one_series() {
+        let people = People::of(vec![3, 5, 9]);
+        let mut chunks = Chunks::new(vec![Needs { values: true, ..Needs::default() }]);
+        let rows = CHUNK_ROWS as i64 * 2 / 3;
+        // Each person in turn, and others whom nobody knows; the values of a batch end with its number.
+        for number in 0..3 {
+            let values = StringViewArray::from_iter_values((0..rows).map(|row| format!("{} {number}", row % 2)));
+            let columns: [(&str, ArrayRef); 4] = [
+                (
+                    "ordinal",
+                    Arc::new(Int64Array::from_iter_values((0..rows).map(|row| [3, 4, 5, 9][row as usize % 4]))),
+                ),
+                ("date", Arc::new(Date32Array::from_iter_values((0..rows).map(|row| row as i32)))),
+                ("event_count", Arc::new(Int64Array::from_iter_values(std::iter::repeat_n(number, rows as usize)))),
+                ("property_value", Arc::new(values)),
+            ];
+            chunks.push(&RecordBatch::try_from_iter(columns).unwrap(), &people, &vec![0; rows as usize]).unwrap();
+        }
+        let [chunks] = <[Vec<Chunk>; 1]>::try_from(chunks.finish()).unwrap_or_else(|_| panic!("there is one series"));
+        assert!(chunks.len() > 1);
+        let read = series(&chunks, people.ordinals()).unwrap();
+        assert_eq!(read.texts, ["0 0", "0 1", "0 2", "1 0", "1 1", "1 2"]);
+        for (place, &ordinal) in [3, 5, 9].iter().enumerate() {
+            assert_eq!(read.ordinals[place], ordinal);
+            let mut found: Vec<(i32, u32, &str)> = read
+                .rows(place)
+                .map(|row| (read.columns.days[row], &read.texts[read.columns.values[row] as usize]))
+                .map(|(day, text)| (day.date, day.count, text.as_str()))
+                .collect();
+            let expected = (0..3).flat_map(|number| {
+                let first = [3, 4, 5, 9].iter().position(|&of| of == ordinal).unwrap() as i64;
+                (first..rows).step_by(4).map(move |row| (row as i32, number, format!("{} {number}", row % 2)))
+            });
+            let mut expected: Vec<(i32, u32, String)> = expected.collect();
+            found.sort_unstable();
+            expected.sort_unstable();
+            assert!(found.iter().copied().eq(expected.iter().map(|(date, count, text)| (
+                *date,
+                *count,
+                text.as_str()
+            ))));
+        }
     }
 
     #[test]
