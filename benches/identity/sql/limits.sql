@@ -8,13 +8,17 @@ create table components as
 create table crowd as
     select namespace, value, component from components where is_crowded;
 
--- Each link once, when it was last seen. Namespaces as texts, for dictionaries are compared and grouped more slowly.
+-- Each link once, when it was last seen. What has a value of the crowd's in another namespace goes when clusters are joined.
+-- Namespaces as texts, for dictionaries are compared and grouped more slowly.
 create table crowded_links as
-    select arrow_cast(b_namespace, 'Utf8View') as b_namespace, b_value, a_namespace, a_value, max(seen_at) as seen_at
-    from (
-        select arrow_cast(a_namespace, 'Utf8View') as a_namespace, a_value, b_namespace, b_value, seen_at from links
-    ) links
-    left semi join crowd on crowd.value = links.a_value and crowd.namespace = links.a_namespace
+    select
+        arrow_cast(b_namespace, 'Utf8View') as b_namespace,
+        b_value,
+        arrow_cast(a_namespace, 'Utf8View') as a_namespace,
+        a_value,
+        max(seen_at) as seen_at
+    from links
+    left semi join crowd on crowd.value = links.a_value
     group by 1, 2, 3, 4;
 
 create table replayed as

@@ -25,17 +25,24 @@ pub(super) struct Alike {
     selectors: Vec<EventSelector>,
     /// Everything that has to happen.
     all: u32,
-    /// Places of sequences, with what each asks for.
-    sequences: Vec<(usize, Steps, Window)>,
+    sequences: Vec<OneOf>,
+}
+
+/// One of the sequences that are alike.
+struct OneOf {
+    /// Its place among all.
+    place: usize,
+    steps: Steps,
+    window: Window,
 }
 
 /// Puts those of some sequences together that are alike.
 pub(super) fn alike(sequences: &[Sequence]) -> Vec<Alike> {
-    let mut alike: BTreeMap<(BTreeSet<&EventSelector>, u32), Vec<(usize, Steps, Window)>> = BTreeMap::new();
+    let mut alike: BTreeMap<(BTreeSet<&EventSelector>, u32), Vec<OneOf>> = BTreeMap::new();
     for (place, sequence) in sequences.iter().enumerate() {
         let selectors = selectors(sequence);
         let steps = Steps::new(sequence, &selectors);
-        alike.entry((selectors, steps.all())).or_default().push((place, steps, sequence.window));
+        alike.entry((selectors, steps.all())).or_default().push(OneOf { place, steps, window: sequence.window });
     }
     let alike = alike.into_iter();
     alike
@@ -56,19 +63,19 @@ impl Alike {
     /// Whether each of some rows of people did each of the sequences, as they are on the day `today`, with the sequence's
     /// place. `series` has a row for each instant of the events of each selector.
     pub(super) fn did(&self, series: &[&Series], people: &Range<u32>, today: i32) -> Vec<(usize, BooleanArray)> {
-        let windows: Vec<Days> = self.sequences.iter().map(|(.., window)| Days::of(*window, today)).collect();
+        let windows: Vec<Days> = self.sequences.iter().map(|of| Days::of(of.window, today)).collect();
         let any_of_them = windows.iter().copied().reduce(Days::hull).unwrap_or(Days::EVER);
         let mut did: Vec<Vec<usize>> = vec![Vec::new(); self.sequences.len()];
         self.each_profile(series, people, any_of_them, |profile, moments| {
-            for (((_, steps, _), days), did) in self.sequences.iter().zip(&windows).zip(&mut did) {
-                if steps.are_in(days.cut(moments, |(at, _)| *at)) {
+            for ((of, days), did) in self.sequences.iter().zip(&windows).zip(&mut did) {
+                if of.steps.are_in(days.cut(moments, |(at, _)| *at)) {
                     did.push((profile - people.start) as usize);
                 }
             }
         });
         let rows = people.len();
         let whole = |did: Vec<usize>| BooleanArray::from(BooleanBuffer::new(bits(did.into_iter(), rows), 0, rows));
-        self.sequences.iter().zip(did).map(|((place, ..), did)| (*place, whole(did))).collect()
+        self.sequences.iter().zip(did).map(|(of, did)| (of.place, whole(did))).collect()
     }
 
     /// Does something with all that each profile did on some days, in the order of time, if it has everything that has to
