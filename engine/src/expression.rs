@@ -37,6 +37,7 @@ mod words;
 pub(crate) use self::behavior::{EVENT_COLUMNS, EventSelector, Figure, Measure, Property, Sequence, Share, Window};
 pub(crate) use self::definition::{SegmentDefinition, SourceFile, TraitDefinition};
 pub(crate) use self::files::load;
+pub(crate) use self::header::first_key;
 pub(crate) use self::order::{needed, order};
 pub(crate) use self::parse::{SegmentHeader, parse_segment, parse_segments, read_segment_header};
 pub(crate) use self::search::{measures_in, sequences_in};

@@ -72,8 +72,8 @@ select
     kinds.value,
     kinds.from_profile_id,
     kinds.to_profile_id,
-    case when kinds.change = 'split' then coalesce(causes.dropped_a, causes.link_a) else causes.link_a end as link_a,
-    case when kinds.change = 'split' then coalesce(causes.dropped_b, causes.link_b) else causes.link_b end as link_b
+    case when kinds.change = 'split' then causes.dropped_a else causes.link_a end as link_a,
+    case when kinds.change = 'split' then causes.dropped_b else causes.link_b end as link_b
 from kinds
 left join identity.causes
     on causes.from_profile_id = kinds.from_profile_id and causes.to_profile_id = kinds.to_profile_id

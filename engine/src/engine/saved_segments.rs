@@ -124,9 +124,9 @@ impl Expected {
                     saved.changed_by
                 ),
             )),
-            (Self::One(_) | Self::Any, None) => {
-                Err(EngineError::not_found(format!("no segment `{name}` was made while serving")))
-            }
+            (Self::One(_) | Self::Any, None) => Err(EngineError::not_found(format!(
+                "there is no saved segment `{name}`; those in segments/ are changed there"
+            ))),
             (Self::One(etag), Some(saved)) if *etag != saved.etag => {
                 let message = format!("{} has changed segment `{name}` since: read it again", saved.changed_by);
                 Err(EngineError::new(ErrorKind::Conflict, message))
@@ -166,9 +166,15 @@ fn check_all(
     }
 }
 
-/// What is kept as the header of a file has no line ends.
+/// What is kept as the header of a file has no line ends, and is not in the expression, too.
 fn check_lines(content: &SegmentContent) -> Result<()> {
-    let SegmentContent { title, purpose, description, .. } = content;
+    let SegmentContent { title, purpose, description, expression } = content;
+    if let Some(key) = expression::first_key(expression) {
+        let message = format!(
+            "the expression begins with a header, `-- {key}: ...`: leave it out, and give what it says by itself"
+        );
+        return Err(EngineError::invalid(message));
+    }
     for (what, text) in [("title", title), ("purpose", purpose), ("description", description)] {
         if text.as_ref().is_some_and(|text| text.trim().is_empty() || text.contains(['\n', '\r'])) {
             return Err(EngineError::invalid(format!("the {what} must be one line, or left out")));

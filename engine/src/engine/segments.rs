@@ -273,7 +273,11 @@ async fn export_query(snapshot: &Snapshot, columns: &[String]) -> Result<String>
     let known: Vec<&str> = profiles.schema().fields().iter().map(|field| field.name().as_str()).collect();
     let usual = ["profile_id".to_owned(), ENTERED_AT.to_owned()];
     let mut selected = Vec::new();
-    for column in if columns.is_empty() { &usual } else { columns } {
+    let columns = if columns.is_empty() { &usual } else { columns };
+    for (place, column) in columns.iter().enumerate() {
+        if columns.iter().take(place).any(|before| before == column) {
+            return Err(EngineError::invalid(format!("column `{column}` is named twice: name it once")));
+        }
         if column == ENTERED_AT {
             selected.push(format!("memberships.{ENTERED_AT}"));
         } else if known.contains(&column.as_str()) {

@@ -72,6 +72,11 @@ pub(super) fn read_header(text: &str) -> Header<'_> {
     header
 }
 
+/// The first key that a text sets, if it begins with a header.
+pub(crate) fn first_key(text: &str) -> Option<&str> {
+    read_header(text).entries.first().map(|entry| entry.key)
+}
+
 fn first_line(text: &str) -> Option<(&str, &str)> {
     if text.is_empty() { None } else { Some(text.split_once('\n').unwrap_or((text, ""))) }
 }

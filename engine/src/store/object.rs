@@ -28,7 +28,12 @@ pub(crate) async fn write_object(
     let (store, path) = locate(url, storage_options)?;
     match store.head(&path).await {
         Err(object_store::Error::NotFound { .. }) => {}
-        Ok(_) => return Err(EngineError::new(ErrorKind::AlreadyExists, format!("`{url}` is there already"))),
+        Ok(_) => {
+            return Err(EngineError::new(
+                ErrorKind::AlreadyExists,
+                format!("`{url}` is there already: remove it, or write to another name"),
+            ));
+        }
         Err(error) => return Err(error.into()),
     }
     let mut writer = BufWriter::new(store, path);

@@ -133,7 +133,7 @@ fn weekly() -> impl Strategy<Value = Atom> {
              left join (
                  select profile_id from (
                      select profile_id, cast({TODAY} - cast(occurred_at as date) as bigint) / 7 as week, count(*) as times
-                     from behavior.events where event_name = '{event}' group by 1, 2
+                     from behavior.events where event_name = '{event}' and cast(occurred_at as date) <= {TODAY} group by 1, 2
                  )
                  where week < {weeks} and times >= {times} group by profile_id having count(*) = {weeks}
              ) figures on figures.profile_id = profiles.profile_id"
@@ -308,4 +308,36 @@ fn test_random_segments_have_the_members_that_naive_sql_gives() {
         Ok(())
     });
     runs.unwrap();
+}
+
+#[tokio::test]
+async fn test_events_of_the_future_are_in_no_week() {
+    const WEEKLY: &str = "did_weekly('Page Viewed', times => 1, weeks => 2)";
+    let shop = Shop::new(CONFIG);
+    shop.write("segments/weekly.sql", WEEKLY);
+    // Today is 1 June: who has a wrong clock did nothing in the last two weeks, or did it in both as the others did.
+    let visits = [
+        ("regular", ["05-23", "06-01"].as_slice()),
+        ("early", &["06-04", "06-09"]),
+        ("regular and early", &["05-20", "05-27", "06-20"]),
+        ("last week only", &["05-30", "06-09"]),
+    ];
+    for (number, (user, days)) in visits.iter().enumerate() {
+        for day in *days {
+            let page = format!(
+                r#"{{"type":"page","messageId":"{number} {day}","userId":"{user}","timestamp":"2026-{day}T10:00:00Z"}}"#
+            );
+            shop.land("web", &page).await;
+        }
+    }
+    shop.refresh(false).await;
+    let users = |query: &str| {
+        format!(
+            "select value from identity.identities where profile_id in (select profile_id from ({query})) order by 1"
+        )
+    };
+    let members = users("select profile_id from segment.memberships where segment = 'weekly'");
+    assert_eq!(shop.rows(&members).await, ["regular", "regular and early"]);
+    let by_sql = users(&shop.segment_sql(WEEKLY).await);
+    assert_eq!(shop.rows(&by_sql).await, ["regular", "regular and early"]);
 }

@@ -101,7 +101,7 @@ def test_what_cannot_be_saved_is_told(shop_of_orders):
         assert refused("UpdateSegment", {"segment": {"segment": "buyers", "title": "x"}, "updatedBy": "ada"})[:2] == (exists, "ALREADY_EXISTS")
         assert refused("DeleteSegment", {"segment": "buyers", "deletedBy": "ada"})[:2] == (grpc.StatusCode.FAILED_PRECONDITION, "FAILED_PRECONDITION")
         assert refused("DeleteSegment", {"segment": "none", "deletedBy": "ada"})[1] == "SEGMENT_NOT_FOUND"
-        for wrong in ({"expression": "lifetime_valeu > 5"}, {"segment": "Big!"}, {"title": "two\nlines"}, {"expression": "in_segment('none')"},
+        for wrong in ({"expression": "lifetime_valeu > 5"}, {"segment": "Big!"}, {"title": "two\nlines"}, {"expression": "-- title: x\norder_count > 1"}, {"expression": "in_segment('none')"},
                       {"expression": "in_list('none')"}, {"segment": "me", "expression": "in_segment('me')"}):
             assert refused("CreateSegment", {"segment": SEGMENT | {"segment": "other"} | wrong, "createdBy": "ada"})[:2] == (invalid, "EXPRESSION_INVALID"), wrong
         assert refused("CreateSegment", {"segment": SEGMENT | {"segment": "other"}}) == (invalid, "INPUT_INVALID", ["created_by"]), "nobody made it"

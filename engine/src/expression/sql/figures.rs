@@ -98,13 +98,14 @@ fn most_frequent(counts: &str, value: &str) -> String {
     )
 }
 
-/// The profiles with so many events in each of the last weeks.
+/// The profiles with so many events in each of the last weeks, of which none is in the future.
 fn each_week(query: &Query, counts: &str, weeks: u32, times: u32) -> String {
     let today = query.today();
     format!(
         "select profile_id\nfrom (\n    \
          select profile_id, cast(date '{today}' - cast(occurred_at as date) as bigint) / 7 as week, count(*) as times\n    \
-         from behavior.events\n    where {counts}\n    group by 1, 2\n) counted\nwhere week < {weeks} and times >= {times}\n\
+         from behavior.events\n    where {counts} and cast(occurred_at as date) <= date '{today}'\n    group by 1, 2\n) counted\n\
+         where week < {weeks} and times >= {times}\n\
          group by profile_id\nhaving count(*) = {weeks}"
     )
 }

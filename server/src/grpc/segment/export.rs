@@ -33,7 +33,9 @@ impl Segments {
         self.segment(&snapshot, &request.segment).await?;
         let result = engine.export_members(&snapshot, &request.segment, &request.columns, self.0.limits).await;
         let result = result.map_err(|error| match error.kind() {
-            ErrorKind::NotFound => invalid_field("columns", "INPUT_INVALID", error.to_string()),
+            ErrorKind::NotFound | ErrorKind::InvalidInput => {
+                invalid_field("columns", "INPUT_INVALID", error.to_string())
+            }
             _ => to_status(error),
         })?;
         let generation = generation(&snapshot);
