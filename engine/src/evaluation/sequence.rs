@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn test_each_of_the_sequences_of_the_same_events_has_its_own_answer() {
         let [at_1, at_2, at_9, at_10] = [1, 2, 9, 10].map(|day| day * MICROS_PER_DAY + MICROS_PER_DAY / 2);
-        // The first did A, B, A, B; the second A and B at once, and nobody else both.
+        // The first did A, B, A, B; the third A and B at once; the others one of them.
         let a = Series::of_instants(&[(0, at_1), (0, at_9), (2, at_2), (3, at_1)]);
         let b = Series::of_instants(&[(0, at_2), (0, at_10), (1, at_2), (2, at_2)]);
         let cases = [

@@ -65,6 +65,9 @@ fn locate(url: &str, storage_options: &HashMap<String, String>) -> Result<(Arc<d
     match (parsed.scheme(), parsed.host_str()) {
         _ if path.as_ref().is_empty() || url.ends_with('/') => Err(wrong()),
         ("s3", Some(bucket)) => Ok((Arc::new(s3_store(bucket, storage_options)?), path)),
+        ("file", None) if parsed.to_file_path().is_ok_and(|path| path.is_dir()) => {
+            Err(EngineError::invalid(format!("`{url}` is a folder: name a file in it")))
+        }
         ("file", None) => Ok((Arc::new(LocalFileSystem::new()), path)),
         _ => Err(wrong()),
     }
@@ -97,5 +100,8 @@ mod tests {
         for url in ["", "members.csv", "ftp://a/b", "s3://bucket", "s3://bucket/", "file:///tmp/", "file://host/a"] {
             assert_eq!(write(url, Vec::new()).await.unwrap_err().kind(), ErrorKind::InvalidInput, "{url}");
         }
+        let folder = tempfile::tempdir().unwrap();
+        let refused = write(Url::from_file_path(folder.path()).unwrap().as_str(), Vec::new()).await.unwrap_err();
+        assert!(refused.to_string().ends_with("is a folder: name a file in it"), "{refused}");
     }
 }

@@ -110,7 +110,7 @@ pub(crate) async fn run(engine: &Engine, command: SegmentCommand) -> Result<()> 
             let content = std::fs::read(&file).with_context(|| format!("`{}` cannot be read", file.display()))?;
             let uploaded = engine.upload_list(&name, content, &by).await?;
             say(format_args!(
-                "list {name} has {} identifiers, beside {} of its values that are none; the next refresh knows it",
+                "list {name} has {} identifiers; values that are none: {}; the next refresh knows it",
                 uploaded.identifiers, uploaded.dropped
             ))?;
             Ok(())

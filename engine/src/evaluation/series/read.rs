@@ -182,7 +182,10 @@ impl Chunk {
             Day { date, count: count as u32 }
         }));
         if u32::try_from(bits).is_err() {
-            let message = format!("somebody did something more than {} times on one day: nobody does that", u32::MAX);
+            let most = u32::MAX;
+            let message = format!(
+                "an identifier has more than {most} events of one name on a day, which is more than can be counted: find the source that sends them"
+            );
             return Err(EngineError::new(ErrorKind::Exhausted, message));
         }
         if needs.times {
