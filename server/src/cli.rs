@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use crate::encode::FileFormat;
 
@@ -261,9 +261,10 @@ pub(crate) enum SegmentCommand {
         #[command(flatten)]
         words: SegmentWords,
     },
-    /// Change a segment that was made with create; what is not given stays
+    /// Change a segment that was made with create; what is not given stays, an empty text takes words away
     #[command(
-        after_help = "Examples:\n  tessera segment update big-spenders --expression \"lifetime_value > 700\"\n  tessera segment update big-spenders --title \"Those who spend most\""
+        group = ArgGroup::new("change").args(["expression", "title", "purpose", "description"]).required(true).multiple(true),
+        after_help = "Examples:\n  tessera segment update big-spenders --expression \"lifetime_value > 700\"\n  tessera segment update big-spenders --title \"Those who spend most\" --description \"\""
     )]
     Update {
         /// Its name
@@ -297,7 +298,7 @@ pub(crate) enum SegmentCommand {
         #[arg(long, value_name = "COLUMN")]
         by_column: Vec<String>,
     },
-    /// Who entered and left a segment, by generation
+    /// Who entered and left a segment, by generation; also of one that was deleted
     #[command(
         after_help = "Examples:\n  tessera segment changes loyal\n  tessera segment changes loyal --after 12 --format csv"
     )]

@@ -24,7 +24,7 @@ said as (
         namespace,
         value,
         snake_case(substr(attribute['name'], 9)) as purpose,  -- what follows `consent.`
-        case answer(attribute['value']) when 'yes' then 'granted' when 'no' then 'withdrawn' else 'unclear' end as status,
+        coalesce(consent_status(attribute['value'], true), 'unclear') as status,
         source,
         party,
         occurred_at as updated_at
@@ -35,17 +35,12 @@ said as (
         sayings.namespace,
         sayings.value,
         consents.purpose,
-        case
-            when answer(sayings.said) = 'unclear' then 'unclear'
-            when answer(sayings.said) = 'yes' and consents.is_granted then 'granted'
-            when answer(sayings.said) = 'yes' or consents.is_granted then 'withdrawn'
-        end as status,
+        consent_status(sayings.said, consents.is_granted) as status,
         sayings.source,
         sayings.party,
         sayings.updated_at
     from config.consents  -- few rows: the side that a hash join holds in memory
     join new.profile.sayings sayings on sayings.name = consents.attribute
-    where answer(sayings.said) is not null
 ),
 
 answered as (

@@ -17,17 +17,12 @@ with answered as (
     select
         attributes.profile_id,
         consents.purpose,
-        case
-            when answer(attributes.attribute) = 'unclear' then 'unclear'
-            when answer(attributes.attribute) = 'yes' and consents.is_granted then 'granted'
-            when answer(attributes.attribute) = 'yes' or consents.is_granted then 'withdrawn'
-        end as status,
+        consent_status(attributes.attribute, consents.is_granted) as status,
         attributes.updated_at,
         attributes.source,
         attributes.party
     from config.consents  -- few rows: the side that a hash join holds in memory
     join new.profile.attributes attributes on attributes.name = consents.attribute
-    where answer(attributes.attribute) is not null
 ),
 
 told as (

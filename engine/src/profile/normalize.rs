@@ -20,17 +20,19 @@ const AGREES: [&str; 6] = ["granted", "optedin", "optin", "accepted", "agreed", 
 const OBJECTS: [&str; 9] =
     ["withdrawn", "optedout", "optout", "refused", "rejected", "declined", "denied", "revoked", "notallowed"];
 
-/// Whether an answer is a yes or a no; `unclear` for any other, nothing for one that says nothing.
-pub(super) fn answer(told: &str) -> Option<&'static str> {
+/// What an answer makes of consent, where yes grants it or, of an attribute such as `opted_out`, withdraws it: `granted`,
+/// `withdrawn`, or `unclear` for what is neither yes nor no. Nothing for an answer that says nothing: whoever has not opted
+/// out has not agreed.
+pub(super) fn consent_status(told: &str, yes_grants: bool) -> Option<&'static str> {
     let known = normalized(AttributeForm::Boolean, told)?;
     let letters: String = known.chars().filter(|letter| letter.is_alphanumeric()).collect::<String>().to_lowercase();
-    Some(match letters.as_str() {
-        "true" => "yes",
-        "false" => "no",
-        letters if AGREES.contains(&letters) => "yes",
-        letters if OBJECTS.contains(&letters) => "no",
-        _ => "unclear",
-    })
+    let is_yes = letters == "true" || AGREES.contains(&letters.as_str());
+    let is_no = letters == "false" || OBJECTS.contains(&letters.as_str());
+    match yes_grants {
+        _ if !is_yes && !is_no => Some("unclear"),
+        true => Some(if is_yes { "granted" } else { "withdrawn" }),
+        false => is_yes.then_some("withdrawn"),
+    }
 }
 
 /// A value in a form. Nothing for a value that says nothing: a blank, or what is written for "unknown".
@@ -75,24 +77,25 @@ mod tests {
     }
 
     #[test]
-    fn test_answers() {
+    fn test_consent() {
         let answers = [
-            ("yes", Some("yes")),
-            ("TRUE", Some("yes")),
-            ("Opted-in", Some("yes")),
-            ("subscribed", Some("yes")),
-            ("0", Some("no")),
-            ("Opt out", Some("no")),
-            ("not subscribed", Some("no")),
-            ("DENIED", Some("no")),
-            ("pending", Some("unclear")),
-            ("{}", Some("unclear")),
-            ("", None),
-            (" ", None),
-            ("n/a", None),
+            ("yes", Some("granted"), Some("withdrawn")),
+            ("TRUE", Some("granted"), Some("withdrawn")),
+            ("Opted-in", Some("granted"), Some("withdrawn")),
+            ("subscribed", Some("granted"), Some("withdrawn")),
+            ("0", Some("withdrawn"), None),
+            ("Opt out", Some("withdrawn"), None),
+            ("not subscribed", Some("withdrawn"), None),
+            ("DENIED", Some("withdrawn"), None),
+            ("pending", Some("unclear"), Some("unclear")),
+            ("{}", Some("unclear"), Some("unclear")),
+            ("", None, None),
+            (" ", None, None),
+            ("n/a", None, None),
         ];
-        for (told, expected) in answers {
-            assert_eq!(answer(told), expected, "{told:?}");
+        for (told, if_yes_grants, if_yes_withdraws) in answers {
+            assert_eq!(consent_status(told, true), if_yes_grants, "{told:?}");
+            assert_eq!(consent_status(told, false), if_yes_withdraws, "{told:?}");
         }
     }
 

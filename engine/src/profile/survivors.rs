@@ -8,17 +8,17 @@
 //! | `attribute_separator(name)` | what parts its values where several are told in one text, null if nothing does |
 //! | `normalize_attribute(name, text)` | the value, or the several in it, in the form of the attribute; null for a value that says nothing |
 //! | `snake_case(text)` | the name of an attribute |
-//! | `answer(text)` | `yes`, `no` or `unclear`; null for a value that says nothing |
+//! | `consent_status(text, yes_grants)` | what an answer makes of consent: `granted`, `withdrawn` or `unclear`; null for one that says nothing |
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Int32Array, StringViewArray, StringViewBuilder};
+use arrow::array::{Array, ArrayRef, AsArray, Int32Array, StringViewArray, StringViewBuilder};
 use arrow::datatypes::DataType;
 use datafusion::error::Result;
 
 use super::columns::snake_case;
-use super::normalize::{answer, normalized};
+use super::normalize::{consent_status, normalized};
 use crate::config::{Attribute, AttributeForm, SurvivorRule};
 use crate::query::functions::{of_column, of_columns, of_columns_once, of_text, text};
 use crate::query::session::Functions;
@@ -33,9 +33,10 @@ pub(crate) fn functions(attributes: &[Attribute]) -> Functions {
     let [for_rules, for_types, for_separators, for_ranks] = std::array::from_fn(|_| Arc::clone(&survivors));
     vec![
         of_text("snake_case", snake_case),
-        of_column("answer", DataType::Utf8View, |told| {
-            let answers = text(told)?.iter().map(|told| told.and_then(answer)).collect::<StringViewArray>();
-            Ok(Arc::new(answers) as ArrayRef)
+        of_columns("consent_status", DataType::Utf8View, |[told, yes_grants]| {
+            let (told, yes_grants) = (text(told)?, yes_grants.as_boolean());
+            let answers = told.iter().zip(yes_grants).map(|(told, yes_grants)| consent_status(told?, yes_grants?));
+            Ok(Arc::new(answers.collect::<StringViewArray>()) as ArrayRef)
         }),
         of_text("attribute_rule", move |name| for_rules.rule(name).to_owned()),
         of_text("attribute_type", move |name| for_types.column_type(name).to_owned()),

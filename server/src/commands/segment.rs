@@ -3,7 +3,7 @@
 mod personas;
 
 use anyhow::{Context, Result, bail};
-use arrow::array::AsArray;
+use arrow::array::{AsArray, RecordBatch};
 use arrow::util::pretty::pretty_format_batches;
 use tessera_engine::{Division, Engine, QueryLimits, SavedSegment, SegmentContent};
 
@@ -22,6 +22,9 @@ const CHANGES: &str = "select generation, at, change, count(*) as profiles from 
     group by 1, 2, 3 order by 1 desc, 3 limit 20";
 const ALL_CHANGES: &str = "select generation, at, change, profile_id from segment.changes
     where segment = $1 and generation > cast($2 as bigint) order by generation, change, profile_id";
+/// Every segment that there is, and every one that ever had members.
+const EVER: &str = "select segment from segment.segments where segment = $1
+    union all select segment from segment.change_sets where segment = $1";
 const COMPARE: &str = "with compared as (
         select profile_id, bool_or(segment = $1) as in_left, bool_or(segment = $2) as in_right
         from segment.memberships where segment in ($1, $2) group by profile_id)
@@ -78,9 +81,9 @@ pub(crate) async fn run(engine: &Engine, command: SegmentCommand) -> Result<()> 
                 bail!("no segment `{name}` was made with `tessera segment create`; one of segments/ is changed there");
             };
             let content = SegmentContent {
-                title: words.title.or(content.title),
-                purpose: words.purpose.or(content.purpose),
-                description: words.description.or(content.description),
+                title: changed(words.title, content.title),
+                purpose: changed(words.purpose, content.purpose),
+                description: changed(words.description, content.description),
                 expression: expression.unwrap_or(content.expression),
             };
             engine.update_segment(&name, content, Some(&etag), &words.by).await?;
@@ -94,7 +97,9 @@ pub(crate) async fn run(engine: &Engine, command: SegmentCommand) -> Result<()> 
         }
         SegmentCommand::Estimate { expression, by_column } => estimate(engine, &expression, &by_column).await,
         SegmentCommand::Changes { name, after, format } => {
-            require(engine, &name).await?;
+            if is_empty(&engine.collect(EVER, &[&name], None).await?) {
+                bail!("no generation had a segment `{name}`: `tessera segment list` shows those that there are");
+            }
             output::print(engine.sql(ALL_CHANGES, &[&name, &after.to_string()], None).await?, format).await
         }
         SegmentCommand::Export { name, columns, format, to } => {
@@ -162,9 +167,18 @@ fn url_of(to: &str) -> Result<String> {
     Ok(url.to_string())
 }
 
+/// A word that was given, none if it is empty; that of before if it was not given.
+fn changed(given: Option<String>, before: Option<String>) -> Option<String> {
+    given.map_or(before, |given| Some(given).filter(|given| !given.is_empty()))
+}
+
+fn is_empty(batches: &[RecordBatch]) -> bool {
+    batches.iter().all(|batch| batch.num_rows() == 0)
+}
+
 async fn require(engine: &Engine, name: &str) -> Result<()> {
     let found = engine.collect("select segment from segment.segments where segment = $1", &[name], None).await?;
-    if found.iter().all(|batch| batch.num_rows() == 0) {
+    if is_empty(&found) {
         bail!(
             "there is no segment `{name}` in the newest generation: `tessera segment list` shows all; a new one needs a `tessera refresh`"
         );

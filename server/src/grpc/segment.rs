@@ -32,6 +32,9 @@ const CHANGES: &str = "select generation, change, profile_id, at from segment.ch
     where segment = $1 and generation >= cast($2 as bigint)
         and (generation > cast($2 as bigint) or change > $3 or (change = $3 and profile_id > $4))
     order by generation, change, profile_id";
+/// Every segment that there is, and every one that ever had members.
+const EVER: &str = "select segment from segment.segments where segment = $1
+    union all select segment from segment.change_sets where segment = $1";
 const LISTING: &str = "segments";
 /// The most examples of an estimate.
 const PREVIEW_MAX: usize = 100;
@@ -162,9 +165,7 @@ impl Segments {
     }
 
     async fn segment(&self, snapshot: &Arc<Snapshot>, name: &str) -> Result<v1::Segment, Status> {
-        if name.is_empty() {
-            return Err(invalid_field("segment", "INPUT_INVALID", "give the segment's name"));
-        }
+        required(name)?;
         let batches = self.0.rows(snapshot, &format!("{SEGMENTS} where segments.segment = $1"), &[name]).await?;
         rows(&batches).next().map(segment).transpose()?.ok_or_else(|| not_found(name))
     }
@@ -256,8 +257,9 @@ impl Segments {
         let listing = format!("changes of {} after {}", request.segment, request.after_generation);
         let token = PageToken::open(&request.page_token, &listing)?;
         let snapshot = self.pinned(token.as_ref()).await?;
-        if token.is_none() {
-            self.segment(&snapshot, &request.segment).await?;
+        required(&request.segment)?;
+        if token.is_none() && rows(&self.0.rows(&snapshot, EVER, &[&request.segment]).await?).next().is_none() {
+            return Err(not_found(&request.segment));
         }
         let last = token.map(|token| token.last).unwrap_or_default();
         let [generation_of_last, change_of_last, profile_of_last] = match last.splitn(3, ' ').collect::<Vec<_>>()[..] {
@@ -369,6 +371,13 @@ fn segment(row: super::convert::Row<'_>) -> Result<v1::Segment, Status> {
 }
 
 /// There is no segment of that name.
+fn required(name: &str) -> Result<(), Status> {
+    match name {
+        "" => Err(invalid_field("segment", "INPUT_INVALID", "give the segment's name")),
+        _ => Ok(()),
+    }
+}
+
 pub(super) fn not_found(name: &str) -> Status {
     with_reason(
         Code::NotFound,

@@ -104,6 +104,33 @@ fn test_mistakes_are_told_with_their_place_and_remedy() {
 }
 
 #[test]
+fn test_a_saved_segment_is_changed_and_deleted() {
+    let project = project_with_orders();
+    project.ok(&["ingest", "--source", "till", "a.csv"]);
+    project.ok(&["refresh"]);
+    project.ok(&["segment", "create", "paid", "lifetime_value > 5", "--title", "Who paid", "--by", "ada"]);
+    let words = "select title, description, expression from segment.segments where segment = 'paid'";
+    project.ok(&["segment", "update", "paid", "--title", "", "--description", "Anything", "--by", "ada"]);
+    project.ok(&["refresh"]);
+    assert_eq!(project.rows(words), [",Anything,lifetime_value > 5"]);
+    let nothing = project.fails(&["segment", "update", "paid", "--by", "ada"]);
+    assert!(nothing.contains("--expression") && nothing.contains("--title"), "{nothing}");
+
+    project.ok(&["segment", "delete", "paid", "--by", "ben"]);
+    project.ok(&["refresh"]);
+    let changes = project.ok(&["segment", "changes", "paid", "--format", "csv"]);
+    assert!(
+        changes.contains("\n2,")
+            && changes.contains("\n3,")
+            && changes.contains(",entered,")
+            && changes.contains(",left,"),
+        "{changes}"
+    );
+    assert!(project.fails(&["segment", "members", "paid"]).contains("there is no segment `paid`"));
+    assert!(project.fails(&["segment", "changes", "payed"]).contains("no generation had a segment `payed`"));
+}
+
+#[test]
 fn test_a_check_reads_traits_and_segments_as_the_next_refresh_will() {
     let project = project_with_orders();
     project.ok(&["ingest", "--source", "till", "a.csv"]);
