@@ -1,6 +1,7 @@
 //! From an expression of ours to DataFusion's. Values stay values: no text of a user becomes part of a query.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
@@ -8,7 +9,7 @@ use datafusion::functions::expr_fn as functions;
 use datafusion::functions_nested::expr_fn as nested;
 use datafusion::logical_expr::expr::{Between, InList, Like};
 use datafusion::logical_expr::utils::{conjunction, disjunction};
-use datafusion::logical_expr::{Case, Expr, Operator, binary_expr, cast, ident, lit, try_cast};
+use datafusion::logical_expr::{Case, Expr, Operator, ScalarUDF, binary_expr, cast, ident, lit, try_cast};
 
 use super::figures::{Figures, consent_column, list_column, segment_column, top_column};
 use super::first_known::first_known;
@@ -19,7 +20,16 @@ use super::types::{QUOTIENT, arrow_type, day_of, days_since_epoch, timestamp_typ
 use super::utc_day::utc_day;
 use crate::clock::Micros;
 use crate::error::{EngineError, Result};
-use crate::expression::{self, BinaryOp, ColumnType, Figure, Literal, Property, SPLIT_COLUMN, ScalarFunction};
+use crate::expression::{
+    self, BinaryOp, ColumnType, Figure, Literal, Plain, Property, SPLIT_COLUMN, ScalarFunction, Span, Takes,
+};
+
+const NANOS_PER_MINUTE: i64 = 60_000_000_000;
+/// DataFusion's functions.
+static FUNCTIONS: LazyLock<HashMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
+    let all = datafusion::functions::all_default_functions().into_iter();
+    all.map(|function| (function.name().to_owned(), function)).collect()
+});
 
 /// What a condition over one event is to DataFusion.
 pub(super) fn event_condition(condition: &expression::Expr) -> Result<Expr> {
@@ -72,6 +82,15 @@ impl Compiler<'_> {
                 None,
                 *case_insensitive,
             )),
+            Source::Matches { expr, pattern, negated, case_insensitive } => {
+                let operator = match (negated, case_insensitive) {
+                    (false, false) => Operator::RegexMatch,
+                    (false, true) => Operator::RegexIMatch,
+                    (true, false) => Operator::RegexNotMatch,
+                    (true, true) => Operator::RegexNotIMatch,
+                };
+                binary_expr(self.expr(expr)?, operator, lit(pattern.clone()))
+            }
             Source::Cast { expr, to } => try_cast(self.expr(expr)?, arrow_type(*to)),
             Source::Case { branches, otherwise } => {
                 let branch =
@@ -128,7 +147,10 @@ impl Compiler<'_> {
             Literal::Boolean(value) => lit(*value),
             Literal::Date(date) => lit(ScalarValue::Date32(Some(days_since_epoch(*date)))),
             Literal::Timestamp(instant) => lit(timestamp(instant.timestamp_micros())),
-            Literal::Days(days) => lit(ScalarValue::new_interval_dt(days.cast_signed(), 0)),
+            Literal::Interval(Span { months, days, minutes }) => {
+                let nanoseconds = i64::from(*minutes) * NANOS_PER_MINUTE;
+                lit(ScalarValue::new_interval_mdn(months.cast_signed(), days.cast_signed(), nanoseconds))
+            }
         })
     }
 
@@ -140,16 +162,12 @@ impl Compiler<'_> {
             ScalarFunction::Concat => return Ok(functions::concat(arguments)),
             ScalarFunction::Greatest => return Ok(functions::greatest(arguments)),
             ScalarFunction::Least => return Ok(functions::least(arguments)),
-            ScalarFunction::Trim => return Ok(functions::btrim(arguments)),
+            ScalarFunction::Plain(plain) => return self::plain(plain, arguments),
             _ => {}
         }
         let mut next = || if arguments.is_empty() { lit(ScalarValue::Null) } else { arguments.remove(0) };
         Ok(match function {
-            ScalarFunction::Lower => functions::lower(next()),
-            ScalarFunction::Upper => functions::upper(next()),
-            ScalarFunction::Length => cast(functions::character_length(next()), DataType::Int64),
             ScalarFunction::Abs => functions::abs(next()),
-            ScalarFunction::StartsWith => functions::starts_with(next(), next()),
             ScalarFunction::DateTrunc => {
                 let (first, second) = (next(), next());
                 functions::date_trunc(first, cast(second, timestamp_type()))
@@ -168,7 +186,7 @@ impl Compiler<'_> {
             | ScalarFunction::Concat
             | ScalarFunction::Greatest
             | ScalarFunction::Least
-            | ScalarFunction::Trim => lit(timestamp(self.as_of)),
+            | ScalarFunction::Plain(_) => lit(timestamp(self.as_of)),
             ScalarFunction::CurrentDate => lit(ScalarValue::Date32(Some(day_of(self.as_of)))),
         })
     }
@@ -186,6 +204,7 @@ fn binary(op: BinaryOp, left: Expr, right: Expr) -> Expr {
         BinaryOp::Subtract => Operator::Minus,
         BinaryOp::Multiply => Operator::Multiply,
         BinaryOp::Concatenate => Operator::StringConcat,
+        BinaryOp::Modulo => return left % functions::nullif(right, lit(0_i64)),
         // A quotient by zero is null, and whole numbers do not lose their fraction.
         BinaryOp::Divide => {
             return cast(left, QUOTIENT)
@@ -193,6 +212,26 @@ fn binary(op: BinaryOp, left: Expr, right: Expr) -> Expr {
         }
     };
     binary_expr(left, operator, right)
+}
+
+/// A function of DataFusion's, known by its name.
+fn plain(plain: &Plain, arguments: Vec<Expr>) -> Result<Expr> {
+    let function =
+        FUNCTIONS.get(plain.sql).ok_or_else(|| EngineError::internal("a function of the language is not there"))?;
+    Ok(match plain.gives {
+        ColumnType::Decimal => {
+            let float = |(number, takes): (Expr, &Takes)| match (takes, cast(number, DataType::Float64)) {
+                (Takes::NotNegative, number) => {
+                    let is_known = number.clone().gt_eq(lit(0.0));
+                    Expr::Case(Case::new(None, vec![(Box::new(is_known), Box::new(number))], None))
+                }
+                (_, number) => number,
+            };
+            let floats = arguments.into_iter().zip(plain.takes).map(float).collect();
+            try_cast(function.call(floats), QUOTIENT)
+        }
+        gives => cast(function.call(arguments), arrow_type(gives)),
+    })
 }
 
 fn timestamp(micros: Micros) -> ScalarValue {

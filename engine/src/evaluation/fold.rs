@@ -12,7 +12,7 @@ use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field};
 
 use super::series::{Needs, Series};
-use super::types::{MICROS_PER_DAY, QUOTIENT, days_since_epoch, timestamp_type};
+use super::types::{MICROS_PER_DAY, QUOTIENT, date_of, days_since_epoch, timestamp_type};
 use crate::decimal;
 use crate::error::{EngineError, Result};
 use crate::expression::{Figure, Share, Window};
@@ -38,17 +38,8 @@ impl Days {
 
     /// The days of `window` as they are on the day `today`.
     pub(super) fn of(window: Window, today: i32) -> Self {
-        let whole = |days: u32| i32::try_from(days).unwrap_or(i32::MAX);
-        match window {
-            Window::Ever => Self::EVER,
-            Window::Within { days, ago: 0 } => Self { first: today.saturating_sub(whole(days)), last: i32::MAX },
-            Window::Within { days, ago } => {
-                let end = today.saturating_sub(whole(ago));
-                Self { first: end.saturating_sub(whole(days)), last: end.saturating_sub(1) }
-            }
-            Window::Since(first) => Self { first: days_since_epoch(first), last: i32::MAX },
-            Window::Between(first, last) => Self { first: days_since_epoch(first), last: days_since_epoch(last) },
-        }
+        let (first, last) = window.bounds(date_of(today));
+        Self { first: first.map_or(i32::MIN, days_since_epoch), last: last.map_or(i32::MAX, days_since_epoch) }
     }
 
     /// Those of either, and those between.

@@ -61,3 +61,8 @@ pub(crate) fn day_of(micros: Micros) -> i32 {
 pub(super) fn days_since_epoch(date: NaiveDate) -> i32 {
     i32::try_from((date - DateTime::UNIX_EPOCH.date_naive()).num_days()).unwrap_or(i32::MAX)
 }
+
+/// The day of a number of days since 1970.
+pub(super) fn date_of(day: i32) -> NaiveDate {
+    NaiveDate::from_epoch_days(day).unwrap_or(NaiveDate::MAX)
+}

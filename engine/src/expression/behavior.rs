@@ -5,6 +5,7 @@ use std::hash::{Hash, Hasher};
 
 use chrono::NaiveDate;
 
+use super::span::Span;
 use super::tree::{ColumnType, Expr};
 
 /// The columns of events that conditions and figures may name.
@@ -191,17 +192,35 @@ impl Share {
 pub(crate) enum Window {
     /// All.
     Ever,
-    /// The last days before the one for which it is computed, or days before those.
+    /// The last days or months before the day for which it is computed, or some before those.
     Within {
-        /// How many; at least 1. Without `ago`, the day itself counts beside them.
-        days: u32,
-        /// If above 0: they end just before the day that lies so many days back.
-        ago: u32,
+        /// How long; not nothing, and no minutes. Without `ago`, the day itself counts beside them.
+        last: Span,
+        /// If it is not nothing: they end just before the day that lies so far back.
+        ago: Span,
     },
     /// This day, and all after it.
     Since(NaiveDate),
     /// From one day to another, both included; the second is no earlier.
     Between(NaiveDate, NaiveDate),
+}
+
+impl Window {
+    /// A window that ends with the day for which it is computed.
+    pub(crate) fn last(last: Span) -> Self {
+        Self::Within { last, ago: Span::default() }
+    }
+
+    /// The first and the last day that count, both included, as they are on the day `today`; `None` for no bound.
+    pub(crate) fn bounds(self, today: NaiveDate) -> (Option<NaiveDate>, Option<NaiveDate>) {
+        match self {
+            Self::Ever => (None, None),
+            Self::Within { last, ago } if ago.is_nothing() => (Some(last.before(today)), None),
+            Self::Within { last, ago } => (Some(ago.and(last).before(today)), ago.before(today).pred_opt()),
+            Self::Since(first) => (Some(first), None),
+            Self::Between(first, last) => (Some(first), Some(last)),
+        }
+    }
 }
 
 /// Events that follow each other.

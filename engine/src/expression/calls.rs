@@ -2,9 +2,9 @@
 
 use super::check::{Checker, snippet};
 use super::functions::{Family, family};
+use super::literals::text_constant;
 use super::parse::sql_parser::ast::{
-    Expr as SqlExpr, Function, FunctionArg, FunctionArgExpr, FunctionArgOperator, FunctionArguments, Value,
-    ValueWithSpan,
+    Expr as SqlExpr, Function, FunctionArg, FunctionArgExpr, FunctionArgOperator, FunctionArguments,
 };
 use crate::config::nearest::suggestion;
 use crate::error::Result;
@@ -141,14 +141,10 @@ impl Checker<'_> {
 
     /// A name must be there before any profile is read, so it is a constant.
     pub(super) fn name_argument(&self, sql: &SqlExpr, what: &str, usage: &str) -> Result<String> {
-        match sql {
-            SqlExpr::Value(ValueWithSpan { value: Value::SingleQuotedString(name), .. }) if !name.trim().is_empty() => {
-                Ok(name.clone())
-            }
-            SqlExpr::Value(ValueWithSpan { value: Value::SingleQuotedString(_), .. }) => {
-                self.refuse(sql, format!("{what} is blank; {usage}"))
-            }
-            _ => self.refuse(sql, format!("{what} must be text in single quotes, not {}; {usage}", snippet(sql))),
+        match text_constant(sql) {
+            Some(name) if !name.trim().is_empty() => Ok(name.to_owned()),
+            Some(_) => self.refuse(sql, format!("{what} is blank; {usage}")),
+            None => self.refuse(sql, format!("{what} must be text in single quotes, not {}; {usage}", snippet(sql))),
         }
     }
 }

@@ -4,7 +4,8 @@
 use super::behavior::{EVENT_COLUMNS, Figure, Window};
 use super::literals;
 use super::parse::sql_parser::ast::{
-    BinaryOperator, CastKind, CeilFloorKind, DateTimeField, Expr as SqlExpr, Ident, Spanned, UnaryOperator, Value,
+    BinaryOperator, CastKind, CeilFloorKind, DateTimeField, Expr as SqlExpr, Ident, Spanned, TrimWhereField,
+    UnaryOperator, Value,
 };
 use super::parse::sql_parser::tokenizer::Location;
 use super::syntax::refused;
@@ -16,10 +17,10 @@ use crate::error::{EngineError, Result};
 /// Of a piece of SQL shown in a message.
 const SNIPPET_CHARACTERS_MAX: usize = 60;
 
-pub(super) const ALLOWED: &str = "allowed are columns, constants, `and`, `or`, `not`, `= <> < <= > >=`, `+ - * / ||`, \
-    `is null`, `in (...)`, `between`, `like`, `ilike`, `case`, `cast(... as ...)` and functions";
+pub(super) const ALLOWED: &str = "allowed are columns, constants, `and`, `or`, `not`, `= <> < <= > >=`, `+ - * / % ||`, \
+    `is null`, `in (...)`, `between`, `like`, `ilike`, `~`, `case`, `cast(... as ...)` and functions";
 
-/// A checked expression with its type; `None` is a number of days.
+/// A checked expression with its type; `None` is an interval.
 pub(super) type Typed = (Expr, Option<ColumnType>);
 
 /// Where an expression stands, which decides what it may use.
@@ -115,13 +116,15 @@ impl<'a> Checker<'a> {
                 Value::SingleQuotedString(text) => self.constant(sql, literals::typed_text(&typed.data_type, text)),
                 _ => self.refuse(sql, "write the constant in single quotes"),
             },
-            SqlExpr::Interval(interval) => self.constant(sql, literals::interval_days(interval).map(Literal::Days)),
+            SqlExpr::Interval(interval) => self.constant(sql, literals::interval(interval).map(Literal::Interval)),
             SqlExpr::UnaryOp { op, expr } => self.unary(sql, *op, expr),
             SqlExpr::BinaryOp { op: BinaryOperator::And, .. } => self.chain(sql, &BinaryOperator::And),
             SqlExpr::BinaryOp { op: BinaryOperator::Or, .. } => self.chain(sql, &BinaryOperator::Or),
             SqlExpr::BinaryOp { left, op, right } => self.binary(sql, left, op, right),
             SqlExpr::IsNull(expr) => self.is_null(expr, false),
             SqlExpr::IsNotNull(expr) => self.is_null(expr, true),
+            SqlExpr::IsUnknown(expr) => self.is_unknown(expr, false),
+            SqlExpr::IsNotUnknown(expr) => self.is_unknown(expr, true),
             SqlExpr::IsTrue(expr) => self.is_boolean(expr, true, false),
             SqlExpr::IsNotTrue(expr) => self.is_boolean(expr, true, true),
             SqlExpr::IsFalse(expr) => self.is_boolean(expr, false, false),
@@ -151,8 +154,23 @@ impl<'a> Checker<'a> {
             SqlExpr::Ceil { expr, field: CeilFloorKind::DateTimeField(DateTimeField::NoDateTime) } => {
                 self.whole(expr, ScalarFunction::Ceil)
             }
-            SqlExpr::Trim { trim_where: None, trim_what: None, expr, trim_characters: None } => {
-                self.of_text(expr, ScalarFunction::Trim, ColumnType::Text)
+            SqlExpr::Trim { trim_where, trim_what, expr, trim_characters } => {
+                let name = match trim_where {
+                    None | Some(TrimWhereField::Both) => "trim",
+                    Some(TrimWhereField::Leading) => "ltrim",
+                    Some(TrimWhereField::Trailing) => "rtrim",
+                };
+                let characters = trim_what.as_deref().into_iter().chain(trim_characters.iter().flatten());
+                self.plain(sql, name, &std::iter::once(&**expr).chain(characters).collect::<Vec<_>>())
+            }
+            SqlExpr::Substring { expr, substring_from: Some(from), substring_for, .. } => {
+                let bounds = std::iter::once(&**from).chain(substring_for.as_deref());
+                self.plain(sql, "substr", &std::iter::once(&**expr).chain(bounds).collect::<Vec<_>>())
+            }
+            SqlExpr::Position { expr, r#in } => self.plain(sql, "strpos", &[r#in, expr]),
+            SqlExpr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => {
+                let list = if let SqlExpr::Nested(list) = &**right { list } else { right };
+                self.has_entry(list, left)
             }
             SqlExpr::Extract { field, expr, .. } => self.date_part(sql, &field.to_string(), expr),
             SqlExpr::Function(function) => self.function(sql, function),
@@ -267,10 +285,11 @@ fn instead_of(sql: &SqlExpr) -> &'static str {
             "use another segment with `in_segment('name')`, or a trait"
         }
         SqlExpr::Floor { .. } | SqlExpr::Ceil { .. } => "write `floor(number)` or `ceil(number)`",
-        SqlExpr::Trim { .. } => "write `trim(text)`",
+        SqlExpr::Substring { .. } => "write `substr(text, 1, 3)`",
+        SqlExpr::AnyOp { .. } | SqlExpr::AllOp { .. } => "write `'entry' = any(list)`",
         SqlExpr::CompoundIdentifier(_) | SqlExpr::CompoundFieldAccess { .. } => "write the column's name alone",
         SqlExpr::Like { .. } | SqlExpr::ILike { .. } => "write `like` with one pattern and no `escape`",
-        SqlExpr::SimilarTo { .. } | SqlExpr::RLike { .. } => "use `like` or `ilike`",
+        SqlExpr::SimilarTo { .. } | SqlExpr::RLike { .. } => "use `like`, or `~` with a regular expression",
         // The parser takes all that follows, `and` included, for the right side: refused, so that nobody is misread.
         SqlExpr::IsDistinctFrom(..) | SqlExpr::IsNotDistinctFrom(..) => "use `=` or `<>` with `is null`",
         SqlExpr::Tuple(_) => "compare columns one by one",

@@ -4,6 +4,7 @@
 use super::calls::Call;
 use super::check::{Checker, Scope, Typed, snippet};
 use super::parse::sql_parser::ast::{Expr as SqlExpr, Function};
+use super::plain;
 use super::types::{is_number, is_time, type_name};
 use super::{ColumnType, Expr, Literal};
 use crate::config::nearest::suggestion;
@@ -31,15 +32,12 @@ const MEASURES: [&str; 17] = [
 ];
 /// What else is known of a profile.
 const OF_PROFILES: [&str; 6] = ["in_segment", "in_list", "top", "split", "consented", "score"];
-/// Functions of single values. Some are nodes of their own to the parser; they are here for messages.
-const SCALARS: [&str; 23] = [
-    "lower",
-    "upper",
-    "trim",
-    "length",
+/// Functions of single values beside the plain ones. Some are nodes of their own to the parser; they are here for messages.
+const SCALARS: [&str; 20] = [
     "concat",
-    "starts_with",
     "contains",
+    "regexp_like",
+    "mod",
     "abs",
     "round",
     "floor",
@@ -85,7 +83,7 @@ pub(super) fn family(name: &str) -> Option<Family> {
         "property" => Family::OfEvents,
         name if MEASURES.contains(&name) => Family::Measure,
         name if OF_PROFILES.contains(&name) => Family::OfProfiles,
-        name if SCALARS.contains(&name) => Family::Scalar,
+        name if SCALARS.contains(&name) || plain::named(name).next().is_some() => Family::Scalar,
         _ => return None,
     })
 }
@@ -121,7 +119,7 @@ impl Checker<'_> {
     /// The functions that may stand here.
     fn functions(&self) -> impl Iterator<Item = &'static str> + Clone {
         let more: &[&str] = &["did_sequence", "property"];
-        let all = MEASURES.iter().chain(more).chain(&OF_PROFILES).chain(&SCALARS).copied();
+        let all = MEASURES.iter().chain(more).chain(&OF_PROFILES).copied().chain(plain::names()).chain(SCALARS);
         all.filter(|name| family(name).is_some_and(|family| self.misplaced(name, family).is_none()))
     }
 

@@ -2,11 +2,14 @@
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 
-use super::parse::sql_parser::ast::{DataType, Interval, Value};
+use super::parse::sql_parser::ast::{DataType, Expr as SqlExpr, Interval, Value, ValueWithSpan};
+use super::span::Span;
 use super::{ColumnType, Literal};
 
 /// A hundred years: a longer window means "ever", and is written so.
-const WINDOW_DAYS_MAX: u32 = 36_500;
+const MONTHS_MAX: u32 = 1_200;
+/// The same in days.
+const DAYS_MAX: u32 = 36_525;
 const MINUTES_PER_DAY: u32 = 24 * 60;
 /// What a decimal column holds.
 const DECIMAL_DIGITS_MAX: usize = 38;
@@ -22,6 +25,14 @@ pub(super) fn literal(value: &Value) -> Checked<Literal> {
         Value::Boolean(flag) => Ok(Literal::Boolean(*flag)),
         Value::Null => Err("comparing with `null` is never true; write `is null` or `is not null`".to_owned()),
         other => Err(format!("`{other}` is not available; write text in single quotes, such as 'FR'")),
+    }
+}
+
+/// The text of a constant.
+pub(super) fn text_constant(sql: &SqlExpr) -> Option<&str> {
+    match sql {
+        SqlExpr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), .. }) => Some(text),
+        _ => None,
     }
 }
 
@@ -49,7 +60,7 @@ pub(super) fn negated(literal: &Literal) -> Option<Literal> {
     }
 }
 
-/// The type of a constant; `None` for a number of days, which is not a value of its own.
+/// The type of a constant; `None` for an interval, which is not a value of its own.
 pub(super) fn literal_type(literal: &Literal) -> Option<ColumnType> {
     match literal {
         Literal::Text(_) => Some(ColumnType::Text),
@@ -58,7 +69,7 @@ pub(super) fn literal_type(literal: &Literal) -> Option<ColumnType> {
         Literal::Boolean(_) => Some(ColumnType::Boolean),
         Literal::Date(_) => Some(ColumnType::Date),
         Literal::Timestamp(_) => Some(ColumnType::Timestamp),
-        Literal::Days(_) => None,
+        Literal::Interval(_) => None,
     }
 }
 
@@ -95,19 +106,24 @@ pub(super) fn timestamp(text: &str) -> Checked<Literal> {
     day.map(|instant| Literal::Timestamp(instant.and_utc())).ok_or_else(refused)
 }
 
-/// The whole days of `interval '2 weeks'`, `interval '1 week 3 days'` or `interval '90' day`.
-pub(super) fn interval_days(interval: &Interval) -> Checked<u32> {
+/// `interval '3 months'`, `interval '1 week 3 days'` or `interval '90' minute`.
+pub(super) fn interval(interval: &Interval) -> Checked<Span> {
+    span_of_text(&interval_text(interval)?, |_, _| Ok(()))
+}
+
+/// The same of whole days, as windows have them.
+pub(super) fn interval_days(interval: &Interval) -> Checked<Span> {
     days_of_text(&interval_text(interval)?)
 }
 
-/// The minutes of `interval '1 day'`, `interval '1 hour 30 minutes'` or `interval '90' minute`.
+/// The minutes of `interval '1 day'` or `interval '1 hour 30 minutes'`: how far apart instants may be.
 pub(super) fn interval_minutes(interval: &Interval) -> Checked<u32> {
-    let text = interval_text(interval)?;
-    let minutes = sum_of_text(&text, minutes_of_unit)?;
-    if !(1..=WINDOW_DAYS_MAX * MINUTES_PER_DAY).contains(&minutes) {
-        return Err(format!("'{text}' must be from 1 minute to {WINDOW_DAYS_MAX} days"));
-    }
-    Ok(minutes)
+    let no_months = |word: &str, span: Span| match span.months {
+        0 => Ok(()),
+        _ => Err(format!("a `{word}` has no fixed number of days; write days or weeks, such as '90 days'")),
+    };
+    let Span { days, minutes, .. } = span_of_text(&interval_text(interval)?, no_months)?;
+    Ok(days * MINUTES_PER_DAY + minutes)
 }
 
 fn interval_text(interval: &Interval) -> Checked<String> {
@@ -117,7 +133,7 @@ fn interval_text(interval: &Interval) -> Checked<String> {
         return Err(USAGE.to_owned());
     }
     let text = match value.as_ref() {
-        super::parse::sql_parser::ast::Expr::Value(value) => match &value.value {
+        SqlExpr::Value(value) => match &value.value {
             Value::SingleQuotedString(text) | Value::Number(text, _) => text,
             _ => return Err(USAGE.to_owned()),
         },
@@ -129,51 +145,49 @@ fn interval_text(interval: &Interval) -> Checked<String> {
     })
 }
 
-/// The whole days of `90 days` or `1 week 3 days`.
-pub(super) fn days_of_text(text: &str) -> Checked<u32> {
-    let days = sum_of_text(text, days_of_unit)?;
-    if !(1..=WINDOW_DAYS_MAX).contains(&days) {
-        return Err(format!("'{text}' must be from 1 to {WINDOW_DAYS_MAX} days"));
-    }
-    Ok(days)
+/// The whole days of `90 days`, `3 months` or `1 week 3 days`.
+pub(super) fn days_of_text(text: &str) -> Checked<Span> {
+    span_of_text(text, |word, span| match span.minutes {
+        0 => Ok(()),
+        _ => Err(format!("`{word}` is finer than a day, and behaviour is counted by day; write days, weeks or months")),
+    })
 }
 
-/// Adds up numbers with units; what is too large for the sum is `u32::MAX`.
-fn sum_of_text(text: &str, factor_of: fn(&str) -> Checked<u32>) -> Checked<u32> {
+/// Adds up numbers with units. `check` refuses a unit, with what one of it is.
+fn span_of_text(text: &str, check: impl Fn(&str, Span) -> Checked<()>) -> Checked<Span> {
     let words: Vec<&str> = text.split_whitespace().collect();
     if words.is_empty() || words.len() % 2 == 1 {
         return Err(format!("'{text}' is not an interval; write a number and a unit, such as '90 days'"));
     }
-    let mut sum: u32 = 0;
+    let mut sum = Span::default();
     for pair in words.chunks_exact(2) {
         let [count, unit] = pair else { continue };
-        let factor = factor_of(unit)?;
+        let of_unit = span_of_unit(unit)?;
+        check(unit, of_unit)?;
         let count: u32 =
             count.parse().map_err(|_| format!("`{count}` in '{text}' must be a whole number above zero"))?;
-        sum = sum.saturating_add(count.saturating_mul(factor));
+        let times = |of_unit: u32| of_unit.saturating_mul(count);
+        let (months, days, minutes) = (times(of_unit.months), times(of_unit.days), times(of_unit.minutes));
+        sum = sum.and(Span { months, days, minutes });
+    }
+    let is_short = sum.months <= MONTHS_MAX && sum.days <= DAYS_MAX && sum.minutes <= DAYS_MAX * MINUTES_PER_DAY;
+    if sum.is_nothing() || !is_short {
+        return Err(format!("'{text}' must be more than nothing, and at most 100 years"));
     }
     Ok(sum)
 }
 
-fn days_of_unit(unit: &str) -> Checked<u32> {
-    match unit.to_ascii_lowercase().as_str() {
-        "day" | "days" => Ok(1),
-        "week" | "weeks" => Ok(7),
-        "month" | "months" | "quarter" | "quarters" | "year" | "years" => {
-            Err(format!("a `{unit}` has no fixed number of days; write days or weeks, such as '90 days'"))
-        }
-        "hour" | "hours" | "minute" | "minutes" | "second" | "seconds" => {
-            Err(format!("`{unit}` is finer than a day, and behaviour is counted by day; write days or weeks"))
-        }
-        _ => Err(format!("`{unit}` is not a unit of time; write days or weeks, such as '90 days'")),
-    }
-}
-
-fn minutes_of_unit(unit: &str) -> Checked<u32> {
-    match unit.to_ascii_lowercase().as_str() {
-        "minute" | "minutes" => Ok(1),
-        "hour" | "hours" => Ok(60),
-        "second" | "seconds" => Err(format!("`{unit}` is too fine; write minutes, hours or days")),
-        _ => Ok(days_of_unit(unit)? * MINUTES_PER_DAY),
+fn span_of_unit(word: &str) -> Checked<Span> {
+    let none = Span::default();
+    match word.to_ascii_lowercase().as_str() {
+        "minute" | "minutes" => Ok(Span { minutes: 1, ..none }),
+        "hour" | "hours" => Ok(Span { minutes: 60, ..none }),
+        "day" | "days" => Ok(Span::of_days(1)),
+        "week" | "weeks" => Ok(Span::of_days(7)),
+        "month" | "months" => Ok(Span { months: 1, ..none }),
+        "quarter" | "quarters" => Ok(Span { months: 3, ..none }),
+        "year" | "years" => Ok(Span { months: 12, ..none }),
+        "second" | "seconds" => Err(format!("`{word}` is too fine; write minutes, hours or days")),
+        _ => Err(format!("`{word}` is not a unit of time; write days, weeks or months, such as '90 days'")),
     }
 }

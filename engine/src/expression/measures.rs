@@ -4,6 +4,7 @@ use super::behavior::{EventCondition, EventSelector, Figure, Measure, Property, 
 use super::calls::Call;
 use super::check::{Checker, Typed, snippet};
 use super::parse::sql_parser::ast::{Expr as SqlExpr, Ident};
+use super::span::Span;
 use super::text::text_of;
 use super::types::{is_number, is_time, keyword};
 use super::{BinaryOp, ColumnType, Expr, Literal, ScalarFunction};
@@ -127,7 +128,7 @@ impl Checker<'_> {
         let times = self.count_argument(times, "`times`", 1, TIMES_MAX)?;
         let weeks = self.count_argument(weeks, "`weeks`", 1, WEEKS_MAX)?;
         // The day for which it is computed counts too.
-        let window = Window::Within { days: weeks * 7 - 1, ago: 0 };
+        let window = Window::last(Span::of_days(weeks * 7 - 1));
         Ok(valued(Measure { events, figure: Figure::EachWeek { weeks, times }, window }))
     }
 
@@ -141,7 +142,7 @@ impl Checker<'_> {
                 let usage = "write `did_first_time('Order Completed', within => interval '90 days')`";
                 return self.refuse(call.sql, format!("`did_first_time` needs a window; {usage}"));
             }
-            Window::Within { days, ago } => (days_ago(days + ago), (ago > 0).then(|| days_ago(ago))),
+            Window::Within { last, ago } => (day_before(last.and(ago)), (!ago.is_nothing()).then(|| day_before(ago))),
             Window::Since(day) => (Expr::Literal(Literal::Date(day)), None),
             Window::Between(day, last) => {
                 let end = last.succ_opt().map(|end| Expr::Literal(Literal::Date(end)));
@@ -231,9 +232,9 @@ fn valued(measure: Measure) -> Typed {
     (Expr::Measure(measure), Some(column_type))
 }
 
-fn days_ago(days: u32) -> Expr {
+fn day_before(span: Span) -> Expr {
     let today = Expr::Function { function: ScalarFunction::CurrentDate, arguments: Vec::new() };
-    let (left, right) = (Box::new(today), Box::new(Expr::Literal(Literal::Days(days))));
+    let (left, right) = (Box::new(today), Box::new(Expr::Literal(Literal::Interval(span))));
     Expr::Binary { op: BinaryOp::Subtract, left, right }
 }
 

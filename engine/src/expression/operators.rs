@@ -1,9 +1,12 @@
 //! The operators of the language: comparison, arithmetic, membership of a list or range, patterns, casts.
 
+use regex::Regex;
+
 use super::check::{ALLOWED, Checker, Typed, snippet};
-use super::parse::sql_parser::ast::{BinaryOperator, DataType, Expr as SqlExpr, Value, ValueWithSpan};
+use super::literals::text_constant;
+use super::parse::sql_parser::ast::{BinaryOperator, DataType, Expr as SqlExpr};
 use super::types::{is_number, is_time, settled, type_name};
-use super::{BinaryOp, ColumnType, Expr};
+use super::{BinaryOp, ColumnType, Expr, Literal};
 use crate::error::Result;
 
 const UNORDERED: &str = "conditions have no order; compare them with `=` or `<>`";
@@ -21,6 +24,11 @@ impl Checker<'_> {
             BinaryOperator::Minus => self.arithmetic(sql, BinaryOp::Subtract, left, right),
             BinaryOperator::Multiply => self.arithmetic(sql, BinaryOp::Multiply, left, right),
             BinaryOperator::Divide => self.arithmetic(sql, BinaryOp::Divide, left, right),
+            BinaryOperator::Modulo => self.arithmetic(sql, BinaryOp::Modulo, left, right),
+            BinaryOperator::PGRegexMatch => self.matches(left, right, false, false),
+            BinaryOperator::PGRegexIMatch => self.matches(left, right, false, true),
+            BinaryOperator::PGRegexNotMatch => self.matches(left, right, true, false),
+            BinaryOperator::PGRegexNotIMatch => self.matches(left, right, true, true),
             BinaryOperator::StringConcat => {
                 let (left, right) = (Box::new(self.text(left)?), Box::new(self.text(right)?));
                 Ok((Expr::Binary { op: BinaryOp::Concatenate, left, right }, Some(ColumnType::Text)))
@@ -67,20 +75,28 @@ impl Checker<'_> {
         Ok((expr, Some(result_type)))
     }
 
-    /// A date or time moved by days.
-    fn shift(&self, op: BinaryOp, moved: (&SqlExpr, Typed), days: &SqlExpr) -> Result<Typed> {
+    /// A date or time moved by an interval.
+    fn shift(&self, op: BinaryOp, moved: (&SqlExpr, Typed), interval_sql: &SqlExpr) -> Result<Typed> {
         let (moved_sql, moved) = moved;
         let (moved_expr, moved_type) = settled(moved, Some(ColumnType::Timestamp));
         if !moved_type.is_some_and(is_time) {
             let message = format!(
-                "{} is {}; only a date or a time can be moved by days",
+                "{} is {}; only a date or a time can be moved by an interval",
                 snippet(moved_sql),
                 type_name(moved_type)
             );
             return self.refuse(moved_sql, message);
         }
-        let (days, _) = self.expression(days)?;
-        Ok((Expr::Binary { op, left: Box::new(moved_expr), right: Box::new(days) }, moved_type))
+        let (interval, _) = self.expression(interval_sql)?;
+        let has_minutes = matches!(interval, Expr::Literal(Literal::Interval(span)) if span.minutes > 0);
+        if has_minutes && moved_type == Some(ColumnType::Date) {
+            let message = format!(
+                "{} is a date, which has no hours and minutes; move a time, such as `now()`",
+                snippet(moved_sql)
+            );
+            return self.refuse(interval_sql, message);
+        }
+        Ok((Expr::Binary { op, left: Box::new(moved_expr), right: Box::new(interval) }, moved_type))
     }
 
     pub(super) fn is_null(&self, inner: &SqlExpr, negated: bool) -> Result<Typed> {
@@ -90,6 +106,12 @@ impl Checker<'_> {
             }
             (expr, _) => Ok((Expr::IsNull { expr: Box::new(expr), negated }, Some(ColumnType::Boolean))),
         }
+    }
+
+    /// A condition that is neither true nor false.
+    pub(super) fn is_unknown(&self, inner: &SqlExpr, negated: bool) -> Result<Typed> {
+        let expr = Box::new(self.condition(inner)?);
+        Ok((Expr::IsNull { expr, negated }, Some(ColumnType::Boolean)))
     }
 
     pub(super) fn is_boolean(&self, inner: &SqlExpr, value: bool, negated: bool) -> Result<Typed> {
@@ -102,18 +124,26 @@ impl Checker<'_> {
             return self.refuse(inner, "`in ()` is empty; name at least one value");
         }
         let all: Vec<&SqlExpr> = std::iter::once(inner).chain(items).collect();
-        let (mut fitted, _) = self.fit_all(&all)?;
+        let (mut fitted, common) = self.fit_all(&all)?;
         let expr = Box::new(fitted.remove(0));
-        let mut list = Vec::with_capacity(items.len());
-        for (item, fitted) in items.iter().zip(fitted) {
-            match fitted {
-                Expr::Literal(literal) => list.push(literal),
-                _ => {
-                    return self.refuse(item, format!("{} in `in (...)` must be a constant", snippet(item)));
-                }
+        let constant = |item: &Expr| match item {
+            Expr::Literal(literal) => Some(literal.clone()),
+            _ => None,
+        };
+        let is_one = match fitted.iter().map(constant).collect::<Option<Vec<_>>>() {
+            Some(list) => return Ok((Expr::IsOneOf { expr, list, negated }, Some(ColumnType::Boolean))),
+            None if common == ColumnType::Texts => {
+                return self.refuse(inner, "lists are not compared; write `contains(list, 'entry')`");
             }
-        }
-        Ok((Expr::IsOneOf { expr, list, negated }, Some(ColumnType::Boolean)))
+            None => fitted.into_iter().map(|item| Expr::Binary {
+                op: BinaryOp::Equal,
+                left: expr.clone(),
+                right: Box::new(item),
+            }),
+        };
+        let mut equal: Vec<Expr> = is_one.collect();
+        let is_one = if equal.len() == 1 { equal.remove(0) } else { Expr::Or(equal) };
+        Ok((if negated { Expr::Not(Box::new(is_one)) } else { is_one }, Some(ColumnType::Boolean)))
     }
 
     pub(super) fn between(&self, inner: &SqlExpr, low: &SqlExpr, high: &SqlExpr, negated: bool) -> Result<Typed> {
@@ -138,10 +168,32 @@ impl Checker<'_> {
         case_insensitive: bool,
     ) -> Result<Typed> {
         let expr = self.text(inner)?;
-        let SqlExpr::Value(ValueWithSpan { value: Value::SingleQuotedString(pattern), .. }) = pattern else {
+        let Some(pattern) = text_constant(pattern) else {
             return self.refuse(pattern, "a pattern must be a text constant, such as '%@example.com'");
         };
-        let expr = Expr::Like { expr: Box::new(expr), pattern: pattern.clone(), negated, case_insensitive };
+        let expr = Expr::Like { expr: Box::new(expr), pattern: pattern.to_owned(), negated, case_insensitive };
+        Ok((expr, Some(ColumnType::Boolean)))
+    }
+
+    /// Whether a text matches a regular expression.
+    pub(super) fn matches(
+        &self,
+        inner: &SqlExpr,
+        pattern_sql: &SqlExpr,
+        negated: bool,
+        case_insensitive: bool,
+    ) -> Result<Typed> {
+        let expr = Box::new(self.text(inner)?);
+        let Some(pattern) = text_constant(pattern_sql) else {
+            return self.refuse(pattern_sql, "a regular expression must be a text constant, such as '@(gmail|gmx)[.]'");
+        };
+        if let Err(error) = Regex::new(pattern) {
+            // The first lines show the pattern again.
+            let error = error.to_string();
+            let why = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
+            return self.refuse(pattern_sql, format!("{} is no regular expression: {why}", snippet(pattern_sql)));
+        }
+        let expr = Expr::Matches { expr, pattern: pattern.to_owned(), negated, case_insensitive };
         Ok((expr, Some(ColumnType::Boolean)))
     }
 

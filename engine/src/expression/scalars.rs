@@ -2,7 +2,9 @@
 
 use super::calls::Call;
 use super::check::{ALLOWED, Checker, Typed, snippet};
+use super::literals::text_constant;
 use super::parse::sql_parser::ast::{CaseWhen, Expr as SqlExpr, Value};
+use super::plain::{self, Takes};
 use super::types::type_name;
 use super::{BinaryOp, ColumnType, Expr, Literal, ScalarFunction};
 use crate::error::Result;
@@ -13,12 +15,10 @@ const DATE_PARTS: [&str; 9] = ["year", "quarter", "month", "week", "day", "dow",
 impl Checker<'_> {
     pub(super) fn scalar(&self, call: &Call<'_>) -> Result<Typed> {
         match call.name.as_str() {
-            "lower" => self.text_function(call, ScalarFunction::Lower, ColumnType::Text),
-            "upper" => self.text_function(call, ScalarFunction::Upper, ColumnType::Text),
-            "length" => self.length(call),
             "concat" => self.concat(call),
-            "starts_with" => self.starts_with(call),
             "contains" => self.contains(call),
+            "regexp_like" => self.regexp_like(call),
+            "mod" => self.modulo(call),
             "abs" => self.abs(call),
             "round" => self.round(call),
             "coalesce" => self.coalesce(call),
@@ -30,34 +30,55 @@ impl Checker<'_> {
             "days_since" => self.days_since(call),
             "now" => self.no_arguments(call, ScalarFunction::Now, ColumnType::Timestamp),
             "current_date" => self.no_arguments(call, ScalarFunction::CurrentDate, ColumnType::Date),
-            // The parser has nodes of its own for the others.
-            name => self.refuse(call.sql, format!("`{name}` is not called like this; {ALLOWED}")),
+            name => self.plain(call.sql, name, &call.positional),
         }
     }
 
-    fn text_function(&self, call: &Call<'_>, function: ScalarFunction, result: ColumnType) -> Result<Typed> {
-        let [argument] = call.positional.as_slice() else {
-            return self.wrong_arguments(call, &format!("{}(text)", call.name));
+    /// A function that takes values of fixed types.
+    pub(super) fn plain(&self, sql: &SqlExpr, name: &str, given: &[&SqlExpr]) -> Result<Typed> {
+        if let ("length", [list]) = (name, given)
+            && let (list, Some(ColumnType::Texts)) = self.expression(list)?
+        {
+            let function = ScalarFunction::ListLength;
+            return Ok((Expr::Function { function, arguments: vec![list] }, Some(ColumnType::Integer)));
+        }
+        let Some(plain) = plain::named(name).find(|plain| plain.takes.len() == given.len()) else {
+            let usages: Vec<String> = plain::named(name).map(|plain| format!("`{}`", plain.usage())).collect();
+            return match usages.as_slice() {
+                // The parser has nodes of its own for the others.
+                [] => self.refuse(sql, format!("`{name}` is not called like this; {ALLOWED}")),
+                usages => self.refuse(sql, format!("wrong arguments; write {}", usages.join(" or "))),
+            };
         };
-        self.of_text(argument, function, result)
-    }
-
-    /// A function of one text.
-    pub(super) fn of_text(&self, text: &SqlExpr, function: ScalarFunction, result: ColumnType) -> Result<Typed> {
-        Ok((Expr::Function { function, arguments: vec![self.text(text)?] }, Some(result)))
-    }
-
-    fn length(&self, call: &Call<'_>) -> Result<Typed> {
-        let [argument] = call.positional.as_slice() else {
-            return self.wrong_arguments(call, "length(text)");
-        };
-        match self.expression(argument)? {
-            (list, Some(ColumnType::Texts)) => {
-                let function = ScalarFunction::ListLength;
-                Ok((Expr::Function { function, arguments: vec![list] }, Some(ColumnType::Integer)))
+        let argument = |(sql, takes): (&&SqlExpr, &Takes)| match takes {
+            Takes::Text => self.text(sql),
+            Takes::Number | Takes::NotNegative => Ok(self.number(sql)?.0),
+            Takes::Whole => {
+                let count = self.count_argument(sql, "a number of characters or parts", 1, i64::from(i32::MAX))?;
+                Ok(Expr::Literal(Literal::Integer(i64::from(count))))
             }
-            _ => self.of_text(argument, ScalarFunction::Length, ColumnType::Integer),
-        }
+        };
+        let arguments = given.iter().zip(plain.takes).map(argument).collect::<Result<_>>()?;
+        Ok((Expr::Function { function: ScalarFunction::Plain(plain), arguments }, Some(plain.gives)))
+    }
+
+    /// `regexp_like(text, pattern)` is `text ~ pattern`, with `'i'` it is `text ~* pattern`.
+    fn regexp_like(&self, call: &Call<'_>) -> Result<Typed> {
+        let (text, pattern, case_insensitive) = match call.positional.as_slice() {
+            [text, pattern] => (text, pattern, false),
+            [text, pattern, flag] if text_constant(flag) == Some("i") => (text, pattern, true),
+            _ => {
+                return self.wrong_arguments(call, "regexp_like(text, 'pattern') or regexp_like(text, 'pattern', 'i')");
+            }
+        };
+        self.matches(text, pattern, false, case_insensitive)
+    }
+
+    fn modulo(&self, call: &Call<'_>) -> Result<Typed> {
+        let [number, divisor] = call.positional.as_slice() else {
+            return self.wrong_arguments(call, "mod(number, 2)");
+        };
+        self.arithmetic(call.sql, BinaryOp::Modulo, number, divisor)
     }
 
     fn concat(&self, call: &Call<'_>) -> Result<Typed> {
@@ -68,18 +89,15 @@ impl Checker<'_> {
         Ok((Expr::Function { function: ScalarFunction::Concat, arguments }, Some(ColumnType::Text)))
     }
 
-    fn starts_with(&self, call: &Call<'_>) -> Result<Typed> {
-        let [text, start] = call.positional.as_slice() else {
-            return self.wrong_arguments(call, "starts_with(text, start)");
-        };
-        let arguments = vec![self.text(text)?, self.text(start)?];
-        Ok((Expr::Function { function: ScalarFunction::StartsWith, arguments }, Some(ColumnType::Boolean)))
-    }
-
     fn contains(&self, call: &Call<'_>) -> Result<Typed> {
-        let [list_sql, value] = call.positional.as_slice() else {
+        let [list, value] = call.positional.as_slice() else {
             return self.wrong_arguments(call, "contains(list, 'entry')");
         };
+        self.has_entry(list, value)
+    }
+
+    /// `contains(list, 'entry')` and `'entry' = any(list)`.
+    pub(super) fn has_entry(&self, list_sql: &SqlExpr, value: &SqlExpr) -> Result<Typed> {
         let (list, list_type) = self.expression(list_sql)?;
         if list_type != Some(ColumnType::Texts) {
             let hint =

@@ -5,7 +5,7 @@ mod names;
 
 use chrono::SecondsFormat;
 
-pub(super) use self::behavior::{counted, span_words};
+pub(super) use self::behavior::{counted, minutes_words, span_words};
 use self::behavior::{measure, sequence};
 pub(super) use self::names::{name, needs_quotes, quoted};
 use super::behavior::Property;
@@ -53,6 +53,9 @@ pub(crate) fn text_of(expression: &Expr) -> String {
         Expr::Like { expr, pattern, negated, case_insensitive } => {
             let like = if *case_insensitive { "ilike" } else { "like" };
             format!("{} {}{like} {}", operand(expr), not(*negated), quoted(pattern))
+        }
+        Expr::Matches { expr, pattern, negated, case_insensitive } => {
+            format!("{} {} {}", operand(expr), matching(*negated, *case_insensitive), quoted(pattern))
         }
         Expr::Cast { expr, to } => format!("cast({} as {})", text_of(expr), keyword(*to)),
         Expr::Case { branches, otherwise } => case(branches, otherwise.as_deref()),
@@ -107,11 +110,12 @@ fn level(expression: &Expr) -> Level {
         | Expr::IsBoolean { .. }
         | Expr::IsOneOf { .. }
         | Expr::Between { .. }
-        | Expr::Like { .. } => Level::Compare,
+        | Expr::Like { .. }
+        | Expr::Matches { .. } => Level::Compare,
         Expr::Binary { op, .. } => match op {
             BinaryOp::Concatenate => Level::Concatenate,
             BinaryOp::Add | BinaryOp::Subtract => Level::Add,
-            BinaryOp::Multiply | BinaryOp::Divide => Level::Multiply,
+            BinaryOp::Multiply | BinaryOp::Divide | BinaryOp::Modulo => Level::Multiply,
             _ => Level::Compare,
         },
         Expr::Negate(_) => Level::Negate,
@@ -146,12 +150,23 @@ pub(super) fn operator(op: BinaryOp) -> &'static str {
         BinaryOp::Subtract => "-",
         BinaryOp::Multiply => "*",
         BinaryOp::Divide => "/",
+        BinaryOp::Modulo => "%",
         BinaryOp::Concatenate => "||",
     }
 }
 
 pub(super) fn not(negated: bool) -> &'static str {
     if negated { "not " } else { "" }
+}
+
+/// The operator of a regular expression.
+pub(super) fn matching(negated: bool, case_insensitive: bool) -> &'static str {
+    match (negated, case_insensitive) {
+        (false, false) => "~",
+        (false, true) => "~*",
+        (true, false) => "!~",
+        (true, true) => "!~*",
+    }
 }
 
 fn case(branches: &[(Expr, Expr)], otherwise: Option<&Expr>) -> String {
@@ -165,7 +180,7 @@ fn case(branches: &[(Expr, Expr)], otherwise: Option<&Expr>) -> String {
     text + " end"
 }
 
-fn literal_text(literal: &Literal) -> String {
+pub(super) fn literal_text(literal: &Literal) -> String {
     match literal {
         Literal::Text(text) => quoted(text),
         Literal::Integer(number) => number.to_string(),
@@ -175,22 +190,19 @@ fn literal_text(literal: &Literal) -> String {
         Literal::Timestamp(instant) => {
             format!("timestamp '{}'", instant.to_rfc3339_opts(SecondsFormat::AutoSi, true))
         }
-        Literal::Days(days) => behavior::interval(*days),
+        Literal::Interval(span) => behavior::interval(*span),
     }
 }
 
 fn function_name(function: ScalarFunction) -> &'static str {
     match function {
-        ScalarFunction::Lower => "lower",
-        ScalarFunction::Upper => "upper",
-        ScalarFunction::Length | ScalarFunction::ListLength => "length",
+        ScalarFunction::Plain(plain) => plain.name,
+        ScalarFunction::ListLength => "length",
         ScalarFunction::Abs => "abs",
         ScalarFunction::Round => "round",
         ScalarFunction::Coalesce => "coalesce",
-        ScalarFunction::StartsWith => "starts_with",
         ScalarFunction::DateTrunc => "date_trunc",
         ScalarFunction::DatePart => "date_part",
-        ScalarFunction::Trim => "trim",
         ScalarFunction::Concat => "concat",
         ScalarFunction::Floor => "floor",
         ScalarFunction::Ceil => "ceil",

@@ -158,7 +158,7 @@ fn check_name(name: &str, file: &str) -> Result<()> {
 pub(super) fn window_of(file: &str, header: &Header<'_>) -> Result<Option<Window>> {
     let Some(text) = header.get("window") else { return Ok(None) };
     match literals::days_of_text(text) {
-        Ok(days) => Ok(Some(Window::Within { days, ago: 0 })),
+        Ok(last) => Ok(Some(Window::last(last))),
         Err(message) => Err(refused(file, header.place("window"), format!("header `window`: {message}"))),
     }
 }
@@ -208,7 +208,7 @@ fn check_trait(found: &ReadTrait<'_>, columns: &[(String, ColumnType)]) -> Resul
     let (expression, own_type) = match checker.expression(parsed)? {
         (expression, Some(own_type)) => (expression, own_type),
         (_, None) => {
-            return checker.refuse(parsed, format!("{} is a number of days, not a value", snippet(parsed)));
+            return checker.refuse(parsed, format!("{} is an interval, not a value", snippet(parsed)));
         }
     };
     let column_type = declared.unwrap_or(own_type);

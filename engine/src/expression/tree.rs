@@ -3,6 +3,8 @@
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::behavior::{Measure, Property, Sequence};
+use super::plain::Plain;
+use super::span::Span;
 
 /// The types that columns and expressions have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -99,6 +101,17 @@ pub(crate) enum Expr {
         /// Whether it was `ilike`.
         case_insensitive: bool,
     },
+    /// Whether a part of a text matches a regular expression of the `regex` crate.
+    Matches {
+        /// The text.
+        expr: Box<Expr>,
+        /// The regular expression, which is one.
+        pattern: String,
+        /// Whether the operator had an exclamation mark.
+        negated: bool,
+        /// Whether it had a star.
+        case_insensitive: bool,
+    },
     /// A value in another type; null if the value has no such form (`try_cast`).
     Cast {
         /// The value.
@@ -189,8 +202,9 @@ pub(crate) enum Literal {
     Date(NaiveDate),
     /// An instant.
     Timestamp(DateTime<Utc>),
-    /// A number of days, at least 1: only as the right side of adding to, or subtracting from, a date or a timestamp.
-    Days(u32),
+    /// A length of time, not nothing: only as the right side of adding to, or subtracting from, a date or a timestamp. A
+    /// date is moved by no minutes.
+    Interval(Span),
 }
 
 /// What can stand between two values.
@@ -216,6 +230,8 @@ pub(crate) enum BinaryOp {
     Multiply,
     /// `/`: a decimal even of two integers, and null when the divisor is zero.
     Divide,
+    /// `%`: what a division leaves, with the sign of the number divided, and null when the divisor is zero.
+    Modulo,
     /// `||`: one text after another, null if either is.
     Concatenate,
 }
@@ -223,28 +239,20 @@ pub(crate) enum BinaryOp {
 /// The functions of single values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum ScalarFunction {
-    /// Text in lower case.
-    Lower,
-    /// Text in upper case.
-    Upper,
-    /// Number of characters of a text.
-    Length,
+    /// One of those that take values of fixed types.
+    Plain(&'static Plain),
     /// A number without its sign.
     Abs,
     /// A number rounded; a second argument, an integer literal, gives the decimal places.
     Round,
     /// The first argument that is not null; two or more arguments.
     Coalesce,
-    /// Whether a text begins with another.
-    StartsWith,
     /// The start of a `day`, `week`, `month`, `quarter` or `year` (a text literal) of a date or timestamp, as a
     /// timestamp.
     DateTrunc,
     /// A part of a date or timestamp, as an integer: a `year`, `quarter`, `month`, `week`, `day`, `dow` (Sunday is 0),
     /// `doy`, `hour` or `minute` (a text literal).
     DatePart,
-    /// Text without blanks at both ends.
-    Trim,
     /// Texts one after another, leaving out those that are null; two or more arguments.
     Concat,
     /// The greatest whole number not above a number, in the number's type.
@@ -297,6 +305,7 @@ impl Expr {
             | Expr::IsBoolean { expr, .. }
             | Expr::IsOneOf { expr, .. }
             | Expr::Like { expr, .. }
+            | Expr::Matches { expr, .. }
             | Expr::Cast { expr, .. } => vec![expr],
         }
     }

@@ -65,7 +65,7 @@ impl Checker<'_> {
         }
         match common {
             Some(common) => Ok((fitted, common)),
-            None => self.refuse(decisive_sql, format!("{} is a number of days, not a value", snippet(decisive_sql))),
+            None => self.refuse(decisive_sql, format!("{} is an interval, not a value", snippet(decisive_sql))),
         }
     }
 
@@ -135,7 +135,7 @@ pub(super) fn settled(typed: Typed, asked: Option<ColumnType>) -> Typed {
 
 pub(super) fn type_name(value_type: Option<ColumnType>) -> &'static str {
     match value_type {
-        None => "a number of days",
+        None => "an interval",
         Some(ColumnType::Text) => "text",
         Some(ColumnType::Integer | ColumnType::Decimal) => "a number",
         Some(ColumnType::Boolean) => "true or false",

@@ -7,6 +7,7 @@ use super::calls::Call;
 use super::check::{Checker, snippet};
 use super::literals;
 use super::parse::sql_parser::ast::Expr as SqlExpr;
+use super::span::Span;
 use super::{Expr, Literal};
 use crate::error::Result;
 
@@ -24,13 +25,13 @@ impl Checker<'_> {
         }
         let window = match given.first() {
             None => self.window,
-            Some(("within", value)) => Window::Within { days: self.days(call, "within", value)?, ago: 0 },
+            Some(("within", value)) => Window::last(self.days(call, "within", value)?),
             Some(("since", day)) => Window::Since(self.day(day, "`since`")?),
             Some((_, days)) => self.days_between(days)?,
         };
         let Some(ago) = call.named("ago") else { return Ok(window) };
         match (window, call.named("within")) {
-            (Window::Within { days, .. }, Some(_)) => Ok(Window::Within { days, ago: self.days(call, "ago", ago)? }),
+            (Window::Within { last, .. }, Some(_)) => Ok(Window::Within { last, ago: self.days(call, "ago", ago)? }),
             _ => {
                 let usage = "write `within => interval '30 days', ago => interval '30 days'`";
                 self.refuse(ago, format!("`ago` moves the window of `within` back; {usage}"))
@@ -38,7 +39,7 @@ impl Checker<'_> {
         }
     }
 
-    fn days(&self, call: &Call<'_>, argument: &str, value: &SqlExpr) -> Result<u32> {
+    fn days(&self, call: &Call<'_>, argument: &str, value: &SqlExpr) -> Result<Span> {
         match value {
             SqlExpr::Interval(interval) => {
                 literals::interval_days(interval).map_err(|message| self.error(value, message))

@@ -33,6 +33,11 @@ pub(crate) fn in_words(expression: &Expr) -> String {
             let case = if *case_insensitive { ", in upper or lower case" } else { "" };
             format!("{} {}{case}", part(expr), pattern_words(pattern, *negated))
         }
+        Expr::Matches { expr, pattern, negated, case_insensitive } => {
+            let case = if *case_insensitive { ", in upper or lower case" } else { "" };
+            let matches = if *negated { "does not match" } else { "matches" };
+            format!("{} {matches} '{pattern}'{case}", part(expr))
+        }
         Expr::Cast { expr, to } => format!("{} as {}", part(expr), type_words(*to)),
         Expr::Case { branches, otherwise } => case(branches, otherwise.as_deref()),
         Expr::DaysSince(time) => format!("the days since {}", part(time)),
@@ -133,6 +138,7 @@ fn binary(op: BinaryOp, left: &Expr, right: &Expr) -> String {
         return shifted;
     }
     let symbol = match op {
+        BinaryOp::Modulo => return format!("the remainder of {} divided by {}", term(left), term(right)),
         BinaryOp::Add => "+",
         BinaryOp::Subtract => "-",
         BinaryOp::Multiply => "*",
@@ -158,11 +164,11 @@ fn comparison(op: BinaryOp, is_time: bool) -> &'static str {
     }
 }
 
-/// A time moved by days.
-fn shifted(op: BinaryOp, time: &Expr, days: &Expr) -> Option<String> {
-    let Expr::Literal(days @ Literal::Days(_)) = days else { return None };
+/// A time moved by an interval.
+fn shifted(op: BinaryOp, time: &Expr, interval: &Expr) -> Option<String> {
+    let Expr::Literal(interval @ Literal::Interval(_)) = interval else { return None };
     let direction = if op == BinaryOp::Add { "after" } else { "before" };
-    Some(format!("{} {direction} {}", constant(days), part(time)))
+    Some(format!("{} {direction} {}", constant(interval), part(time)))
 }
 
 fn is_time(expression: &Expr) -> bool {
@@ -195,7 +201,7 @@ fn constant(literal: &Literal) -> String {
         Literal::Boolean(value) => value.to_string(),
         Literal::Date(day) => day.to_string(),
         Literal::Timestamp(instant) => format!("{} UTC", instant.naive_utc()),
-        Literal::Days(days) => super::text::counted(*days, "day"),
+        Literal::Interval(span) => super::text::span_words(*span, " and "),
     }
 }
 

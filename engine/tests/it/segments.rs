@@ -44,6 +44,21 @@ fn window() -> impl Strategy<Value = Window> {
         text: format!(", within => interval '{days} days', ago => interval '{ago} days'"),
         sql: format!("day >= {TODAY} - interval '{} days' and day < {TODAY} - interval '{ago} days'", days + ago),
     });
+    let months = (0..6_u32, 0..2_u32).prop_map(|(days, ago)| {
+        let ago = if ago == 0 { String::new() } else { format!(" and day < {TODAY} - interval '{ago} months'") };
+        Window {
+            text: format!(
+                ", within => interval '1 month {} days'{}",
+                days + 1,
+                if ago.is_empty() { "" } else { ", ago => interval '1 month'" }
+            ),
+            sql: format!(
+                "day >= {TODAY} - interval '{} months {} days'{ago}",
+                1 + u32::from(!ago.is_empty()),
+                days + 1
+            ),
+        }
+    });
     let since = (1..28_u32).prop_map(|day| Window {
         text: format!(", since => date '2026-05-{day:02}'"),
         sql: format!("day >= date '2026-05-{day:02}'"),
@@ -52,7 +67,7 @@ fn window() -> impl Strategy<Value = Window> {
         text: format!(", between => (date '2026-05-{first:02}', date '2026-05-{:02}')", first + more),
         sql: format!("day between date '2026-05-{first:02}' and date '2026-05-{:02}'", first + more),
     });
-    prop_oneof![2 => none, 3 => within, 1 => ago, 1 => since, 1 => between]
+    prop_oneof![2 => none, 3 => within, 1 => ago, 1 => months, 1 => since, 1 => between]
 }
 
 fn event() -> impl Strategy<Value = &'static str> {
@@ -195,6 +210,16 @@ fn column() -> impl Strategy<Value = Atom> {
         "last_order_at > timestamp '2026-05-04 00:00:00'",
         "lower(first_name) like 'n1%'",
         "revenue / order_count > 5",
+        "order_count % 2 = 1",
+        "country ~ '^[FD]'",
+        "country !~* 'fr|it'",
+        "left(country, 1) || right(country, 1) in ('FR', 'IT')",
+        "substr(first_name, 2, 1) > '1'",
+        "position('2' in first_name) = 2",
+        "split_part(first_name, '1', 2) <> ''",
+        "ends_with(replace(country, 'R', 'S'), 'S')",
+        "country in (left(country, 2), first_name)",
+        "last_order_at > timestamp '2026-06-01 00:00:00' - interval '1 month' + interval '36 hours'",
     ];
     prop::sample::select(conditions).prop_map(|condition| Atom {
         text: condition.to_owned(),

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::expression::testing::{expression, refuses_segment, segment};
-use crate::expression::{columns_used, is_of_everybody};
+use crate::expression::{columns_used, in_words, is_of_everybody, text_of};
 
 #[test]
 fn case_fits_its_values() {
@@ -49,6 +49,48 @@ fn says_which_columns_it_reads() {
 }
 
 #[test]
+fn reads_the_forms_that_sql_has_for_the_same() {
+    for (text, one_form) in [
+        ("substring(country from 2 for 3) = 'x'", "substr(country, 2, 3) = 'x'"),
+        ("substring(country, 2) = 'x'", "substr(country, 2) = 'x'"),
+        ("position('a' in country) > 0", "strpos(country, 'a') > 0"),
+        ("trim(both 'x' from country) = 'y'", "trim(country, 'x') = 'y'"),
+        ("trim(leading 'x' from country) = 'y'", "ltrim(country, 'x') = 'y'"),
+        ("trim(trailing 'x' from country) = 'y'", "rtrim(country, 'x') = 'y'"),
+        ("btrim(country, 'x') = 'y'", "trim(country, 'x') = 'y'"),
+        ("CHAR_LENGTH(country) = character_length(country)", "length(country) = length(country)"),
+        ("pow(age, 2) > 9", "power(age, 2) > 9"),
+        ("mod(age, 2) = 1", "age % 2 = 1"),
+        ("regexp_like(country, 'a|b')", "country ~ 'a|b'"),
+        ("regexp_like(country, 'a|b', 'i')", "country ~* 'a|b'"),
+        ("'vip' = any(tags)", "contains(tags, 'vip')"),
+        ("country = any((tags))", "contains(tags, country)"),
+        ("age in (1, lifetime_value)", "age = 1 or age = lifetime_value"),
+        ("age not in (lifetime_value)", "not age = lifetime_value"),
+        ("(age > 3) is not unknown", "(age > 3) is not null"),
+    ] {
+        assert_eq!(text_of(&segment(text)), one_form, "{text}");
+    }
+}
+
+#[test]
+fn plain_functions_are_read_written_and_said() {
+    for plain in plain::all() {
+        let of_kind = |takes: &Takes| match takes {
+            Takes::Text => "country",
+            Takes::Number | Takes::NotNegative => "age",
+            Takes::Whole => "2",
+        };
+        let arguments: Vec<&str> = plain.takes.iter().map(of_kind).collect();
+        let text = format!("{}({})", plain.name, arguments.join(", "));
+        let read = expression(&text);
+        assert_eq!(text_of(&read), text);
+        let words = in_words(&read);
+        assert!(arguments.iter().all(|argument| words.contains(argument)) && !words.contains(['{', '}']), "{words}");
+    }
+}
+
+#[test]
 fn refuses_wrong_calls() {
     for (text, message) in [
         ("concat(country) = 'x'", "1:1: wrong arguments; write `concat(first_name, ' ', last_name)`"),
@@ -56,9 +98,37 @@ fn refuses_wrong_calls() {
         ("country || age = 'x'", "1:12: `age` is a number, but text is needed here; write `cast(... as text)`"),
         ("trim(age) = 'x'", "1:6: `age` is a number, but text is needed here; write `cast(... as text)`"),
         (
-            "trim(both 'x' from country) = 'x'",
-            "1:11: `TRIM(BOTH 'x' FROM country)` is not available in segments; write `trim(text)`",
+            "trim(both age from country) = 'x'",
+            "1:11: `age` is a number, but text is needed here; write `cast(... as text)`",
         ),
+        ("left(country) = 'x'", "1:1: wrong arguments; write `left(text, 2)`"),
+        ("substr(country) = 'x'", "1:8: `SUBSTR(country)` is not available in segments; write `substr(text, 1, 3)`"),
+        ("trim(country, 'a', 'b') = 'x'", "1:6: wrong arguments; write `trim(text)` or `trim(text, '...')`"),
+        (
+            "split_part(country, '-', 0) = 'x'",
+            "1:26: a number of characters or parts must be a whole number from 1 to 2147483647, not `0`",
+        ),
+        (
+            "substr(country, age) = 'x'",
+            "1:17: a number of characters or parts must be a whole number from 1 to 2147483647, not `age`",
+        ),
+        (
+            "sqrt(country) > 1",
+            "1:6: `country` is text, but a number is needed here; write `cast(... as decimal)` if it holds numbers",
+        ),
+        (
+            "country % 2 = 1",
+            "1:1: `country` is text, but a number is needed here; write `cast(... as decimal)` if it holds numbers",
+        ),
+        ("country ~ '('", "1:11: `'('` is no regular expression: unclosed group"),
+        ("country ~ country", "1:11: a regular expression must be a text constant, such as '@(gmail|gmx)[.]'"),
+        (
+            "regexp_like(country)",
+            "1:1: wrong arguments; write `regexp_like(text, 'pattern') or regexp_like(text, 'pattern', 'i')`",
+        ),
+        ("country = any(age)", "1:15: `age` is a number, but a list is needed here"),
+        ("age is unknown", "1:1: `age` is a number, not a condition; compare it, such as `> 0`"),
+        ("tags in (tags)", "1:1: lists are not compared; write `contains(list, 'entry')`"),
         (
             "floor(country) = 1",
             "1:7: `country` is text, but a number is needed here; write `cast(... as decimal)` if it holds numbers",

@@ -53,7 +53,7 @@ fn says_where_a_call_is_wrong() {
         ("", "f.sql:1:1: the file has no expression; write one"),
         (
             "-- window: 1 hour\nx",
-            "f.sql:1:1: header `window`: `hour` is finer than a day, and behaviour is counted by day; write days or weeks",
+            "f.sql:1:1: header `window`: `hour` is finer than a day, and behaviour is counted by day; write days, weeks or months",
         ),
         (
             "did('x') filter (where did('y'))",

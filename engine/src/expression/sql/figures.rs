@@ -61,15 +61,7 @@ pub(super) fn counts(query: &mut Query, events: &EventSelector, window: Window) 
 
 /// The bounds of a window.
 fn days(query: &Query, window: Window) -> Vec<String> {
-    let today = query.today();
-    let back = |days: u32| today - chrono::Days::new(u64::from(days));
-    let (first, last) = match window {
-        Window::Ever => (None, None),
-        Window::Within { days, ago: 0 } => (Some(back(days)), None),
-        Window::Within { days, ago } => (Some(back(ago.saturating_add(days))), Some(back(ago.saturating_add(1)))),
-        Window::Since(first) => (Some(first), None),
-        Window::Between(first, last) => (Some(first), Some(last)),
-    };
+    let (first, last) = window.bounds(query.today());
     let first = first.map(|day| format!("cast(occurred_at as date) >= date '{day}'"));
     let last = last.map(|day| format!("cast(occurred_at as date) <= date '{day}'"));
     first.into_iter().chain(last).collect()

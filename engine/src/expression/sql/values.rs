@@ -3,8 +3,8 @@
 use chrono::SecondsFormat;
 
 use super::super::behavior::Property;
-use super::super::text::{name, not, operator, quoted};
-use super::super::{BinaryOp, ColumnType, Expr, Literal, ScalarFunction};
+use super::super::text::{literal_text, matching, name, not, operator, quoted};
+use super::super::{BinaryOp, ColumnType, Expr, Literal, Plain, ScalarFunction, Takes};
 use super::query::{Query, indented};
 use super::{figures, sequences};
 
@@ -27,7 +27,7 @@ impl<'q> Values<'q> {
     pub(super) fn text(&mut self, expr: &Expr) -> String {
         match expr {
             Expr::Column { name: column, .. } => format!("{}{}", self.relation, name(column)),
-            Expr::Literal(literal) => self::literal(literal),
+            Expr::Literal(literal) => literal_text(literal),
             Expr::And(conditions) => self.joined(conditions, "\n    and "),
             Expr::Or(conditions) => self.joined(conditions, " or "),
             Expr::Not(condition) => format!("not {}", self.part(condition)),
@@ -36,11 +36,14 @@ impl<'q> Values<'q> {
                 let (left, right) = (self.text(left), self.text(right));
                 format!("cast({left} as decimal(38, 10)) / nullif(cast({right} as decimal(38, 10)), 0)")
             }
+            Expr::Binary { op: BinaryOp::Modulo, left, right } => {
+                format!("{} % nullif({}, 0)", self.part(left), self.text(right))
+            }
             Expr::Binary { op, left, right } => format!("{} {} {}", self.part(left), operator(*op), self.part(right)),
             Expr::IsNull { expr, negated } => format!("{} is {}null", self.part(expr), not(*negated)),
             Expr::IsBoolean { expr, value, negated } => format!("{} is {}{value}", self.part(expr), not(*negated)),
             Expr::IsOneOf { expr, list, negated } => {
-                let list: Vec<String> = list.iter().map(self::literal).collect();
+                let list: Vec<String> = list.iter().map(literal_text).collect();
                 format!("{} {}in ({})", self.part(expr), not(*negated), list.join(", "))
             }
             Expr::Between { expr, low, high, negated } => {
@@ -50,6 +53,9 @@ impl<'q> Values<'q> {
             Expr::Like { expr, pattern, negated, case_insensitive } => {
                 let like = if *case_insensitive { "ilike" } else { "like" };
                 format!("{} {}{like} {}", self.part(expr), not(*negated), quoted(pattern))
+            }
+            Expr::Matches { expr, pattern, negated, case_insensitive } => {
+                format!("{} {} {}", self.part(expr), matching(*negated, *case_insensitive), quoted(pattern))
             }
             Expr::Cast { expr, to } => format!("try_cast({} as {})", self.text(expr), sql_type(*to)),
             Expr::Case { branches, otherwise } => self.case(branches, otherwise.as_deref()),
@@ -98,6 +104,7 @@ impl<'q> Values<'q> {
             | Expr::IsOneOf { .. }
             | Expr::Between { .. }
             | Expr::Like { .. }
+            | Expr::Matches { .. }
             | Expr::Did(_)
             | Expr::Sequence(_)
             | Expr::Consented(_)
@@ -134,6 +141,14 @@ impl<'q> Values<'q> {
 
     fn function(&mut self, function: ScalarFunction, arguments: &[Expr]) -> String {
         let texts: Vec<String> = arguments.iter().map(|argument| self.text(argument)).collect();
+        if let ScalarFunction::Plain(plain @ Plain { gives: ColumnType::Decimal, .. }) = function {
+            let float = |(number, takes): (&String, &Takes)| match takes {
+                Takes::NotNegative => format!("cast(case when {number} >= 0 then {number} end as double)"),
+                _ => format!("cast({number} as double)"),
+            };
+            let floats: Vec<String> = texts.iter().zip(plain.takes).map(float).collect();
+            return format!("try_cast({}({}) as decimal(38, 10))", plain.sql, floats.join(", "));
+        }
         let arguments = texts.join(", ");
         let name = match function {
             ScalarFunction::Now => {
@@ -141,15 +156,11 @@ impl<'q> Values<'q> {
                 return format!("timestamp '{now}'");
             }
             ScalarFunction::CurrentDate => return format!("date '{}'", self.query.today()),
-            ScalarFunction::Trim => "btrim",
-            ScalarFunction::Length => "character_length",
+            ScalarFunction::Plain(plain) => plain.sql,
             ScalarFunction::ListLength => "array_length",
-            ScalarFunction::Lower => "lower",
-            ScalarFunction::Upper => "upper",
             ScalarFunction::Abs => "abs",
             ScalarFunction::Round => "round",
             ScalarFunction::Coalesce => "coalesce",
-            ScalarFunction::StartsWith => "starts_with",
             ScalarFunction::DateTrunc => "date_trunc",
             ScalarFunction::DatePart => "date_part",
             ScalarFunction::Concat => "concat",
@@ -201,12 +212,5 @@ fn sql_type(column_type: ColumnType) -> &'static str {
         ColumnType::Boolean => "boolean",
         ColumnType::Date => "date",
         ColumnType::Timestamp => "timestamp with time zone",
-    }
-}
-
-fn literal(literal: &Literal) -> String {
-    match literal {
-        Literal::Days(days) => format!("interval '{days} days'"),
-        other => super::super::text_of(&Expr::Literal(other.clone())),
     }
 }

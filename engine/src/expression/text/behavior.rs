@@ -2,8 +2,10 @@
 
 use super::super::behavior::{EventSelector, Figure, Measure, Property, Sequence, Share, Window};
 use super::super::measures::is_column;
+use super::super::span::Span;
 use super::names::{name, quoted};
 
+const MONTHS_PER_YEAR: u32 = 12;
 const MINUTES_PER_HOUR: u32 = 60;
 const MINUTES_PER_DAY: u32 = 24 * 60;
 
@@ -77,9 +79,9 @@ fn share_text(share: Share) -> String {
 fn window_arguments(window: Window) -> Vec<String> {
     match window {
         Window::Ever => Vec::new(),
-        Window::Within { days, ago } => {
-            let mut arguments = vec![format!("within => {}", interval(days))];
-            if ago > 0 {
+        Window::Within { last, ago } => {
+            let mut arguments = vec![format!("within => {}", interval(last))];
+            if !ago.is_nothing() {
                 arguments.push(format!("ago => {}", interval(ago)));
             }
             arguments
@@ -105,7 +107,7 @@ pub(super) fn sequence(sequence: &Sequence) -> String {
     }
     let mut arguments = vec![steps.join(" then ")];
     arguments.extend(window_arguments(sequence.window));
-    arguments.extend(sequence.span_minutes.map(|minutes| format!("span => {}", span(minutes))));
+    arguments.extend(sequence.span_minutes.map(|minutes| format!("span => interval '{}'", minutes_words(minutes))));
     format!("did_sequence({})", arguments.join(", "))
 }
 
@@ -116,17 +118,27 @@ fn step_text(events: &EventSelector) -> String {
     }
 }
 
-/// A number of days.
-pub(super) fn interval(days: u32) -> String {
-    format!("interval '{}'", counted(days, "day"))
+/// A length of time.
+pub(super) fn interval(span: Span) -> String {
+    format!("interval '{}'", span_words(span, " "))
 }
 
-fn span(minutes: u32) -> String {
-    format!("interval '{}'", span_words(minutes))
+/// The parts of a length of time.
+pub(in super::super) fn span_words(Span { months, days, minutes }: Span, between: &str) -> String {
+    let months = (months > 0).then(|| match months {
+        months if months.is_multiple_of(MONTHS_PER_YEAR) => counted(months / MONTHS_PER_YEAR, "year"),
+        months => counted(months, "month"),
+    });
+    let days = (days > 0).then(|| counted(days, "day"));
+    let minutes = (minutes > 0).then(|| match minutes {
+        minutes if minutes.is_multiple_of(MINUTES_PER_HOUR) => counted(minutes / MINUTES_PER_HOUR, "hour"),
+        minutes => counted(minutes, "minute"),
+    });
+    [months, days, minutes].into_iter().flatten().collect::<Vec<_>>().join(between)
 }
 
-/// A span in the largest unit that has no remainder.
-pub(in super::super) fn span_words(minutes: u32) -> String {
+/// Minutes in the largest unit that has no remainder.
+pub(in super::super) fn minutes_words(minutes: u32) -> String {
     match minutes {
         minutes if minutes.is_multiple_of(MINUTES_PER_DAY) => counted(minutes / MINUTES_PER_DAY, "day"),
         minutes if minutes.is_multiple_of(MINUTES_PER_HOUR) => counted(minutes / MINUTES_PER_HOUR, "hour"),

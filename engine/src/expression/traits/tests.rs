@@ -1,6 +1,7 @@
 //! Traits by themselves, and traits that name each other.
 
 use super::*;
+use crate::expression::Span;
 use crate::expression::behavior::Figure;
 use crate::expression::measures_used;
 use crate::expression::testing::{columns, parse_trait, refuses_trait};
@@ -36,10 +37,10 @@ fn reads_the_header() {
     assert_eq!(orders.title.as_deref(), Some("Orders"));
     assert_eq!(orders.description.as_deref(), Some("Of the last quarter"));
     assert_eq!(orders.column_type, ColumnType::Integer);
-    assert_eq!(orders.window, Some(Window::Within { days: 90, ago: 0 }));
+    assert_eq!(orders.window, Some(Window::last(Span::of_days(90))));
     assert!(orders.sql.starts_with("event_count(") && orders.sql.ends_with("'7 days')"), "{}", orders.sql);
     let windows: Vec<Window> = measures_used(&orders.expression).iter().map(|measure| measure.window).collect();
-    assert_eq!(windows, [Window::Within { days: 7, ago: 0 }, Window::Within { days: 90, ago: 0 }]);
+    assert_eq!(windows, [Window::last(Span::of_days(7)), Window::last(Span::of_days(90))]);
 }
 
 #[test]
@@ -56,7 +57,7 @@ fn the_window_of_the_header_is_for_figures_that_give_none() {
     }
     let weekly = measures_used(&windowed("did_weekly('x', times => 1, weeks => 2)"));
     assert_eq!(weekly[0].figure, Figure::EachWeek { weeks: 2, times: 1 });
-    assert_eq!(weekly[0].window, Window::Within { days: 13, ago: 0 });
+    assert_eq!(weekly[0].window, Window::last(Span::of_days(13)));
 }
 
 #[test]
@@ -172,8 +173,8 @@ fn refuses_wrong_headers_and_files() {
              expression",
         ),
         (
-            "-- window: 3 months\nage",
-            "1:1: header `window`: a `months` has no fixed number of days; write days or weeks, such as '90 days'",
+            "-- window: 3 hours\nage",
+            "1:1: header `window`: `hours` is finer than a day, and behaviour is counted by day; write days, weeks or months",
         ),
         (
             "-- window: soon\nage",
@@ -182,7 +183,7 @@ fn refuses_wrong_headers_and_files() {
         ("-- title: x", "1:1: the trait has no expression; write one such as `event_count('Order Completed')`"),
         ("select age", "1:1: a trait is one expression over a profile; write it without `select`"),
         ("age age", "1:5: `age` follows a complete expression; write one expression"),
-        ("interval '3 days'", "1:10: `INTERVAL '3 days'` is a number of days, not a value"),
+        ("interval '3 days'", "1:10: `INTERVAL '3 days'` is an interval, not a value"),
         (
             "in_segment('vip')",
             "1:1: `in_segment` is not available in traits: segments are computed after traits; write the segment's \

@@ -2,7 +2,7 @@
 
 use super::super::BinaryOp;
 use super::super::behavior::{EventSelector, Figure, Measure, Sequence, Share, Window};
-use super::super::text::{counted, span_words};
+use super::super::text::{counted, minutes_words, span_words};
 use super::{in_words, property_words};
 
 /// The events of a measure with their window: `'Order Completed' in the last 90 days (where currency is 'EUR')`.
@@ -74,9 +74,9 @@ fn selected(events: &EventSelector, words: &str) -> String {
 pub(super) fn window(window: Window) -> String {
     match window {
         Window::Ever => String::new(),
-        Window::Within { days, ago: 0 } => format!(" in the last {}", counted(days, "day")),
-        Window::Within { days, ago } => {
-            format!(" in the {} before the last {}", counted(days, "day"), counted(ago, "day"))
+        Window::Within { last, ago } if ago.is_nothing() => format!(" in the last {}", span_words(last, " and ")),
+        Window::Within { last, ago } => {
+            format!(" in the {} before the last {}", span_words(last, " and "), span_words(ago, " and "))
         }
         Window::Since(day) => format!(" since {day}"),
         Window::Between(first, last) => format!(" from {first} to {last}"),
@@ -98,7 +98,7 @@ pub(super) fn sequence(sequence: &Sequence) -> String {
     }
     words += &window(sequence.window);
     if let Some(minutes) = sequence.span_minutes {
-        words += &format!(" with at most {} from first to last", span_words(minutes));
+        words += &format!(" with at most {} from first to last", minutes_words(minutes));
     }
     words
 }

@@ -1,6 +1,6 @@
 //! Functions of single values, in plain English.
 
-use super::super::{Expr, Literal, ScalarFunction};
+use super::super::{ColumnType, Expr, Literal, ScalarFunction};
 use super::part;
 
 /// A function with its arguments.
@@ -9,10 +9,7 @@ pub(super) fn function(function: ScalarFunction, arguments: &[Expr]) -> String {
     let all = || arguments.iter().map(part).collect::<Vec<_>>();
     let (first, second) = (argument(0), argument(1));
     match function {
-        ScalarFunction::Lower => format!("{first} in lower case"),
-        ScalarFunction::Upper => format!("{first} in upper case"),
-        ScalarFunction::Trim => format!("{first} without blanks around it"),
-        ScalarFunction::Length => format!("the length of {first}"),
+        ScalarFunction::Plain(plain) => plain.in_words(&all()),
         ScalarFunction::ListLength => format!("the number of entries of {first}"),
         ScalarFunction::Abs => format!("{first} without its sign"),
         ScalarFunction::Round if arguments.len() > 1 => format!("{first} rounded to {second} decimal places"),
@@ -24,7 +21,6 @@ pub(super) fn function(function: ScalarFunction, arguments: &[Expr]) -> String {
         ScalarFunction::Concat => all().join(" followed by "),
         ScalarFunction::Greatest => format!("the greatest of ({})", all().join(", ")),
         ScalarFunction::Least => format!("the least of ({})", all().join(", ")),
-        ScalarFunction::StartsWith => format!("{first} starts with {second}"),
         ScalarFunction::DateTrunc => format!("the start of the {} of {second}", unit(arguments)),
         ScalarFunction::DatePart => format!("the {} of {second}", unit(arguments)),
         ScalarFunction::Now => "now".to_owned(),
@@ -34,8 +30,11 @@ pub(super) fn function(function: ScalarFunction, arguments: &[Expr]) -> String {
 
 /// Whether nothing that follows the words could be read as belonging to them.
 pub(super) fn is_one_phrase(function: ScalarFunction) -> bool {
-    use ScalarFunction::{Coalesce, Concat, NullIf, StartsWith};
-    !matches!(function, Coalesce | Concat | NullIf | StartsWith)
+    use ScalarFunction::{Coalesce, Concat, NullIf};
+    match function {
+        ScalarFunction::Plain(plain) => plain.gives != ColumnType::Boolean && plain.takes.len() == 1,
+        function => !matches!(function, Coalesce | Concat | NullIf),
+    }
 }
 
 fn unit(arguments: &[Expr]) -> &str {

@@ -58,6 +58,11 @@ fn says_values() {
         ("round(lifetime_value, 2)", "lifetime_value rounded to 2 decimal places"),
         ("floor(lifetime_value) + ceil(lifetime_value)", "(lifetime_value rounded down) + (lifetime_value rounded up)"),
         ("round(abs(age))", "age without its sign rounded"),
+        ("left(country, 2) || 'x'", "(the first 2 characters of country) followed by 'x'"),
+        ("age % 2", "the remainder of age divided by 2"),
+        ("country ~ '^a'", "country matches '^a'"),
+        ("country !~* '^a'", "country does not match '^a', in upper or lower case"),
+        ("last_seen_at - interval '13 months 1 day'", "13 months and 1 day before last_seen_at"),
         ("coalesce(country, 'XX')", "country, or if unknown 'XX'"),
         ("nullif(country, '')", "country unless it is ''"),
         ("concat(country, ' ', country)", "country followed by ' ' followed by country"),
@@ -82,6 +87,11 @@ fn says_what_profiles_do() {
         ("did('x', within => interval '1 day')", "did 'x' in the last 1 day"),
         ("not did('x', since => date '2026-01-31')", "did not do 'x' since 2026-01-31"),
         ("event_count('x') = 1", "did 'x' exactly 1 time"),
+        ("did('x', within => interval '1 year')", "did 'x' in the last 1 year"),
+        (
+            "did('x', within => interval '2 weeks', ago => interval '1 month 3 days')",
+            "did 'x' in the 14 days before the last 1 month and 3 days",
+        ),
         ("event_days('x', within => interval '7 days') > 3", "did 'x' on more than 3 days in the last 7 days"),
         (
             "event_count('x', within => interval '30 days') > event_count('x', within => interval '30 days', ago => interval '30 days')",
