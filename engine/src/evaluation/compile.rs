@@ -200,6 +200,8 @@ fn binary(op: BinaryOp, left: Expr, right: Expr) -> Expr {
         BinaryOp::LessOrEqual => Operator::LtEq,
         BinaryOp::Greater => Operator::Gt,
         BinaryOp::GreaterOrEqual => Operator::GtEq,
+        BinaryOp::Distinct => Operator::IsDistinctFrom,
+        BinaryOp::NotDistinct => Operator::IsNotDistinctFrom,
         BinaryOp::Add => Operator::Plus,
         BinaryOp::Subtract => Operator::Minus,
         BinaryOp::Multiply => Operator::Multiply,

@@ -10,7 +10,7 @@ use super::parse::sql_parser::ast::{
 use super::parse::sql_parser::tokenizer::Location;
 use super::syntax::refused;
 use super::types::{settled, type_name};
-use super::{ColumnType, Expr, Literal, ScalarFunction};
+use super::{BinaryOp, ColumnType, Expr, Literal, ScalarFunction};
 use crate::config::nearest::{nearest, suggestion};
 use crate::error::{EngineError, Result};
 
@@ -129,6 +129,8 @@ impl<'a> Checker<'a> {
             SqlExpr::IsNotTrue(expr) => self.is_boolean(expr, true, true),
             SqlExpr::IsFalse(expr) => self.is_boolean(expr, false, false),
             SqlExpr::IsNotFalse(expr) => self.is_boolean(expr, false, true),
+            SqlExpr::IsDistinctFrom(left, right) => self.distinct(sql, BinaryOp::Distinct, left, right),
+            SqlExpr::IsNotDistinctFrom(left, right) => self.distinct(sql, BinaryOp::NotDistinct, left, right),
             SqlExpr::InList { expr, list, negated } => self.is_one_of(expr, list, *negated),
             SqlExpr::Between { expr, negated, low, high } => self.between(expr, low, high, *negated),
             SqlExpr::Like { negated, any: false, expr, pattern, escape_char: None } => {
@@ -290,8 +292,6 @@ fn instead_of(sql: &SqlExpr) -> &'static str {
         SqlExpr::CompoundIdentifier(_) | SqlExpr::CompoundFieldAccess { .. } => "write the column's name alone",
         SqlExpr::Like { .. } | SqlExpr::ILike { .. } => "write `like` with one pattern and no `escape`",
         SqlExpr::SimilarTo { .. } | SqlExpr::RLike { .. } => "use `like`, or `~` with a regular expression",
-        // The parser takes all that follows, `and` included, for the right side: refused, so that nobody is misread.
-        SqlExpr::IsDistinctFrom(..) | SqlExpr::IsNotDistinctFrom(..) => "use `=` or `<>` with `is null`",
         SqlExpr::Tuple(_) => "compare columns one by one",
         _ => ALLOWED,
     }

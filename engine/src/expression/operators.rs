@@ -4,7 +4,7 @@ use regex::Regex;
 
 use super::check::{ALLOWED, Checker, Typed, snippet};
 use super::literals::text_constant;
-use super::parse::sql_parser::ast::{BinaryOperator, DataType, Expr as SqlExpr};
+use super::parse::sql_parser::ast::{BinaryOperator, DataType, Expr as SqlExpr, UnaryOperator};
 use super::types::{is_number, is_time, settled, type_name};
 use super::{BinaryOp, ColumnType, Expr, Literal};
 use crate::error::Result;
@@ -50,6 +50,36 @@ impl Checker<'_> {
         Ok((expr, Some(ColumnType::Boolean)))
     }
 
+    /// `is distinct from`. The parser takes all that follows, `and` included, for the right side: what does not end there is
+    /// refused, so that nobody is misread.
+    pub(super) fn distinct(&self, sql: &SqlExpr, op: BinaryOp, left: &SqlExpr, right: &SqlExpr) -> Result<Typed> {
+        let ends_here = match right {
+            SqlExpr::BinaryOp { op, .. } => matches!(
+                op,
+                BinaryOperator::Plus
+                    | BinaryOperator::Minus
+                    | BinaryOperator::Multiply
+                    | BinaryOperator::Divide
+                    | BinaryOperator::Modulo
+                    | BinaryOperator::StringConcat
+            ),
+            SqlExpr::Identifier(_)
+            | SqlExpr::Value(_)
+            | SqlExpr::TypedString(_)
+            | SqlExpr::Nested(_)
+            | SqlExpr::Function(_)
+            | SqlExpr::Cast { .. }
+            | SqlExpr::Case { .. } => true,
+            SqlExpr::UnaryOp { op, .. } => *op != UnaryOperator::Not,
+            _ => false,
+        };
+        if !ends_here {
+            return self
+                .refuse(sql, "write brackets around `... is distinct from ...`, so that it is clear where it ends");
+        }
+        self.compare(sql, op, left, right)
+    }
+
     /// Two values that can be compared, and their type.
     fn comparable(&self, left: &SqlExpr, right: &SqlExpr) -> Result<(Expr, Expr, ColumnType)> {
         let left_typed = self.expression(left)?;
@@ -64,6 +94,11 @@ impl Checker<'_> {
             return self.shift(op, (left, left_typed), right);
         }
         if is_shift && left_typed.1.is_some_and(is_time) {
+            let right_typed = self.expression(right)?;
+            if op == BinaryOp::Subtract && [left_typed.1, right_typed.1] == [Some(ColumnType::Date); 2] {
+                let [left, right] = [right_typed.0, left_typed.0].map(|day| Box::new(Expr::DaysSince(Box::new(day))));
+                return Ok((Expr::Binary { op, left, right }, Some(ColumnType::Integer)));
+            }
             let hint = "write `days_since(first_seen_at) > 30`, or `first_seen_at < now() - interval '30 days'`";
             return self.refuse(sql, format!("times cannot be subtracted; {hint}"));
         }

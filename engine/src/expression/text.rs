@@ -37,9 +37,11 @@ pub(crate) fn text_of(expression: &Expr) -> String {
         Expr::Negate(number) => format!("-{}", at(number, Level::Atom)),
         Expr::Binary { op, left, right } => {
             let level = level(expression);
-            // `a - b - c` is `(a - b) - c`; comparisons do not chain.
-            let left_level = if level == Level::Compare { Level::Concatenate } else { level };
-            format!("{} {} {}", at(left, left_level), operator(*op), at(right, above(level)))
+            // `a - b - c` is `(a - b) - c`; comparisons, which are less than what they compare, do not chain.
+            match level {
+                Level::Or | Level::Compare => format!("{} {} {}", operand(left), operator(*op), operand(right)),
+                _ => format!("{} {} {}", at(left, level), operator(*op), at(right, above(level))),
+            }
         }
         Expr::IsNull { expr, negated } => format!("{} is {}null", operand(expr), not(*negated)),
         Expr::IsBoolean { expr, value, negated } => format!("{} is {}{value}", operand(expr), not(*negated)),
@@ -113,6 +115,8 @@ fn level(expression: &Expr) -> Level {
         | Expr::Like { .. }
         | Expr::Matches { .. } => Level::Compare,
         Expr::Binary { op, .. } => match op {
+            // To the parser all that follows is its right side.
+            BinaryOp::Distinct | BinaryOp::NotDistinct => Level::Or,
             BinaryOp::Concatenate => Level::Concatenate,
             BinaryOp::Add | BinaryOp::Subtract => Level::Add,
             BinaryOp::Multiply | BinaryOp::Divide | BinaryOp::Modulo => Level::Multiply,
@@ -146,6 +150,8 @@ pub(super) fn operator(op: BinaryOp) -> &'static str {
         BinaryOp::LessOrEqual => "<=",
         BinaryOp::Greater => ">",
         BinaryOp::GreaterOrEqual => ">=",
+        BinaryOp::Distinct => "is distinct from",
+        BinaryOp::NotDistinct => "is not distinct from",
         BinaryOp::Add => "+",
         BinaryOp::Subtract => "-",
         BinaryOp::Multiply => "*",

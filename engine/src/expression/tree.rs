@@ -222,6 +222,10 @@ pub(crate) enum BinaryOp {
     Greater,
     /// `>=`
     GreaterOrEqual,
+    /// `is distinct from`: not equal, where null equals null; never null.
+    Distinct,
+    /// `is not distinct from`
+    NotDistinct,
     /// `+`
     Add,
     /// `-`

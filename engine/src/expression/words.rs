@@ -138,6 +138,10 @@ fn binary(op: BinaryOp, left: &Expr, right: &Expr) -> String {
         return shifted;
     }
     let symbol = match op {
+        BinaryOp::Distinct | BinaryOp::NotDistinct => {
+            let is = if op == BinaryOp::Distinct { "is other than" } else { "is the same as" };
+            return format!("{} {is} {}, where unknown counts as a value", part(left), part(right));
+        }
         BinaryOp::Modulo => return format!("the remainder of {} divided by {}", term(left), term(right)),
         BinaryOp::Add => "+",
         BinaryOp::Subtract => "-",

@@ -212,6 +212,8 @@ fn column() -> impl Strategy<Value = Atom> {
         "revenue / order_count > 5",
         "order_count % 2 = 1",
         "country ~ '^[FD]'",
+        "country is distinct from 'FR'",
+        "(country is not distinct from first_name) or (first_order_at is not distinct from last_order_at)",
         "country !~* 'fr|it'",
         "left(country, 1) || right(country, 1) in ('FR', 'IT')",
         "substr(first_name, 2, 1) > '1'",

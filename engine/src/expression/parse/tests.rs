@@ -249,7 +249,8 @@ fn refuses_what_is_not_a_condition_over_one_profile() {
     check_refused("country in (select 'FR')", "1:1", "use another segment with `in_segment('name')`");
     check_refused("exists (select 1)", "1:9", "use another segment");
     check_refused("profiles.country = 'FR'", "1:1", "write the column's name alone");
-    check_refused("country is distinct from 'FR'", "1:1", "use `=` or `<>` with `is null`");
+    check_refused("country is distinct from 'FR' and is_customer", "1:1", "write brackets around");
+    check_refused("age is not distinct from age = 3", "1:1", "write brackets around");
     check_refused("country @> '^F'", "1:1", "operator `@>` is not available");
     check_refused("country similar to 'F%'", "1:1", "use `like`, or `~` with a regular expression");
     check_refused("country like 'F!%' escape '!'", "1:1", "no `escape`");

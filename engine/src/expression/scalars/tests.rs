@@ -67,6 +67,7 @@ fn reads_the_forms_that_sql_has_for_the_same() {
         ("country = any((tags))", "contains(tags, country)"),
         ("age in (1, lifetime_value)", "age = 1 or age = lifetime_value"),
         ("age not in (lifetime_value)", "not age = lifetime_value"),
+        ("current_date - birthday > 9", "days_since(birthday) - days_since(current_date) > 9"),
         ("(age > 3) is not unknown", "(age > 3) is not null"),
     ] {
         assert_eq!(text_of(&segment(text)), one_form, "{text}");

@@ -65,6 +65,8 @@ fn writes_every_construct() {
         "left(country, 1) || substr(country, 2, 3) = split_part(country, '-', 2)",
         "replace(initcap(country), 'a', 'b') || 'x' ~ '^[ab]' and country !~* 'c$'",
         "(country ~ 'a') = (country !~ 'b')",
+        "country is distinct from 'FR'",
+        "(age + 1 is not distinct from age * 2) and not (country is distinct from 'a' || 'b') or (age is distinct from 3)",
         "-age % 3 * 2 - age % (age + 1) = 0",
         "sqrt(age) + power(age, 2) > ln(lifetime_value)",
         "birthday < current_date - interval '15 months 2 days' + interval '1 year'",

@@ -61,6 +61,7 @@ fn says_values() {
         ("left(country, 2) || 'x'", "(the first 2 characters of country) followed by 'x'"),
         ("age % 2", "the remainder of age divided by 2"),
         ("country ~ '^a'", "country matches '^a'"),
+        ("country is distinct from 'FR'", "country is other than 'FR', where unknown counts as a value"),
         ("country !~* '^a'", "country does not match '^a', in upper or lower case"),
         ("last_seen_at - interval '13 months 1 day'", "13 months and 1 day before last_seen_at"),
         ("coalesce(country, 'XX')", "country, or if unknown 'XX'"),
