@@ -13,7 +13,6 @@ use super::behavior::Window;
 use super::check::{Checker, Scope, snippet};
 use super::definition::{SourceFile, TraitDefinition};
 use super::header::{Header, read_header};
-use super::literals;
 use super::order::{Ranks, circle_message, ranks};
 use super::parse::as_written;
 use super::parse::sql_parser::ast::{Expr as SqlExpr, Ident};
@@ -22,6 +21,7 @@ use super::syntax::{Kind, check_text, parse_sql, refused};
 use super::text::needs_quotes;
 use super::tree::{ColumnType, Expr};
 use super::types::keyword;
+use super::windows;
 use crate::config::nearest::suggestion;
 use crate::error::{EngineError, Result};
 
@@ -157,10 +157,9 @@ fn check_name(name: &str, file: &str) -> Result<()> {
 /// The window in a header.
 pub(super) fn window_of(file: &str, header: &Header<'_>) -> Result<Option<Window>> {
     let Some(text) = header.get("window") else { return Ok(None) };
-    match literals::days_of_text(text) {
-        Ok(last) => Ok(Some(Window::last(last))),
-        Err(message) => Err(refused(file, header.place("window"), format!("header `window`: {message}"))),
-    }
+    let read = windows::in_words(text);
+    let read = read.map_err(|message| refused(file, header.place("window"), format!("header `window`: {message}")));
+    Ok(Some(read?))
 }
 
 fn type_of(file: &str, header: &Header<'_>) -> Result<Option<ColumnType>> {

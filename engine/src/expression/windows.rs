@@ -13,6 +13,32 @@ use crate::error::Result;
 
 const BETWEEN_USAGE: &str = "write two days: `between => (date '2026-01-01', date '2026-01-31')`";
 
+/// `last 90 days`, also without `last`, `since 2026-01-01` or `between 2026-01-01 and 2026-03-31`.
+///
+/// # Errors
+///
+/// A message without its position.
+pub(super) fn in_words(text: &str) -> Result<Window, String> {
+    let day = |text: &str| match literals::date(text)? {
+        Literal::Date(day) => Ok(day),
+        _ => Err(format!("'{text}' is not a date")),
+    };
+    let is = |word: &str, keyword| word.eq_ignore_ascii_case(keyword);
+    match text.split_whitespace().collect::<Vec<_>>().as_slice() {
+        [since, first] if is(since, "since") => Ok(Window::Since(day(first)?)),
+        [word, first, and, last] if is(word, "between") && is(and, "and") => between(day(first)?, day(last)?),
+        [last, span @ ..] if is(last, "last") => literals::days_of_text(&span.join(" ")).map(Window::last),
+        _ => literals::days_of_text(text).map(Window::last),
+    }
+}
+
+fn between(first: NaiveDate, last: NaiveDate) -> Result<Window, String> {
+    match last < first {
+        true => Err(format!("{last} is before {first}: no day is between them")),
+        false => Ok(Window::Between(first, last)),
+    }
+}
+
 impl Checker<'_> {
     /// The window of a call, or that of all figures that give none.
     pub(super) fn window_of(&self, call: &Call<'_>) -> Result<Window> {
@@ -59,10 +85,7 @@ impl Checker<'_> {
         let SqlExpr::Tuple(pair) = days else { return self.refuse(days, BETWEEN_USAGE) };
         let [first, last] = pair.as_slice() else { return self.refuse(days, BETWEEN_USAGE) };
         let (first_day, last_day) = (self.day(first, "`between`")?, self.day(last, "`between`")?);
-        if last_day < first_day {
-            return self.refuse(last, format!("{last_day} is before {first_day}: no day is between them"));
-        }
-        Ok(Window::Between(first_day, last_day))
+        between(first_day, last_day).map_err(|message| self.error(last, message))
     }
 
     /// A day must be known before any profile is read, so it is a constant.

@@ -44,6 +44,20 @@ fn reads_the_header() {
 }
 
 #[test]
+fn the_header_may_say_any_window() {
+    let day = |text: &str| text.parse().unwrap();
+    for (written, expected) in [
+        ("last 3 months", Window::last(Span { months: 3, ..Span::default() })),
+        ("1 week 2 days", Window::last(Span::of_days(9))),
+        ("Since 2026-01-31", Window::Since(day("2026-01-31"))),
+        ("between 2026-01-01 and 2026-01-31", Window::Between(day("2026-01-01"), day("2026-01-31"))),
+    ] {
+        let read = parse_trait("x", &format!("-- window: {written}\nevent_count('x')")).expect(written);
+        assert_eq!(read.window, Some(expected), "{written}");
+    }
+}
+
+#[test]
 fn the_window_of_the_header_is_for_figures_that_give_none() {
     let windowed = |text: &str| parse_trait("x", &format!("-- window: 2 weeks\n{text}")).expect(text).expression;
     for (text, written) in [
@@ -176,6 +190,11 @@ fn refuses_wrong_headers_and_files() {
             "-- window: 3 hours\nage",
             "1:1: header `window`: `hours` is finer than a day, and behaviour is counted by day; write days, weeks or months",
         ),
+        (
+            "-- window: between 2026-02-01 and 2026-01-01\nage",
+            "1:1: header `window`: 2026-01-01 is before 2026-02-01: no day is between them",
+        ),
+        ("-- window: since June\nage", "1:1: header `window`: 'June' is not a date; write one such as '2026-01-31'"),
         (
             "-- window: soon\nage",
             "1:1: header `window`: 'soon' is not an interval; write a number and a unit, such as '90 days'",
