@@ -30,6 +30,7 @@ mod types;
 mod utc_day;
 
 pub(crate) use census::{Census, known_name};
+pub(crate) use conditions::UNSAVED;
 pub(crate) use kept::{Keeping, Kept, Listed, all_listed};
 pub(crate) use measured::functions;
 pub(crate) use people::People;

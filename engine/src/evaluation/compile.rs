@@ -21,10 +21,13 @@ use super::utc_day::utc_day;
 use crate::clock::Micros;
 use crate::error::{EngineError, Result};
 use crate::expression::{
-    self, BinaryOp, ColumnType, Figure, Literal, Plain, Property, SPLIT_COLUMN, ScalarFunction, Span, Takes,
+    self, BinaryOp, ColumnType, Domain, Figure, Literal, Plain, Property, SPLIT_COLUMN, ScalarFunction, Span,
 };
 
 const NANOS_PER_MINUTE: i64 = 60_000_000_000;
+/// The first and the last instant that 64 bits of nanoseconds can tell, less a year: in 1678 and in 2261.
+const NANOS_FIRST: Micros = -9_191_836_800_000_000;
+const NANOS_LAST: Micros = 9_191_836_800_000_000;
 /// DataFusion's functions.
 static FUNCTIONS: LazyLock<HashMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
     let all = datafusion::functions::all_default_functions().into_iter();
@@ -59,22 +62,31 @@ impl Compiler<'_> {
             Source::Or(conditions) => disjunction(self.all(conditions)?).unwrap_or_else(|| lit(false)),
             Source::Not(condition) => !self.expr(condition)?,
             Source::Negate(number) => Expr::Negative(Box::new(self.expr(number)?)),
-            Source::Binary { op, left, right } => binary(*op, self.expr(left)?, self.expr(right)?),
+            Source::Binary { op: op @ (BinaryOp::Add | BinaryOp::Subtract), left, right } => {
+                binary(*op, self.expr(left)?, self.expr(right)?)
+            }
+            // Places would add up, and leave none for whole numbers.
+            Source::Binary { op: op @ BinaryOp::Multiply, left, right } if is_decimal(left) && is_decimal(right) => {
+                cast(binary(*op, self.expr(left)?, self.expr(right)?), QUOTIENT)
+            }
+            Source::Binary { op, left, right } => {
+                let [left, right] = self.alike_of([left, right])?;
+                binary(*op, left, right)
+            }
             Source::IsNull { expr, negated } => negate(self.expr(expr)?.is_null(), *negated),
             Source::IsBoolean { expr, value, negated } => {
                 let condition = self.expr(expr)?;
                 negate(if *value { condition.is_true() } else { condition.is_false() }, *negated)
             }
             Source::IsOneOf { expr, list, negated } => {
-                let list = list.iter().map(|literal| self.literal(literal)).collect::<Result<Vec<_>>>()?;
-                Expr::InList(InList::new(Box::new(self.expr(expr)?), list, *negated))
+                let mut list = self.alike(&std::iter::once(&**expr).chain(list).collect::<Vec<_>>())?;
+                let expr = Box::new(list.remove(0));
+                Expr::InList(InList::new(expr, list, *negated))
             }
-            Source::Between { expr, low, high, negated } => Expr::Between(Between::new(
-                Box::new(self.expr(expr)?),
-                *negated,
-                Box::new(self.expr(low)?),
-                Box::new(self.expr(high)?),
-            )),
+            Source::Between { expr, low, high, negated } => {
+                let [expr, low, high] = self.alike_of([expr, low, high])?.map(Box::new);
+                Expr::Between(Between::new(expr, *negated, low, high))
+            }
             Source::Like { expr, pattern, negated, case_insensitive } => Expr::Like(Like::new(
                 *negated,
                 Box::new(self.expr(expr)?),
@@ -93,11 +105,12 @@ impl Compiler<'_> {
             }
             Source::Cast { expr, to } => try_cast(self.expr(expr)?, arrow_type(*to)),
             Source::Case { branches, otherwise } => {
-                let branch =
-                    |(condition, value): &(_, _)| Ok((Box::new(self.expr(condition)?), Box::new(self.expr(value)?)));
-                let branches = branches.iter().map(branch).collect::<Result<Vec<_>>>()?;
-                let otherwise = otherwise.as_deref().map(|value| self.expr(value)).transpose()?;
-                Expr::Case(Case::new(None, branches, otherwise.map(Box::new)))
+                let conditions =
+                    branches.iter().map(|(condition, _)| self.expr(condition)).collect::<Result<Vec<_>>>()?;
+                let values = branches.iter().map(|(_, value)| value).chain(otherwise.as_deref());
+                let mut values = self.alike(&values.collect::<Vec<_>>())?;
+                let otherwise = if otherwise.is_some() { values.pop() } else { None };
+                case(conditions.into_iter().zip(values).collect(), otherwise)
             }
             Source::DaysSince(time) => lit(i64::from(day_of(self.as_of))) - utc_day().call(vec![self.expr(time)?]),
             Source::Contains { list, value } => nested::array_has(self.expr(list)?, self.expr(value)?),
@@ -131,6 +144,24 @@ impl Compiler<'_> {
         exprs.iter().map(|expr| self.expr(expr)).collect()
     }
 
+    /// Values that are compared or stand for each other: a day among instants is its start. DataFusion would make
+    /// nanoseconds of both, which end in 2262.
+    pub(super) fn alike(&self, exprs: &[&expression::Expr]) -> Result<Vec<Expr>> {
+        let is_date = |expr: &expression::Expr| expr.value_type() == Some(ColumnType::Date);
+        let has_instant = exprs.iter().any(|expr| !is_date(expr));
+        let one = |expr: &&expression::Expr| {
+            let value = self.expr(expr)?;
+            Ok(if has_instant && is_date(expr) { try_cast(value, timestamp_type()) } else { value })
+        };
+        exprs.iter().map(one).collect()
+    }
+
+    /// The same of a number of them that is known.
+    pub(super) fn alike_of<const N: usize>(&self, exprs: [&expression::Expr; N]) -> Result<[Expr; N]> {
+        let alike = self.alike(&exprs)?;
+        alike.try_into().map_err(|_| EngineError::internal("values were lost"))
+    }
+
     fn property(&self, property: &Property, as_type: ColumnType) -> Expr {
         let text = match property {
             Property::Column(name) => ident(name),
@@ -155,7 +186,11 @@ impl Compiler<'_> {
     }
 
     fn function(&self, function: ScalarFunction, arguments: &[expression::Expr]) -> Result<Expr> {
-        let mut arguments = self.all(arguments)?;
+        let mut arguments = match function {
+            // Their arguments are of different types.
+            ScalarFunction::Plain(_) | ScalarFunction::DateTrunc | ScalarFunction::DatePart => self.all(arguments)?,
+            _ => self.alike(&arguments.iter().collect::<Vec<_>>())?,
+        };
         match function {
             ScalarFunction::Round => return Ok(functions::round(arguments)),
             ScalarFunction::Coalesce => return Ok(first_known().call(arguments)),
@@ -169,14 +204,21 @@ impl Compiler<'_> {
         Ok(match function {
             ScalarFunction::Abs => functions::abs(next()),
             ScalarFunction::DateTrunc => {
-                let (first, second) = (next(), next());
-                functions::date_trunc(first, cast(second, timestamp_type()))
+                let (unit, time) = (next(), cast(next(), timestamp_type()));
+                // DataFusion counts nanoseconds here. Exports write 9999-12-31 for "never": one would stop a refresh.
+                let is_known = time.clone().between(lit(timestamp(NANOS_FIRST)), lit(timestamp(NANOS_LAST)));
+                case(vec![(is_known, functions::date_trunc(unit, time))], None)
             }
             ScalarFunction::DatePart => {
                 let (part, time) = (next(), next());
                 cast(functions::date_part(part, cast(time, timestamp_type())), DataType::Int64)
             }
             ScalarFunction::Floor => functions::floor(next()),
+            ScalarFunction::Trunc => {
+                let number = next();
+                let up = (number.clone().lt(lit(0_i64)), functions::ceil(number.clone()));
+                case(vec![up], Some(functions::floor(number)))
+            }
             ScalarFunction::Ceil => functions::ceil(next()),
             ScalarFunction::NullIf => functions::nullif(next(), next()),
             ScalarFunction::ListLength => cast(nested::array_length(next()), DataType::Int64),
@@ -216,21 +258,30 @@ fn binary(op: BinaryOp, left: Expr, right: Expr) -> Expr {
     binary_expr(left, operator, right)
 }
 
+fn case(branches: Vec<(Expr, Expr)>, otherwise: Option<Expr>) -> Expr {
+    let branches = branches.into_iter().map(|(condition, value)| (Box::new(condition), Box::new(value)));
+    Expr::Case(Case::new(None, branches.collect(), otherwise.map(Box::new)))
+}
+
+fn is_decimal(expr: &expression::Expr) -> bool {
+    expr.value_type() == Some(ColumnType::Decimal)
+}
+
 /// A function of DataFusion's, known by its name.
 fn plain(plain: &Plain, arguments: Vec<Expr>) -> Result<Expr> {
     let function =
         FUNCTIONS.get(plain.sql).ok_or_else(|| EngineError::internal("a function of the language is not there"))?;
     Ok(match plain.gives {
         ColumnType::Decimal => {
-            let float = |(number, takes): (Expr, &Takes)| match (takes, cast(number, DataType::Float64)) {
-                (Takes::NotNegative, number) => {
-                    let is_known = number.clone().gt_eq(lit(0.0));
-                    Expr::Case(Case::new(None, vec![(Box::new(is_known), Box::new(number))], None))
-                }
-                (_, number) => number,
+            let floats: Vec<Expr> = arguments.into_iter().map(|number| cast(number, DataType::Float64)).collect();
+            let not_negative = |place: usize| floats[place].clone().gt_eq(lit(0.0));
+            let is_known = match plain.domain {
+                Domain::All => None,
+                Domain::NotNegative => Some(not_negative(0)),
+                Domain::NotZeroToNegative => Some(floats[0].clone().not_eq(lit(0.0)).or(not_negative(1))),
             };
-            let floats = arguments.into_iter().zip(plain.takes).map(float).collect();
-            try_cast(function.call(floats), QUOTIENT)
+            let value = function.call(floats);
+            try_cast(is_known.map_or(value.clone(), |is_known| case(vec![(is_known, value)], None)), QUOTIENT)
         }
         gives => cast(function.call(arguments), arrow_type(gives)),
     })

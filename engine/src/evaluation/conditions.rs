@@ -12,9 +12,12 @@ use datafusion::physical_expr::PhysicalExpr;
 use roaring::RoaringBitmap;
 
 use super::block::Block;
-use crate::error::Result;
+use crate::error::{EngineError, Result};
 
 pub(super) use taken_apart::TakenApart;
+
+/// The name under which an expression that is no segment is computed.
+pub(crate) const UNSAVED: &str = "-";
 
 /// Conditions that can be computed.
 pub(super) struct Conditions {
@@ -45,12 +48,15 @@ struct Compiled {
     value: Arc<dyn PhysicalExpr>,
     /// Whether unknown is as good as false: nothing negates it.
     is_definite: bool,
+    /// What has it, for messages: the first segment.
+    whose: String,
 }
 
 impl Compiled {
     /// What it says of the rows of a batch.
     fn truth(&self, batch: &RecordBatch) -> Result<BooleanArray> {
-        let truth = self.value.evaluate(batch)?.into_array(batch.num_rows())?;
+        let truth = self.value.evaluate(batch).and_then(|truth| truth.into_array(batch.num_rows()));
+        let truth = truth.map_err(|error| EngineError::from(error).context(&self.whose))?;
         // A constant null has no type.
         let truth = arrow::compute::cast(&truth, &DataType::Boolean)?;
         let truth = truth.as_boolean();

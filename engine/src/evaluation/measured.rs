@@ -20,7 +20,7 @@ use super::kept::{Keeping, Kept, What};
 use super::property::{PROPERTIES, property};
 use super::types::stored_type;
 use crate::decimal::{self, parse_decimal};
-use crate::error::Result;
+use crate::error::{EngineError, Result};
 use crate::expression::{EVENT_COLUMNS, Property};
 use crate::query::functions::{constant, of_column, of_columns, text};
 
@@ -71,7 +71,8 @@ struct Measurer(BTreeMap<String, Vec<Measured>>);
 /// One thing that is kept.
 struct Measured {
     number: i64,
-    condition: Option<Arc<dyn PhysicalExpr>>,
+    /// With its text, which tells whoever wrote it that it failed.
+    condition: Option<(Arc<dyn PhysicalExpr>, String)>,
     what: What,
 }
 
@@ -91,7 +92,7 @@ impl Measurer {
             let condition = match &kept.events.condition {
                 Some(condition) => {
                     let compiled = compile::event_condition(&condition.expression)?;
-                    Some(session.create_physical_expr(compiled, &schema)?)
+                    Some((session.create_physical_expr(compiled, &schema)?, condition.text.clone()))
                 }
                 None => None,
             };
@@ -160,8 +161,11 @@ impl Measured {
         let nothing = RecordBatch::new_empty(event_schema());
         let events = events.unwrap_or(&nothing);
         let (events, rows) = match &self.condition {
-            Some(condition) => {
-                let is_true = condition.evaluate(events)?.into_array(events.num_rows())?;
+            Some((condition, text)) => {
+                let is_true = condition.evaluate(events).and_then(|truth| truth.into_array(events.num_rows()));
+                let is_true = is_true.map_err(|error| {
+                    EngineError::from(error).context(format!("`filter (where {text})` of a figure"))
+                })?;
                 let is_true = is_true.as_boolean();
                 let events = arrow::compute::filter_record_batch(events, is_true)?;
                 (events, filter(rows, is_true)?.as_primitive().clone())

@@ -213,7 +213,7 @@ impl<'a> Checker<'a> {
 
     pub(super) fn constant(&self, sql: &SqlExpr, literal: Result<Literal, String>) -> Result<Typed> {
         let literal = literal.map_err(|message| self.error(sql, message))?;
-        let literal_type = literals::literal_type(&literal);
+        let literal_type = literal.value_type();
         Ok((Expr::Literal(literal), literal_type))
     }
 
@@ -288,7 +288,7 @@ fn instead_of(sql: &SqlExpr) -> &'static str {
         }
         SqlExpr::Floor { .. } | SqlExpr::Ceil { .. } => "write `floor(number)` or `ceil(number)`",
         SqlExpr::Substring { .. } => "write `substr(text, 1, 3)`",
-        SqlExpr::AnyOp { .. } | SqlExpr::AllOp { .. } => "write `'entry' = any(list)`",
+        SqlExpr::AnyOp { .. } | SqlExpr::AllOp { .. } => "write `contains(list, 'entry')` or `not contains(...)`",
         SqlExpr::CompoundIdentifier(_) | SqlExpr::CompoundFieldAccess { .. } => "write the column's name alone",
         SqlExpr::Like { .. } | SqlExpr::ILike { .. } => "write `like` with one pattern and no `escape`",
         SqlExpr::SimilarTo { .. } | SqlExpr::RLike { .. } => "use `like`, or `~` with a regular expression",

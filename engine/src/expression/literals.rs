@@ -2,14 +2,14 @@
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 
+use super::Literal;
 use super::parse::sql_parser::ast::{DataType, Expr as SqlExpr, Interval, Value, ValueWithSpan};
 use super::span::Span;
-use super::{ColumnType, Literal};
 
 /// A hundred years: a longer window means "ever", and is written so.
-const MONTHS_MAX: u32 = 1_200;
-/// The same in days.
-const DAYS_MAX: u32 = 36_525;
+const DAYS_MAX: u64 = 36_525;
+/// A twelfth of a year of 365.25 days, as a fraction.
+const DAYS_PER_MONTH: (u64, u64) = (487, 16);
 const MINUTES_PER_DAY: u32 = 24 * 60;
 /// What a decimal column holds.
 const DECIMAL_DIGITS_MAX: usize = 38;
@@ -23,7 +23,10 @@ pub(super) fn literal(value: &Value) -> Checked<Literal> {
         Value::Number(digits, _) => number(digits),
         Value::SingleQuotedString(text) => Ok(Literal::Text(text.clone())),
         Value::Boolean(flag) => Ok(Literal::Boolean(*flag)),
-        Value::Null => Err("comparing with `null` is never true; write `is null` or `is not null`".to_owned()),
+        Value::Null => Err(
+            "no comparison with `null` is true, and what is computed with it is null; write `is null` or `is not null`"
+                .to_owned(),
+        ),
         other => Err(format!("`{other}` is not available; write text in single quotes, such as 'FR'")),
     }
 }
@@ -57,19 +60,6 @@ pub(super) fn negated(literal: &Literal) -> Option<Literal> {
             None => format!("-{digits}"),
         })),
         _ => None,
-    }
-}
-
-/// The type of a constant; `None` for an interval, which is not a value of its own.
-pub(super) fn literal_type(literal: &Literal) -> Option<ColumnType> {
-    match literal {
-        Literal::Text(_) => Some(ColumnType::Text),
-        Literal::Integer(_) => Some(ColumnType::Integer),
-        Literal::Decimal(_) => Some(ColumnType::Decimal),
-        Literal::Boolean(_) => Some(ColumnType::Boolean),
-        Literal::Date(_) => Some(ColumnType::Date),
-        Literal::Timestamp(_) => Some(ColumnType::Timestamp),
-        Literal::Interval(_) => None,
     }
 }
 
@@ -108,7 +98,8 @@ pub(super) fn timestamp(text: &str) -> Checked<Literal> {
 
 /// `interval '3 months'`, `interval '1 week 3 days'` or `interval '90' minute`.
 pub(super) fn interval(interval: &Interval) -> Checked<Span> {
-    span_of_text(&interval_text(interval)?, |_, _| Ok(()))
+    // Two windows' lengths: a window and how far back it ends.
+    span_of_text(&interval_text(interval)?, 2 * DAYS_MAX, |_, _| Ok(()))
 }
 
 /// The same of whole days, as windows have them.
@@ -122,7 +113,7 @@ pub(super) fn interval_minutes(interval: &Interval) -> Checked<u32> {
         0 => Ok(()),
         _ => Err(format!("a `{word}` has no fixed number of days; write days or weeks, such as '90 days'")),
     };
-    let Span { days, minutes, .. } = span_of_text(&interval_text(interval)?, no_months)?;
+    let Span { days, minutes, .. } = span_of_text(&interval_text(interval)?, DAYS_MAX, no_months)?;
     Ok(days * MINUTES_PER_DAY + minutes)
 }
 
@@ -147,14 +138,14 @@ fn interval_text(interval: &Interval) -> Checked<String> {
 
 /// The whole days of `90 days`, `3 months` or `1 week 3 days`.
 pub(super) fn days_of_text(text: &str) -> Checked<Span> {
-    span_of_text(text, |word, span| match span.minutes {
+    span_of_text(text, DAYS_MAX, |word, span| match span.minutes {
         0 => Ok(()),
         _ => Err(format!("`{word}` is finer than a day, and behaviour is counted by day; write days, weeks or months")),
     })
 }
 
 /// Adds up numbers with units. `check` refuses a unit, with what one of it is.
-fn span_of_text(text: &str, check: impl Fn(&str, Span) -> Checked<()>) -> Checked<Span> {
+fn span_of_text(text: &str, days_max: u64, check: impl Fn(&str, Span) -> Checked<()>) -> Checked<Span> {
     let words: Vec<&str> = text.split_whitespace().collect();
     if words.is_empty() || words.len() % 2 == 1 {
         return Err(format!("'{text}' is not an interval; write a number and a unit, such as '90 days'"));
@@ -164,15 +155,18 @@ fn span_of_text(text: &str, check: impl Fn(&str, Span) -> Checked<()>) -> Checke
         let [count, unit] = pair else { continue };
         let of_unit = span_of_unit(unit)?;
         check(unit, of_unit)?;
-        let count: u32 =
-            count.parse().map_err(|_| format!("`{count}` in '{text}' must be a whole number above zero"))?;
+        let refused = || format!("`{count}` in '{text}' must be a whole number above zero");
+        let count = if count.bytes().all(|byte| byte.is_ascii_digit()) { count } else { return Err(refused()) };
+        let count: u32 = count.parse().unwrap_or(u32::MAX);
         let times = |of_unit: u32| of_unit.saturating_mul(count);
         let (months, days, minutes) = (times(of_unit.months), times(of_unit.days), times(of_unit.minutes));
         sum = sum.and(Span { months, days, minutes });
     }
-    let is_short = sum.months <= MONTHS_MAX && sum.days <= DAYS_MAX && sum.minutes <= DAYS_MAX * MINUTES_PER_DAY;
-    if sum.is_nothing() || !is_short {
-        return Err(format!("'{text}' must be more than nothing, and at most 100 years"));
+    let Span { months, days, minutes } = sum;
+    let of_months = u64::from(months) * DAYS_PER_MONTH.0 / DAYS_PER_MONTH.1;
+    if sum.is_nothing() || of_months + u64::from(days) + u64::from(minutes / MINUTES_PER_DAY) > days_max {
+        let years = days_max * 100 / DAYS_MAX;
+        return Err(format!("'{text}' must be more than nothing, and at most {years} years"));
     }
     Ok(sum)
 }

@@ -1,9 +1,6 @@
-//! The operators of the language: comparison, arithmetic, membership of a list or range, patterns, casts.
-
-use regex::Regex;
+//! The operators of the language: comparison, arithmetic, membership of a list or range, casts.
 
 use super::check::{ALLOWED, Checker, Typed, snippet};
-use super::literals::text_constant;
 use super::parse::sql_parser::ast::{BinaryOperator, DataType, Expr as SqlExpr, UnaryOperator};
 use super::types::{is_number, is_time, settled, type_name};
 use super::{BinaryOp, ColumnType, Expr, Literal};
@@ -89,6 +86,7 @@ impl Checker<'_> {
 
     pub(super) fn arithmetic(&self, sql: &SqlExpr, op: BinaryOp, left: &SqlExpr, right: &SqlExpr) -> Result<Typed> {
         let left_typed = self.expression(left)?;
+        let right = if let SqlExpr::Nested(inner) = right { inner } else { right };
         let is_shift = matches!(op, BinaryOp::Add | BinaryOp::Subtract);
         if is_shift && matches!(right, SqlExpr::Interval(_)) {
             return self.shift(op, (left, left_typed), right);
@@ -145,8 +143,11 @@ impl Checker<'_> {
 
     /// A condition that is neither true nor false.
     pub(super) fn is_unknown(&self, inner: &SqlExpr, negated: bool) -> Result<Typed> {
-        let expr = Box::new(self.condition(inner)?);
-        Ok((Expr::IsNull { expr, negated }, Some(ColumnType::Boolean)))
+        match self.condition(inner)? {
+            // What it is null of depends on what it is read as.
+            Expr::Property { .. } => self.refuse(inner, format!("{} is no condition; write `is null`", snippet(inner))),
+            expr => Ok((Expr::IsNull { expr: Box::new(expr), negated }, Some(ColumnType::Boolean))),
+        }
     }
 
     pub(super) fn is_boolean(&self, inner: &SqlExpr, value: bool, negated: bool) -> Result<Typed> {
@@ -160,25 +161,11 @@ impl Checker<'_> {
         }
         let all: Vec<&SqlExpr> = std::iter::once(inner).chain(items).collect();
         let (mut fitted, common) = self.fit_all(&all)?;
+        if common == ColumnType::Texts {
+            return self.refuse(inner, "lists are not compared; write `contains(list, 'entry')`");
+        }
         let expr = Box::new(fitted.remove(0));
-        let constant = |item: &Expr| match item {
-            Expr::Literal(literal) => Some(literal.clone()),
-            _ => None,
-        };
-        let is_one = match fitted.iter().map(constant).collect::<Option<Vec<_>>>() {
-            Some(list) => return Ok((Expr::IsOneOf { expr, list, negated }, Some(ColumnType::Boolean))),
-            None if common == ColumnType::Texts => {
-                return self.refuse(inner, "lists are not compared; write `contains(list, 'entry')`");
-            }
-            None => fitted.into_iter().map(|item| Expr::Binary {
-                op: BinaryOp::Equal,
-                left: expr.clone(),
-                right: Box::new(item),
-            }),
-        };
-        let mut equal: Vec<Expr> = is_one.collect();
-        let is_one = if equal.len() == 1 { equal.remove(0) } else { Expr::Or(equal) };
-        Ok((if negated { Expr::Not(Box::new(is_one)) } else { is_one }, Some(ColumnType::Boolean)))
+        Ok((Expr::IsOneOf { expr, list: fitted, negated }, Some(ColumnType::Boolean)))
     }
 
     pub(super) fn between(&self, inner: &SqlExpr, low: &SqlExpr, high: &SqlExpr, negated: bool) -> Result<Typed> {
@@ -193,43 +180,6 @@ impl Checker<'_> {
                 Ok((Expr::Between { expr, low, high, negated }, Some(ColumnType::Boolean)))
             }
         }
-    }
-
-    pub(super) fn like(
-        &self,
-        inner: &SqlExpr,
-        pattern: &SqlExpr,
-        negated: bool,
-        case_insensitive: bool,
-    ) -> Result<Typed> {
-        let expr = self.text(inner)?;
-        let Some(pattern) = text_constant(pattern) else {
-            return self.refuse(pattern, "a pattern must be a text constant, such as '%@example.com'");
-        };
-        let expr = Expr::Like { expr: Box::new(expr), pattern: pattern.to_owned(), negated, case_insensitive };
-        Ok((expr, Some(ColumnType::Boolean)))
-    }
-
-    /// Whether a text matches a regular expression.
-    pub(super) fn matches(
-        &self,
-        inner: &SqlExpr,
-        pattern_sql: &SqlExpr,
-        negated: bool,
-        case_insensitive: bool,
-    ) -> Result<Typed> {
-        let expr = Box::new(self.text(inner)?);
-        let Some(pattern) = text_constant(pattern_sql) else {
-            return self.refuse(pattern_sql, "a regular expression must be a text constant, such as '@(gmail|gmx)[.]'");
-        };
-        if let Err(error) = Regex::new(pattern) {
-            // The first lines show the pattern again.
-            let error = error.to_string();
-            let why = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
-            return self.refuse(pattern_sql, format!("{} is no regular expression: {why}", snippet(pattern_sql)));
-        }
-        let expr = Expr::Matches { expr, pattern: pattern.to_owned(), negated, case_insensitive };
-        Ok((expr, Some(ColumnType::Boolean)))
     }
 
     pub(super) fn cast(&self, sql: &SqlExpr, inner: &SqlExpr, data_type: &DataType) -> Result<Typed> {

@@ -2,7 +2,7 @@
 //! arguments is in [`scalars`](super::scalars).
 
 use super::ColumnType::{self, Boolean, Decimal, Integer};
-use super::plain::Takes::{NotNegative, Number, Text, Whole};
+use super::plain::Takes::{Number, Short, Text, Whole};
 
 /// A function of values. Null of null.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -18,6 +18,19 @@ pub(crate) struct Plain {
     pub(crate) gives: ColumnType,
     /// What it is in plain English; `{0}` is its first argument.
     pub(super) words: &'static str,
+    /// Of which arguments SQL knows a value; it is null of others.
+    pub(crate) domain: Domain,
+}
+
+/// Arguments for which SQL has a value, where it refuses others as it computes: one profile would stop a refresh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Domain {
+    /// All.
+    All,
+    /// The first is not negative.
+    NotNegative,
+    /// The first is not 0, or the second is not negative.
+    NotZeroToNegative,
 }
 
 /// What an argument is.
@@ -27,16 +40,18 @@ pub(crate) enum Takes {
     Text,
     /// A whole number or a decimal.
     Number,
-    /// The same, but null if it is below 0: SQL refuses that, and one profile's value would stop a refresh.
-    NotNegative,
-    /// A constant, from 1: SQL refuses others.
+    /// A constant, from 1.
     Whole,
+    /// A text constant of at most [`SHORT_BYTES_MAX`] bytes: with a longer one, little text would become very much.
+    Short,
 }
 
+/// The longest constant of `replace`.
+pub(super) const SHORT_BYTES_MAX: usize = 100;
 const TEXT: ColumnType = ColumnType::Text;
 
 /// The functions: here, in SQL, from what to what, in words. Those of one name differ in how much they take.
-static PLAIN: [Plain; 27] = [
+static PLAIN: [Plain; 25] = [
     Plain::of("lower", "lower", &[Text], TEXT, "{0} in lower case"),
     Plain::of("upper", "upper", &[Text], TEXT, "{0} in upper case"),
     Plain::of("initcap", "initcap", &[Text], TEXT, "{0} with capital initials"),
@@ -47,23 +62,21 @@ static PLAIN: [Plain; 27] = [
     Plain::of("ltrim", "ltrim", &[Text, Text], TEXT, "{0} without any of {1} before it"),
     Plain::of("rtrim", "rtrim", &[Text], TEXT, "{0} without blanks after it"),
     Plain::of("rtrim", "rtrim", &[Text, Text], TEXT, "{0} without any of {1} after it"),
-    Plain::of("left", "left", &[Text, Whole], TEXT, "the first {1} characters of {0}"),
-    Plain::of("right", "right", &[Text, Whole], TEXT, "the last {1} characters of {0}"),
+    Plain::of("left", "left", &[Text, Whole], TEXT, "the start of {0}, {1} long"),
+    Plain::of("right", "right", &[Text, Whole], TEXT, "the end of {0}, {1} long"),
     Plain::of("substr", "substr", &[Text, Whole], TEXT, "{0} from its character {1} on"),
     Plain::of("substr", "substr", &[Text, Whole, Whole], TEXT, "{0} from its character {1} on, {2} long"),
-    Plain::of("split_part", "split_part", &[Text, Text, Whole], TEXT, "part {2} of {0} divided by {1}"),
-    Plain::of("replace", "replace", &[Text, Text, Text], TEXT, "{0} with {2} in place of {1}"),
+    Plain::of("split_part", "split_part", &[Text, Text, Whole], TEXT, "piece {2} of {0} cut at {1}"),
+    Plain::of("replace", "replace", &[Text, Short, Short], TEXT, "{0} with {2} in place of {1}"),
     Plain::of("length", "character_length", &[Text], Integer, "the length of {0}"),
     Plain::of("strpos", "strpos", &[Text, Text], Integer, "the place of {1} in {0}"),
     Plain::of("starts_with", "starts_with", &[Text, Text], Boolean, "{0} starts with {1}"),
     Plain::of("ends_with", "ends_with", &[Text, Text], Boolean, "{0} ends with {1}"),
-    Plain::of("sign", "signum", &[Number], Decimal, "the sign of {0}"),
-    Plain::of("trunc", "trunc", &[Number], Decimal, "{0} without its fraction"),
-    Plain::of("sqrt", "sqrt", &[NotNegative], Decimal, "the square root of {0}"),
+    Plain::of("sqrt", "sqrt", &[Number], Decimal, "the square root of {0}").only(Domain::NotNegative),
     Plain::of("exp", "exp", &[Number], Decimal, "e to the power of {0}"),
     Plain::of("ln", "ln", &[Number], Decimal, "the natural logarithm of {0}"),
     Plain::of("log10", "log10", &[Number], Decimal, "the decimal logarithm of {0}"),
-    Plain::of("power", "power", &[Number, Number], Decimal, "{0} to the power of {1}"),
+    Plain::of("power", "power", &[Number, Number], Decimal, "{0} to the power of {1}").only(Domain::NotZeroToNegative),
 ];
 
 /// Other words for the same.
@@ -83,16 +96,20 @@ impl Plain {
         gives: ColumnType,
         words: &'static str,
     ) -> Self {
-        Self { name, sql, takes, gives, words }
+        Self { name, sql, takes, gives, words, domain: Domain::All }
+    }
+
+    const fn only(self, domain: Domain) -> Self {
+        Self { domain, ..self }
     }
 
     /// How it is called, for messages.
     pub(super) fn usage(&self) -> String {
         let argument = |(index, takes): (usize, &Takes)| match takes {
             Text if index == 0 => "text",
-            Text => "'...'",
-            Number | NotNegative if index == 0 => "number",
-            Number | NotNegative | Whole => "2",
+            Text | Short => "'...'",
+            Number if index == 0 => "number",
+            Number | Whole => "2",
         };
         let arguments: Vec<&str> = self.takes.iter().enumerate().map(argument).collect();
         format!("{}({})", self.name, arguments.join(", "))

@@ -19,6 +19,10 @@ impl Checker<'_> {
             "contains" => self.contains(call),
             "regexp_like" => self.regexp_like(call),
             "mod" => self.modulo(call),
+            "trunc" => match call.positional.as_slice() {
+                [number] => self.whole(number, ScalarFunction::Trunc),
+                _ => self.wrong_arguments(call, "trunc(number)"),
+            },
             "abs" => self.abs(call),
             "round" => self.round(call),
             "coalesce" => self.coalesce(call),
@@ -52,14 +56,27 @@ impl Checker<'_> {
         };
         let argument = |(sql, takes): (&&SqlExpr, &Takes)| match takes {
             Takes::Text => self.text(sql),
-            Takes::Number | Takes::NotNegative => Ok(self.number(sql)?.0),
+            Takes::Number => Ok(self.number(sql)?.0),
+            Takes::Short => match text_constant(sql) {
+                Some(text) if text.len() <= plain::SHORT_BYTES_MAX => Ok(Expr::Literal(Literal::Text(text.to_owned()))),
+                _ => {
+                    let bytes = plain::SHORT_BYTES_MAX;
+                    self.refuse(sql, format!("{} must be a text constant of at most {bytes} bytes", snippet(sql)))
+                }
+            },
             Takes::Whole => {
                 let count = self.count_argument(sql, "a number of characters or parts", 1, i64::from(i32::MAX))?;
                 Ok(Expr::Literal(Literal::Integer(i64::from(count))))
             }
         };
         let arguments = given.iter().zip(plain.takes).map(argument).collect::<Result<_>>()?;
-        Ok((Expr::Function { function: ScalarFunction::Plain(plain), arguments }, Some(plain.gives)))
+        let function = Expr::Function { function: ScalarFunction::Plain(plain), arguments };
+        let mut lengthening = 0;
+        function.for_each(&mut |inner| lengthening += u32::from(makes_longer(inner)));
+        if lengthening > 1 {
+            return self.refuse(sql, "`replace` makes longer what another one made longer; leave that to one of them");
+        }
+        Ok((function, Some(plain.gives)))
     }
 
     /// `regexp_like(text, pattern)` is `text ~ pattern`, with `'i'` it is `text ~* pattern`.
@@ -67,9 +84,8 @@ impl Checker<'_> {
         let (text, pattern, case_insensitive) = match call.positional.as_slice() {
             [text, pattern] => (text, pattern, false),
             [text, pattern, flag] if text_constant(flag) == Some("i") => (text, pattern, true),
-            _ => {
-                return self.wrong_arguments(call, "regexp_like(text, 'pattern') or regexp_like(text, 'pattern', 'i')");
-            }
+            [_, _, flag] => return self.refuse(flag, "the only flag is 'i', for upper or lower case"),
+            _ => return self.wrong_arguments(call, "regexp_like(text, 'pattern')"),
         };
         self.matches(text, pattern, false, case_insensitive)
     }
@@ -138,7 +154,7 @@ impl Checker<'_> {
         Ok((Expr::Function { function: ScalarFunction::Round, arguments }, number_type))
     }
 
-    /// `floor` and `ceil`; a whole number is its own.
+    /// `floor`, `ceil` and `trunc`; a whole number is its own.
     pub(super) fn whole(&self, number: &SqlExpr, function: ScalarFunction) -> Result<Typed> {
         match self.number(number)? {
             (number, Some(ColumnType::Integer)) => Ok((number, Some(ColumnType::Integer))),
@@ -254,6 +270,19 @@ impl Checker<'_> {
         let otherwise = if otherwise.is_some() { values.pop().map(Box::new) } else { None };
         let branches = conditions.into_iter().zip(values).collect();
         Ok((Expr::Case { branches, otherwise }, Some(common)))
+    }
+}
+
+/// Whether it is a `replace` that may give more text than it takes.
+fn makes_longer(expr: &Expr) -> bool {
+    match expr {
+        Expr::Function { function: ScalarFunction::Plain(plain), arguments } if plain.sql == "replace" => {
+            match arguments.as_slice() {
+                [_, Expr::Literal(Literal::Text(old)), Expr::Literal(Literal::Text(new))] => new.len() > old.len(),
+                _ => true,
+            }
+        }
+        _ => false,
     }
 }
 

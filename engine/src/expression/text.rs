@@ -46,7 +46,7 @@ pub(crate) fn text_of(expression: &Expr) -> String {
         Expr::IsNull { expr, negated } => format!("{} is {}null", operand(expr), not(*negated)),
         Expr::IsBoolean { expr, value, negated } => format!("{} is {}{value}", operand(expr), not(*negated)),
         Expr::IsOneOf { expr, list, negated } => {
-            let list: Vec<String> = list.iter().map(literal_text).collect();
+            let list: Vec<String> = list.iter().map(text_of).collect();
             format!("{} {}in ({})", operand(expr), not(*negated), list.join(", "))
         }
         Expr::Between { expr, low, high, negated } => {
@@ -212,6 +212,7 @@ fn function_name(function: ScalarFunction) -> &'static str {
         ScalarFunction::Concat => "concat",
         ScalarFunction::Floor => "floor",
         ScalarFunction::Ceil => "ceil",
+        ScalarFunction::Trunc => "trunc",
         ScalarFunction::NullIf => "nullif",
         ScalarFunction::Greatest => "greatest",
         ScalarFunction::Least => "least",

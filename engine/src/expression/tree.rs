@@ -70,12 +70,12 @@ pub(crate) enum Expr {
         /// Whether `not` was written.
         negated: bool,
     },
-    /// Whether a value is one of some constants, which fit its type.
+    /// Whether a value is one of some others, which fit its type.
     IsOneOf {
         /// The value.
         expr: Box<Expr>,
-        /// At least one constant.
-        list: Vec<Literal>,
+        /// At least one.
+        list: Vec<Expr>,
         /// Whether `not` was written.
         negated: bool,
     },
@@ -263,6 +263,8 @@ pub(crate) enum ScalarFunction {
     Floor,
     /// The least whole number not below a number, in the number's type.
     Ceil,
+    /// A number without its fraction, in the number's type.
+    Trunc,
     /// The first of two arguments, but null if they are equal.
     NullIf,
     /// The greatest argument that is not null; two or more arguments.
@@ -295,6 +297,7 @@ impl Expr {
             Expr::Function { arguments, .. } => arguments.iter().collect(),
             Expr::Binary { left, right, .. } => vec![left, right],
             Expr::Contains { list, value } => vec![list, value],
+            Expr::IsOneOf { expr, list, .. } => std::iter::once(&**expr).chain(list).collect(),
             Expr::Between { expr, low, high, .. } => vec![expr, low, high],
             Expr::Top { of, among, .. } => std::iter::once(&**of).chain(among.as_deref()).collect(),
             Expr::Case { branches, otherwise } => {
@@ -307,7 +310,6 @@ impl Expr {
             | Expr::Score { of: expr, .. }
             | Expr::IsNull { expr, .. }
             | Expr::IsBoolean { expr, .. }
-            | Expr::IsOneOf { expr, .. }
             | Expr::Like { expr, .. }
             | Expr::Matches { expr, .. }
             | Expr::Cast { expr, .. } => vec![expr],

@@ -6,7 +6,8 @@ mod functions;
 use self::behavior::{count_compared, figure_value, measure, sequence};
 use self::functions::function;
 use super::behavior::{Figure, Property};
-use super::{BinaryOp, ColumnType, Expr, Literal, ScalarFunction};
+use super::types::is_time;
+use super::{BinaryOp, ColumnType, Expr, Literal};
 
 /// Returns an expression in plain English.
 pub(crate) fn in_words(expression: &Expr) -> String {
@@ -21,7 +22,7 @@ pub(crate) fn in_words(expression: &Expr) -> String {
         Expr::IsNull { expr, negated } => format!("{} is {}", part(expr), if *negated { "known" } else { "unknown" }),
         Expr::IsBoolean { expr, value, negated } => truth(expr, *value, *negated),
         Expr::IsOneOf { expr, list, negated } => {
-            let list: Vec<String> = list.iter().map(constant).collect();
+            let list: Vec<String> = list.iter().map(part).collect();
             let is_one = if *negated { "is none of" } else { "is one of" };
             format!("{} {is_one} ({})", part(expr), list.join(", "))
         }
@@ -148,7 +149,14 @@ fn binary(op: BinaryOp, left: &Expr, right: &Expr) -> String {
         BinaryOp::Multiply => "*",
         BinaryOp::Divide => "/",
         BinaryOp::Concatenate => "followed by",
-        _ => return format!("{} {} {}", part(left), comparison(op, is_time(left) || is_time(right)), part(right)),
+        _ => {
+            return format!(
+                "{} {} {}",
+                part(left),
+                comparison(op, [left, right].iter().any(|side| side.value_type().is_some_and(is_time))),
+                part(right)
+            );
+        }
     };
     format!("{} {symbol} {}", term(left), term(right))
 }
@@ -173,22 +181,6 @@ fn shifted(op: BinaryOp, time: &Expr, interval: &Expr) -> Option<String> {
     let Expr::Literal(interval @ Literal::Interval(_)) = interval else { return None };
     let direction = if op == BinaryOp::Add { "after" } else { "before" };
     Some(format!("{} {direction} {}", constant(interval), part(time)))
-}
-
-fn is_time(expression: &Expr) -> bool {
-    let is_time = |column_type| matches!(column_type, ColumnType::Date | ColumnType::Timestamp);
-    match expression {
-        Expr::Column { column_type, .. } => is_time(*column_type),
-        Expr::Property { as_type, .. } => is_time(*as_type),
-        Expr::Cast { to, .. } => is_time(*to),
-        Expr::Measure(measure) => is_time(measure.figure.column_type()),
-        Expr::Literal(literal) => matches!(literal, Literal::Date(_) | Literal::Timestamp(_)),
-        Expr::Function { function, .. } => {
-            matches!(function, ScalarFunction::Now | ScalarFunction::CurrentDate | ScalarFunction::DateTrunc)
-        }
-        Expr::Binary { left, .. } => self::is_time(left),
-        _ => false,
-    }
 }
 
 fn case(branches: &[(Expr, Expr)], otherwise: Option<&Expr>) -> String {

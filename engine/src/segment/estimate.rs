@@ -10,12 +10,9 @@ use super::evaluate::columns;
 use super::members::Memberships;
 use crate::clock::Micros;
 use crate::error::Result;
-use crate::evaluation::{Census, known_name};
+use crate::evaluation::{Census, UNSAVED, known_name};
 use crate::expression::{self, Expr, SourceFile, lists_used, purposes_used, segments_used};
 use crate::query::functions::text;
-
-/// What an expression that is not saved is called while it is compiled.
-const UNSAVED: &str = "-";
 
 /// What an expression says: in words, and as a query.
 pub(crate) struct Readings {

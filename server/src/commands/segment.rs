@@ -22,9 +22,8 @@ const CHANGES: &str = "select generation, at, change, count(*) as profiles from 
     group by 1, 2, 3 order by 1 desc, 3 limit 20";
 const ALL_CHANGES: &str = "select generation, at, change, profile_id from segment.changes
     where segment = $1 and generation > cast($2 as bigint) order by generation, change, profile_id";
-/// Every segment that there is, and every one that ever had members.
-const EVER: &str = "select segment from segment.segments where segment = $1
-    union all select segment from segment.change_sets where segment = $1";
+/// Any segment that a generation had.
+const EVER: &str = "select segment from segment.sizes where segment = $1 limit 1";
 const COMPARE: &str = "with compared as (
         select profile_id, bool_or(segment = $1) as in_left, bool_or(segment = $2) as in_right
         from segment.memberships where segment in ($1, $2) group by profile_id)

@@ -32,9 +32,8 @@ const CHANGES: &str = "select generation, change, profile_id, at from segment.ch
     where segment = $1 and generation >= cast($2 as bigint)
         and (generation > cast($2 as bigint) or change > $3 or (change = $3 and profile_id > $4))
     order by generation, change, profile_id";
-/// Every segment that there is, and every one that ever had members.
-const EVER: &str = "select segment from segment.segments where segment = $1
-    union all select segment from segment.change_sets where segment = $1";
+/// Any segment that a generation had.
+const EVER: &str = "select segment from segment.sizes where segment = $1 limit 1";
 const LISTING: &str = "segments";
 /// The most examples of an estimate.
 const PREVIEW_MAX: usize = 100;
@@ -370,7 +369,6 @@ fn segment(row: super::convert::Row<'_>) -> Result<v1::Segment, Status> {
     })
 }
 
-/// There is no segment of that name.
 fn required(name: &str) -> Result<(), Status> {
     match name {
         "" => Err(invalid_field("segment", "INPUT_INVALID", "give the segment's name")),
@@ -378,6 +376,7 @@ fn required(name: &str) -> Result<(), Status> {
     }
 }
 
+/// There is no segment of that name.
 pub(super) fn not_found(name: &str) -> Status {
     with_reason(
         Code::NotFound,

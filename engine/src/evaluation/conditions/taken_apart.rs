@@ -6,7 +6,7 @@ use std::sync::Arc;
 use datafusion::common::DFSchema;
 use datafusion::prelude::SessionContext;
 
-use super::{Compiled, Conditions, OfMeasure, Part};
+use super::{Compiled, Conditions, OfMeasure, Part, UNSAVED};
 use crate::error::{EngineError, Result};
 use crate::evaluation::block::Layout;
 use crate::evaluation::compile::Compiler;
@@ -28,8 +28,8 @@ struct Leaf {
     value: datafusion::logical_expr::Expr,
     /// The place of the measure that is the only column.
     measure: Option<usize>,
-    /// The first segment that has it.
-    segment: String,
+    /// What has it, for messages: the first segment.
+    whose: String,
 }
 
 impl TakenApart {
@@ -42,7 +42,7 @@ impl TakenApart {
         let mut builder = Builder { compiler, segment: "", parts, known: HashMap::new(), named: BTreeMap::new() };
         for (name, condition) in conditions {
             builder.segment = name;
-            let root = builder.part(condition).map_err(|error| error.context(format!("segment `{name}`")))?;
+            let root = builder.part(condition).map_err(|error| error.context(whose(name)))?;
             builder.named.insert(name, root);
             builder.parts.roots.push(root);
         }
@@ -63,11 +63,11 @@ impl TakenApart {
         let schema = DFSchema::try_from(Arc::clone(layout.schema()))?;
         let negated = self.negated();
         let (mut joining, mut measured) = (Vec::new(), BTreeMap::new());
-        for Leaf { part, value, measure, segment } in self.leaves {
+        for Leaf { part, value, measure, whose } in self.leaves {
             let compiled = |schema: &DFSchema| {
                 let value = session.create_physical_expr(value, schema);
-                let value = value.map_err(|error| EngineError::from(error).context(format!("segment `{segment}`")))?;
-                Ok::<_, EngineError>(Compiled { part, value, is_definite: !negated[part] })
+                let value = value.map_err(|error| EngineError::from(error).context(&whose))?;
+                Ok::<_, EngineError>(Compiled { part, value, is_definite: !negated[part], whose: whose.clone() })
             };
             let Some(place) = measure else {
                 joining.push(compiled(&schema)?);
@@ -95,6 +95,11 @@ impl TakenApart {
         }
         negated
     }
+}
+
+/// What messages call a segment.
+fn whose(segment: &str) -> String {
+    if segment == UNSAVED { "the expression".to_owned() } else { format!("segment `{segment}`") }
 }
 
 struct Builder<'a> {
@@ -127,8 +132,7 @@ impl Builder<'_> {
             }
             // As two conditions: DataFusion would take the rows of the first out of all columns before it asks the second.
             Expr::Between { expr, low, high, negated } => {
-                let value = self.compiler.expr(expr)?;
-                let (low, high) = (self.compiler.expr(low)?, self.compiler.expr(high)?);
+                let [value, low, high] = self.compiler.alike_of([expr, low, high])?;
                 let parts = vec![self.value(value.clone().gt_eq(low)), self.value(value.lt_eq(high))];
                 let part = self.keep(Part::All(parts));
                 if *negated { self.keep(Part::Not(part)) } else { part }
@@ -148,7 +152,7 @@ impl Builder<'_> {
         };
         let part = self.keep(Part::Leaf(value.clone()));
         if self.parts.leaves.last().is_none_or(|last| last.part < part) {
-            self.parts.leaves.push(Leaf { part, value, measure, segment: self.segment.to_owned() });
+            self.parts.leaves.push(Leaf { part, value, measure, whose: whose(self.segment) });
         }
         part
     }

@@ -299,6 +299,10 @@ fn did_first_time_compares_the_first_time_ever() {
     assert!(first.events.condition.is_some());
     for (window, written) in [
         (
+            "within => interval '1 month', ago => interval '100 years'",
+            "(first_event_at('x') >= current_date - interval '1201 months' and first_event_at('x') < current_date - interval '100 years') is true",
+        ),
+        (
             "within => interval '30 days', ago => interval '7 days'",
             "(first_event_at('x') >= current_date - interval '37 days' and first_event_at('x') < current_date - interval '7 days') is true",
         ),

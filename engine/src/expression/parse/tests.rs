@@ -221,10 +221,13 @@ fn refuses_wrong_calls() {
 
 #[test]
 fn refuses_windows_that_are_not_whole_days() {
+    check_refused("birthday > current_date - interval '201 years'", "1:36", "more than nothing, and at most 200 years");
     for (interval, words) in [
         ("12 hours", "`hours` is finer than a day, and behaviour is counted by day"),
         ("0 days", "must be more than nothing, and at most 100 years"),
         ("999999 weeks", "must be more than nothing, and at most 100 years"),
+        ("4294967297 months", "must be more than nothing, and at most 100 years"),
+        ("1200 months 1 day", "must be more than nothing, and at most 100 years"),
         ("-3 days", "must be a whole number above zero"),
         ("1.5 days", "must be a whole number above zero"),
         ("soon", "is not an interval"),

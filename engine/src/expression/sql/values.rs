@@ -4,7 +4,7 @@ use chrono::SecondsFormat;
 
 use super::super::behavior::Property;
 use super::super::text::{literal_text, matching, name, not, operator, quoted};
-use super::super::{BinaryOp, ColumnType, Expr, Literal, Plain, ScalarFunction, Takes};
+use super::super::{BinaryOp, ColumnType, Domain, Expr, Literal, Plain, ScalarFunction};
 use super::query::{Query, indented};
 use super::{figures, sequences};
 
@@ -37,13 +37,19 @@ impl<'q> Values<'q> {
                 format!("cast({left} as decimal(38, 10)) / nullif(cast({right} as decimal(38, 10)), 0)")
             }
             Expr::Binary { op: BinaryOp::Modulo, left, right } => {
-                format!("{} % nullif({}, 0)", self.part(left), self.text(right))
+                format!("{} % nullif({}, 0)", self.exact(left), self.exact(right))
+            }
+            Expr::Binary { op: op @ (BinaryOp::Add | BinaryOp::Subtract | BinaryOp::Multiply), left, right } => {
+                let computed = format!("{} {} {}", self.exact(left), operator(*op), self.exact(right));
+                let are_decimal = [left, right].iter().all(|side| side.value_type() == Some(ColumnType::Decimal));
+                let adds_places = *op == BinaryOp::Multiply && are_decimal;
+                if adds_places { format!("cast({computed} as decimal(38, 10))") } else { computed }
             }
             Expr::Binary { op, left, right } => format!("{} {} {}", self.part(left), operator(*op), self.part(right)),
             Expr::IsNull { expr, negated } => format!("{} is {}null", self.part(expr), not(*negated)),
             Expr::IsBoolean { expr, value, negated } => format!("{} is {}{value}", self.part(expr), not(*negated)),
             Expr::IsOneOf { expr, list, negated } => {
-                let list: Vec<String> = list.iter().map(literal_text).collect();
+                let list: Vec<String> = list.iter().map(|item| self.text(item)).collect();
                 format!("{} {}in ({})", self.part(expr), not(*negated), list.join(", "))
             }
             Expr::Between { expr, low, high, negated } => {
@@ -86,6 +92,18 @@ impl<'q> Values<'q> {
             Expr::Score { .. } => super::super::text_of(expr), // a trait's: no segment has one
             Expr::Property { property, as_type } => property_as(property, *as_type),
             Expr::Function { function, arguments } => self.function(*function, arguments),
+        }
+    }
+
+    /// A number that is computed with, as a part of something else: SQL takes a constant with a fraction for a float.
+    fn exact(&mut self, expr: &Expr) -> String {
+        match expr {
+            Expr::Literal(Literal::Decimal(digits)) => {
+                let count = digits.bytes().filter(u8::is_ascii_digit).count();
+                let scale = digits.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+                format!("cast('{digits}' as decimal({count}, {scale}))")
+            }
+            other => self.part(other),
         }
     }
 
@@ -142,12 +160,16 @@ impl<'q> Values<'q> {
     fn function(&mut self, function: ScalarFunction, arguments: &[Expr]) -> String {
         let texts: Vec<String> = arguments.iter().map(|argument| self.text(argument)).collect();
         if let ScalarFunction::Plain(plain @ Plain { gives: ColumnType::Decimal, .. }) = function {
-            let float = |(number, takes): (&String, &Takes)| match takes {
-                Takes::NotNegative => format!("cast(case when {number} >= 0 then {number} end as double)"),
-                _ => format!("cast({number} as double)"),
+            let floats: Vec<String> = texts.iter().map(|number| format!("cast({number} as double)")).collect();
+            let value = format!("{}({})", plain.sql, floats.join(", "));
+            let value = match (plain.domain, floats.as_slice()) {
+                (Domain::NotNegative, [number, ..]) => format!("case when {number} >= 0 then {value} end"),
+                (Domain::NotZeroToNegative, [number, power]) => {
+                    format!("case when {number} <> 0 or {power} >= 0 then {value} end")
+                }
+                _ => value,
             };
-            let floats: Vec<String> = texts.iter().zip(plain.takes).map(float).collect();
-            return format!("try_cast({}({}) as decimal(38, 10))", plain.sql, floats.join(", "));
+            return format!("try_cast({value} as decimal(38, 10))");
         }
         let arguments = texts.join(", ");
         let name = match function {
@@ -156,13 +178,20 @@ impl<'q> Values<'q> {
                 return format!("timestamp '{now}'");
             }
             ScalarFunction::CurrentDate => return format!("date '{}'", self.query.today()),
+            ScalarFunction::Trunc => {
+                return format!("case when {arguments} < 0 then ceil({arguments}) else floor({arguments}) end");
+            }
+            // Of fewer bits, or none, to SQL.
+            ScalarFunction::Plain(Plain { sql, gives: ColumnType::Integer, .. }) => {
+                return format!("cast({sql}({arguments}) as bigint)");
+            }
+            ScalarFunction::ListLength => return format!("cast(array_length({arguments}) as bigint)"),
+            ScalarFunction::DatePart => return format!("cast(date_part({arguments}) as bigint)"),
             ScalarFunction::Plain(plain) => plain.sql,
-            ScalarFunction::ListLength => "array_length",
             ScalarFunction::Abs => "abs",
             ScalarFunction::Round => "round",
             ScalarFunction::Coalesce => "coalesce",
             ScalarFunction::DateTrunc => "date_trunc",
-            ScalarFunction::DatePart => "date_part",
             ScalarFunction::Concat => "concat",
             ScalarFunction::Floor => "floor",
             ScalarFunction::Ceil => "ceil",

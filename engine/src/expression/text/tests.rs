@@ -45,6 +45,8 @@ fn writes_every_construct() {
         "country is not null",
         "country in ('FR', 'it''s')",
         "age not in (1, -2, 3.5)",
+        "age in (1, lifetime_value, -age + 2)",
+        "country not in (\"firstName\", 'a' || country)",
         "age between 1 and 5 + age",
         "birthday not between date '1980-01-01' and date '1990-12-31'",
         "country like 'F\\_%'",

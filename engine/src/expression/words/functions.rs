@@ -1,12 +1,12 @@
 //! Functions of single values, in plain English.
 
 use super::super::{ColumnType, Expr, Literal, ScalarFunction};
-use super::part;
+use super::{in_words, part};
 
 /// A function with its arguments.
 pub(super) fn function(function: ScalarFunction, arguments: &[Expr]) -> String {
-    let argument = |index: usize| arguments.get(index).map(part).unwrap_or_default();
-    let all = || arguments.iter().map(part).collect::<Vec<_>>();
+    let argument = |index: usize| arguments.get(index).map(inner).unwrap_or_default();
+    let all = || arguments.iter().map(inner).collect::<Vec<_>>();
     let (first, second) = (argument(0), argument(1));
     match function {
         ScalarFunction::Plain(plain) => plain.in_words(&all()),
@@ -16,6 +16,7 @@ pub(super) fn function(function: ScalarFunction, arguments: &[Expr]) -> String {
         ScalarFunction::Round => format!("{first} rounded"),
         ScalarFunction::Floor => format!("{first} rounded down"),
         ScalarFunction::Ceil => format!("{first} rounded up"),
+        ScalarFunction::Trunc => format!("{first} without its fraction"),
         ScalarFunction::Coalesce => all().join(", or if unknown "),
         ScalarFunction::NullIf => format!("{first} unless it is {second}"),
         ScalarFunction::Concat => all().join(" followed by "),
@@ -25,6 +26,15 @@ pub(super) fn function(function: ScalarFunction, arguments: &[Expr]) -> String {
         ScalarFunction::DatePart => format!("the {} of {second}", unit(arguments)),
         ScalarFunction::Now => "now".to_owned(),
         ScalarFunction::CurrentDate => "today".to_owned(),
+    }
+}
+
+/// An argument: in brackets also if it is another function, whose words could be read as belonging to this one's.
+fn inner(argument: &Expr) -> String {
+    match argument {
+        Expr::Function { arguments, .. } if arguments.is_empty() => in_words(argument),
+        Expr::Function { .. } | Expr::DaysSince(_) => format!("({})", in_words(argument)),
+        _ => part(argument),
     }
 }
 
