@@ -20,6 +20,7 @@ mod people;
 mod population;
 mod property;
 mod read;
+mod reals;
 mod scope;
 mod score;
 mod select;

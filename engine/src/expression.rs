@@ -44,7 +44,7 @@ pub(crate) use self::files::load;
 pub(crate) use self::header::first_key;
 pub(crate) use self::order::{needed, order};
 pub(crate) use self::parse::{SegmentHeader, parse_segment, parse_segments, read_segment_header};
-pub(crate) use self::plain::{Domain, Plain};
+pub(crate) use self::plain::Plain;
 pub(crate) use self::search::{measures_in, sequences_in};
 pub(crate) use self::span::Span;
 pub(crate) use self::sql::members_sql;

@@ -15,19 +15,17 @@ use super::figures::{Figures, consent_column, list_column, segment_column, top_c
 use super::first_known::first_known;
 use super::fold;
 use super::property::{PROPERTIES, event_property};
+use super::reals::{in_nanoseconds, real};
 use super::split::place_in_split;
 use super::types::{QUOTIENT, arrow_type, day_of, days_since_epoch, timestamp_type};
 use super::utc_day::utc_day;
 use crate::clock::Micros;
 use crate::error::{EngineError, Result};
 use crate::expression::{
-    self, BinaryOp, ColumnType, Domain, Figure, Literal, Plain, Property, SPLIT_COLUMN, ScalarFunction, Span,
+    self, BinaryOp, ColumnType, Figure, Literal, Plain, Property, SPLIT_COLUMN, ScalarFunction, Span,
 };
 
 const NANOS_PER_MINUTE: i64 = 60_000_000_000;
-/// The first and the last instant that 64 bits of nanoseconds can tell, less a year: in 1678 and in 2261.
-const NANOS_FIRST: Micros = -9_191_836_800_000_000;
-const NANOS_LAST: Micros = 9_191_836_800_000_000;
 /// DataFusion's functions.
 static FUNCTIONS: LazyLock<HashMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
     let all = datafusion::functions::all_default_functions().into_iter();
@@ -110,7 +108,8 @@ impl Compiler<'_> {
                 let values = branches.iter().map(|(_, value)| value).chain(otherwise.as_deref());
                 let mut values = self.alike(&values.collect::<Vec<_>>())?;
                 let otherwise = if otherwise.is_some() { values.pop() } else { None };
-                case(conditions.into_iter().zip(values).collect(), otherwise)
+                let branches = conditions.into_iter().map(Box::new).zip(values.into_iter().map(Box::new));
+                Expr::Case(Case::new(None, branches.collect(), otherwise.map(Box::new)))
             }
             Source::DaysSince(time) => lit(i64::from(day_of(self.as_of))) - utc_day().call(vec![self.expr(time)?]),
             Source::Contains { list, value } => nested::array_has(self.expr(list)?, self.expr(value)?),
@@ -186,50 +185,35 @@ impl Compiler<'_> {
     }
 
     fn function(&self, function: ScalarFunction, arguments: &[expression::Expr]) -> Result<Expr> {
-        let mut arguments = match function {
+        use ScalarFunction as Function;
+        let arguments = match function {
             // Their arguments are of different types.
-            ScalarFunction::Plain(_) | ScalarFunction::DateTrunc | ScalarFunction::DatePart => self.all(arguments)?,
+            Function::Plain(_) | Function::DateTrunc | Function::DatePart => self.all(arguments)?,
             _ => self.alike(&arguments.iter().collect::<Vec<_>>())?,
         };
-        match function {
-            ScalarFunction::Round => return Ok(functions::round(arguments)),
-            ScalarFunction::Coalesce => return Ok(first_known().call(arguments)),
-            ScalarFunction::Concat => return Ok(functions::concat(arguments)),
-            ScalarFunction::Greatest => return Ok(functions::greatest(arguments)),
-            ScalarFunction::Least => return Ok(functions::least(arguments)),
-            ScalarFunction::Plain(plain) => return self::plain(plain, arguments),
-            _ => {}
-        }
-        let mut next = || if arguments.is_empty() { lit(ScalarValue::Null) } else { arguments.remove(0) };
-        Ok(match function {
-            ScalarFunction::Abs => functions::abs(next()),
-            ScalarFunction::DateTrunc => {
-                let (unit, time) = (next(), cast(next(), timestamp_type()));
-                // DataFusion counts nanoseconds here. Exports write 9999-12-31 for "never": one would stop a refresh.
-                let is_known = time.clone().between(lit(timestamp(NANOS_FIRST)), lit(timestamp(NANOS_LAST)));
-                case(vec![(is_known, functions::date_trunc(unit, time))], None)
+        Ok(match (function, arguments.as_slice()) {
+            (Function::Plain(plain), _) => self::plain(plain, arguments)?,
+            (Function::Round, _) => functions::round(arguments),
+            (Function::Coalesce, _) => first_known().call(arguments),
+            (Function::Concat, _) => functions::concat(arguments),
+            (Function::Greatest, _) => functions::greatest(arguments),
+            (Function::Least, _) => functions::least(arguments),
+            (Function::Abs, [number]) => functions::abs(number.clone()),
+            (Function::Floor, [number]) => functions::floor(number.clone()),
+            (Function::Ceil, [number]) => functions::ceil(number.clone()),
+            (Function::NullIf, [value, other]) => functions::nullif(value.clone(), other.clone()),
+            (Function::ListLength, [list]) => cast(nested::array_length(list.clone()), DataType::Int64),
+            (Function::DateTrunc, [unit, time]) => {
+                let time = cast(time.clone(), timestamp_type());
+                functions::date_trunc(unit.clone(), in_nanoseconds().call(vec![time]))
             }
-            ScalarFunction::DatePart => {
-                let (part, time) = (next(), next());
-                cast(functions::date_part(part, cast(time, timestamp_type())), DataType::Int64)
+            (Function::DatePart, [part, time]) => {
+                let time = cast(time.clone(), timestamp_type());
+                cast(functions::date_part(part.clone(), time), DataType::Int64)
             }
-            ScalarFunction::Floor => functions::floor(next()),
-            ScalarFunction::Trunc => {
-                let number = next();
-                let up = (number.clone().lt(lit(0_i64)), functions::ceil(number.clone()));
-                case(vec![up], Some(functions::floor(number)))
-            }
-            ScalarFunction::Ceil => functions::ceil(next()),
-            ScalarFunction::NullIf => functions::nullif(next(), next()),
-            ScalarFunction::ListLength => cast(nested::array_length(next()), DataType::Int64),
-            ScalarFunction::Now
-            | ScalarFunction::Round
-            | ScalarFunction::Coalesce
-            | ScalarFunction::Concat
-            | ScalarFunction::Greatest
-            | ScalarFunction::Least
-            | ScalarFunction::Plain(_) => lit(timestamp(self.as_of)),
-            ScalarFunction::CurrentDate => lit(ScalarValue::Date32(Some(day_of(self.as_of)))),
+            (Function::Now, _) => lit(timestamp(self.as_of)),
+            (Function::CurrentDate, _) => lit(ScalarValue::Date32(Some(day_of(self.as_of)))),
+            _ => return Err(EngineError::internal("a function has other arguments than it takes")),
         })
     }
 }
@@ -258,33 +242,18 @@ fn binary(op: BinaryOp, left: Expr, right: Expr) -> Expr {
     binary_expr(left, operator, right)
 }
 
-fn case(branches: Vec<(Expr, Expr)>, otherwise: Option<Expr>) -> Expr {
-    let branches = branches.into_iter().map(|(condition, value)| (Box::new(condition), Box::new(value)));
-    Expr::Case(Case::new(None, branches.collect(), otherwise.map(Box::new)))
-}
-
 fn is_decimal(expr: &expression::Expr) -> bool {
     expr.value_type() == Some(ColumnType::Decimal)
 }
 
-/// A function of DataFusion's, known by its name.
+/// A function of DataFusion's, known by its name, or one of ours of the same name.
 fn plain(plain: &Plain, arguments: Vec<Expr>) -> Result<Expr> {
-    let function =
-        FUNCTIONS.get(plain.sql).ok_or_else(|| EngineError::internal("a function of the language is not there"))?;
-    Ok(match plain.gives {
-        ColumnType::Decimal => {
-            let floats: Vec<Expr> = arguments.into_iter().map(|number| cast(number, DataType::Float64)).collect();
-            let not_negative = |place: usize| floats[place].clone().gt_eq(lit(0.0));
-            let is_known = match plain.domain {
-                Domain::All => None,
-                Domain::NotNegative => Some(not_negative(0)),
-                Domain::NotZeroToNegative => Some(floats[0].clone().not_eq(lit(0.0)).or(not_negative(1))),
-            };
-            let value = function.call(floats);
-            try_cast(is_known.map_or(value.clone(), |is_known| case(vec![(is_known, value)], None)), QUOTIENT)
-        }
-        gives => cast(function.call(arguments), arrow_type(gives)),
-    })
+    if let Some(real) = real(plain.sql) {
+        return Ok(real.call(arguments));
+    }
+    let function = FUNCTIONS.get(plain.sql);
+    let function = function.ok_or_else(|| EngineError::internal("a function of the language is not there"))?;
+    Ok(cast(function.call(arguments), arrow_type(plain.gives)))
 }
 
 fn timestamp(micros: Micros) -> ScalarValue {

@@ -33,12 +33,11 @@ const MEASURES: [&str; 17] = [
 /// What else is known of a profile.
 const OF_PROFILES: [&str; 6] = ["in_segment", "in_list", "top", "split", "consented", "score"];
 /// Functions of single values beside the plain ones. Some are nodes of their own to the parser; they are here for messages.
-const SCALARS: [&str; 21] = [
+const SCALARS: [&str; 20] = [
     "concat",
     "contains",
     "regexp_like",
     "mod",
-    "trunc",
     "abs",
     "round",
     "floor",

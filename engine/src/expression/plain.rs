@@ -18,19 +18,6 @@ pub(crate) struct Plain {
     pub(crate) gives: ColumnType,
     /// What it is in plain English; `{0}` is its first argument.
     pub(super) words: &'static str,
-    /// Of which arguments SQL knows a value; it is null of others.
-    pub(crate) domain: Domain,
-}
-
-/// Arguments for which SQL has a value, where it refuses others as it computes: one profile would stop a refresh.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Domain {
-    /// All.
-    All,
-    /// The first is not negative.
-    NotNegative,
-    /// The first is not 0, or the second is not negative.
-    NotZeroToNegative,
 }
 
 /// What an argument is.
@@ -72,11 +59,11 @@ static PLAIN: [Plain; 25] = [
     Plain::of("strpos", "strpos", &[Text, Text], Integer, "the place of {1} in {0}"),
     Plain::of("starts_with", "starts_with", &[Text, Text], Boolean, "{0} starts with {1}"),
     Plain::of("ends_with", "ends_with", &[Text, Text], Boolean, "{0} ends with {1}"),
-    Plain::of("sqrt", "sqrt", &[Number], Decimal, "the square root of {0}").only(Domain::NotNegative),
+    Plain::of("sqrt", "sqrt", &[Number], Decimal, "the square root of {0}"),
     Plain::of("exp", "exp", &[Number], Decimal, "e to the power of {0}"),
     Plain::of("ln", "ln", &[Number], Decimal, "the natural logarithm of {0}"),
     Plain::of("log10", "log10", &[Number], Decimal, "the decimal logarithm of {0}"),
-    Plain::of("power", "power", &[Number, Number], Decimal, "{0} to the power of {1}").only(Domain::NotZeroToNegative),
+    Plain::of("power", "power", &[Number, Number], Decimal, "{0} to the power of {1}"),
 ];
 
 /// Other words for the same.
@@ -96,11 +83,7 @@ impl Plain {
         gives: ColumnType,
         words: &'static str,
     ) -> Self {
-        Self { name, sql, takes, gives, words, domain: Domain::All }
-    }
-
-    const fn only(self, domain: Domain) -> Self {
-        Self { domain, ..self }
+        Self { name, sql, takes, gives, words }
     }
 
     /// How it is called, for messages.

@@ -19,10 +19,6 @@ impl Checker<'_> {
             "contains" => self.contains(call),
             "regexp_like" => self.regexp_like(call),
             "mod" => self.modulo(call),
-            "trunc" => match call.positional.as_slice() {
-                [number] => self.whole(number, ScalarFunction::Trunc),
-                _ => self.wrong_arguments(call, "trunc(number)"),
-            },
             "abs" => self.abs(call),
             "round" => self.round(call),
             "coalesce" => self.coalesce(call),
@@ -154,7 +150,7 @@ impl Checker<'_> {
         Ok((Expr::Function { function: ScalarFunction::Round, arguments }, number_type))
     }
 
-    /// `floor`, `ceil` and `trunc`; a whole number is its own.
+    /// `floor` and `ceil`; a whole number is its own.
     pub(super) fn whole(&self, number: &SqlExpr, function: ScalarFunction) -> Result<Typed> {
         match self.number(number)? {
             (number, Some(ColumnType::Integer)) => Ok((number, Some(ColumnType::Integer))),

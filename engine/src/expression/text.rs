@@ -212,7 +212,6 @@ fn function_name(function: ScalarFunction) -> &'static str {
         ScalarFunction::Concat => "concat",
         ScalarFunction::Floor => "floor",
         ScalarFunction::Ceil => "ceil",
-        ScalarFunction::Trunc => "trunc",
         ScalarFunction::NullIf => "nullif",
         ScalarFunction::Greatest => "greatest",
         ScalarFunction::Least => "least",

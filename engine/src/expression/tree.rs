@@ -263,8 +263,6 @@ pub(crate) enum ScalarFunction {
     Floor,
     /// The least whole number not below a number, in the number's type.
     Ceil,
-    /// A number without its fraction, in the number's type.
-    Trunc,
     /// The first of two arguments, but null if they are equal.
     NullIf,
     /// The greatest argument that is not null; two or more arguments.

@@ -80,7 +80,7 @@ def test_a_segment_lives_as_long_as_somebody_wants_it(shop_of_orders):
         refreshed(client)
         assert client.refused("SegmentService/ListSegmentMembers", {"segment": "big"})[1] == "SEGMENT_NOT_FOUND"
         # Whoever copies members elsewhere learns that all have left.
-        left = client.call("SegmentService/ListSegmentChanges", {"segment": "big", "afterGeneration": 3})["changes"]
+        left = client.call("SegmentService/ListSegmentChanges", {"segment": "big", "afterGeneration": 3, "pageSize": 1000})["changes"]
         assert len(left) == fewer and not any(change["isEntry"] for change in left)
         assert client.refused("SegmentService/ListSegmentChanges", {"segment": "bg"})[1] == "SEGMENT_NOT_FOUND"
         # It can be made again.

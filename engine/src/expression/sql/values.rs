@@ -4,7 +4,7 @@ use chrono::SecondsFormat;
 
 use super::super::behavior::Property;
 use super::super::text::{literal_text, matching, name, not, operator, quoted};
-use super::super::{BinaryOp, ColumnType, Domain, Expr, Literal, Plain, ScalarFunction};
+use super::super::{BinaryOp, ColumnType, Expr, Literal, Plain, ScalarFunction};
 use super::query::{Query, indented};
 use super::{figures, sequences};
 
@@ -161,13 +161,13 @@ impl<'q> Values<'q> {
         let texts: Vec<String> = arguments.iter().map(|argument| self.text(argument)).collect();
         if let ScalarFunction::Plain(plain @ Plain { gives: ColumnType::Decimal, .. }) = function {
             let floats: Vec<String> = texts.iter().map(|number| format!("cast({number} as double)")).collect();
-            let value = format!("{}({})", plain.sql, floats.join(", "));
-            let value = match (plain.domain, floats.as_slice()) {
-                (Domain::NotNegative, [number, ..]) => format!("case when {number} >= 0 then {value} end"),
-                (Domain::NotZeroToNegative, [number, power]) => {
-                    format!("case when {number} <> 0 or {power} >= 0 then {value} end")
+            // For other roots and powers SQL has errors, not null.
+            let value = match (plain.sql, floats.as_slice()) {
+                ("sqrt", [number]) => format!("power({number}, 0.5)"),
+                ("power", [number, exponent]) if texts[1].starts_with('-') => {
+                    format!("power(nullif({number}, 0), {exponent})")
                 }
-                _ => value,
+                (sql, floats) => format!("{sql}({})", floats.join(", ")),
             };
             return format!("try_cast({value} as decimal(38, 10))");
         }
@@ -178,9 +178,6 @@ impl<'q> Values<'q> {
                 return format!("timestamp '{now}'");
             }
             ScalarFunction::CurrentDate => return format!("date '{}'", self.query.today()),
-            ScalarFunction::Trunc => {
-                return format!("case when {arguments} < 0 then ceil({arguments}) else floor({arguments}) end");
-            }
             // Of fewer bits, or none, to SQL.
             ScalarFunction::Plain(Plain { sql, gives: ColumnType::Integer, .. }) => {
                 return format!("cast({sql}({arguments}) as bigint)");

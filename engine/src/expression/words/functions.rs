@@ -16,7 +16,6 @@ pub(super) fn function(function: ScalarFunction, arguments: &[Expr]) -> String {
         ScalarFunction::Round => format!("{first} rounded"),
         ScalarFunction::Floor => format!("{first} rounded down"),
         ScalarFunction::Ceil => format!("{first} rounded up"),
-        ScalarFunction::Trunc => format!("{first} without its fraction"),
         ScalarFunction::Coalesce => all().join(", or if unknown "),
         ScalarFunction::NullIf => format!("{first} unless it is {second}"),
         ScalarFunction::Concat => all().join(" followed by "),
