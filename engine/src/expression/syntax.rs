@@ -14,6 +14,21 @@ pub(super) const FILE_BYTES_MAX: usize = 256 << 10;
 const TOKENS_MAX: usize = 1_000;
 /// Words, operators and brackets around one constant or column. Checking and compiling an expression use the stack.
 const NESTED_TOKENS_MAX: usize = 100;
+/// Calls inside the arguments of calls. The parser reads each argument twice, first as the name of one, and so the innermost
+/// a power of two times.
+const NESTED_CALLS_MAX: usize = 12;
+/// Before an opening bracket that is no call's.
+const NO_FUNCTIONS: [Keyword; 9] = [
+    Keyword::AND,
+    Keyword::OR,
+    Keyword::NOT,
+    Keyword::IN,
+    Keyword::BETWEEN,
+    Keyword::CASE,
+    Keyword::WHEN,
+    Keyword::THEN,
+    Keyword::ELSE,
+];
 
 /// What a file defines, for messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +132,8 @@ struct Nesting {
     count: usize,
     /// Within each open bracket, or `case`.
     levels: Vec<usize>,
+    /// Of those the brackets of calls, by their place.
+    calls: Vec<usize>,
 }
 
 impl Nesting {
@@ -132,8 +149,9 @@ impl Nesting {
         self.count -= self.levels.last_mut().map_or(0, std::mem::take);
     }
 
-    fn open(&mut self) {
+    fn open(&mut self, is_call: bool) {
         self.deeper();
+        self.calls.extend(is_call.then_some(self.levels.len()));
         self.levels.push(0);
     }
 
@@ -143,13 +161,15 @@ impl Nesting {
         if self.levels.len() > 1 {
             self.levels.pop();
         }
+        self.calls.pop_if(|place| *place == self.levels.len());
     }
 }
 
 /// Bounds the number of tokens and how deep they nest, before anything walks the tree that they make.
 fn check_size(kind: Kind, file: &str, tokens: &[TokenWithSpan]) -> Result<()> {
     let mut count = 0;
-    let mut nesting = Nesting { count: 0, levels: vec![0] };
+    let mut nesting = Nesting { count: 0, levels: vec![0], calls: Vec::new() };
+    let mut is_after_name = false;
     for token in tokens {
         count += 1;
         match &token.token {
@@ -163,12 +183,12 @@ fn check_size(kind: Kind, file: &str, tokens: &[TokenWithSpan]) -> Result<()> {
             }
             Token::Word(word) => match word.keyword {
                 Keyword::AND | Keyword::OR | Keyword::WHEN | Keyword::THEN | Keyword::ELSE => nesting.next(),
-                Keyword::CASE => nesting.open(),
+                Keyword::CASE => nesting.open(false),
                 Keyword::END => nesting.close(),
                 _ => nesting.deeper(),
             },
             Token::RParen => nesting.close(),
-            Token::LParen => nesting.open(),
+            Token::LParen => nesting.open(is_after_name),
             _ => nesting.deeper(),
         }
         if count > TOKENS_MAX {
@@ -178,7 +198,8 @@ fn check_size(kind: Kind, file: &str, tokens: &[TokenWithSpan]) -> Result<()> {
             );
             return Err(refused(file, token.span.start, message));
         }
-        if nesting.count > NESTED_TOKENS_MAX {
+        is_after_name = matches!(&token.token, Token::Word(word) if !NO_FUNCTIONS.contains(&word.keyword));
+        if nesting.count > NESTED_TOKENS_MAX || nesting.calls.len() > NESTED_CALLS_MAX {
             return Err(refused(file, token.span.start, too_deep(kind)));
         }
     }

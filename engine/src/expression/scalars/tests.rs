@@ -91,6 +91,33 @@ fn plain_functions_are_read_written_and_said() {
     }
 }
 
+/// Whatever is done twice at each level is done thousands of times here.
+#[test]
+fn what_is_deeply_nested_is_read_written_and_said_at_once() {
+    for (before, inner, after) in [
+        ("sqrt(", "age", ")"),
+        ("lower(", "country", ")"),
+        ("coalesce(country, ", "country", ")"),
+        ("greatest(1, ", "age", ")"),
+        ("age + (", "age", ")"),
+        ("(1.5 * ", "age", ")"),
+        ("date_trunc('day', ", "birthday", ")"),
+        ("case when is_customer then country else ", "country", " end"),
+        ("not (", "is_customer", ")"),
+        ("(is_customer in (", "is_customer", "))"),
+    ] {
+        let text = format!("{}{inner}{}", before.repeat(12), after.repeat(12));
+        let read = expression(&text);
+        assert_eq!(expression(&text_of(&read)), read);
+        assert!(in_words(&read).contains(inner) && read.value_type().is_some(), "{text}");
+    }
+    let text = format!("{}age{} > 1", "greatest(1, ".repeat(30), ")".repeat(30));
+    refuses_segment(
+        &text,
+        "1:153: the expression is nested too deeply; split it into segments joined by `in_segment('name')`",
+    );
+}
+
 #[test]
 fn refuses_wrong_calls() {
     for (text, message) in [

@@ -5,22 +5,23 @@ use super::{in_words, part};
 
 /// A function with its arguments.
 pub(super) fn function(function: ScalarFunction, arguments: &[Expr]) -> String {
-    let argument = |index: usize| arguments.get(index).map(inner).unwrap_or_default();
-    let all = || arguments.iter().map(inner).collect::<Vec<_>>();
+    // Each once: what is deeply nested would take for ever.
+    let all: Vec<String> = arguments.iter().map(inner).collect();
+    let argument = |index: usize| all.get(index).map_or("", String::as_str);
     let (first, second) = (argument(0), argument(1));
     match function {
-        ScalarFunction::Plain(plain) => plain.in_words(&all()),
+        ScalarFunction::Plain(plain) => plain.in_words(&all),
         ScalarFunction::ListLength => format!("the number of entries of {first}"),
         ScalarFunction::Abs => format!("{first} without its sign"),
         ScalarFunction::Round if arguments.len() > 1 => format!("{first} rounded to {second} decimal places"),
         ScalarFunction::Round => format!("{first} rounded"),
         ScalarFunction::Floor => format!("{first} rounded down"),
         ScalarFunction::Ceil => format!("{first} rounded up"),
-        ScalarFunction::Coalesce => all().join(", or if unknown "),
+        ScalarFunction::Coalesce => all.join(", or if unknown "),
         ScalarFunction::NullIf => format!("{first} unless it is {second}"),
-        ScalarFunction::Concat => all().join(" followed by "),
-        ScalarFunction::Greatest => format!("the greatest of ({})", all().join(", ")),
-        ScalarFunction::Least => format!("the least of ({})", all().join(", ")),
+        ScalarFunction::Concat => all.join(" followed by "),
+        ScalarFunction::Greatest => format!("the greatest of ({})", all.join(", ")),
+        ScalarFunction::Least => format!("the least of ({})", all.join(", ")),
         ScalarFunction::DateTrunc => format!("the start of the {} of {second}", unit(arguments)),
         ScalarFunction::DatePart => format!("the {} of {second}", unit(arguments)),
         ScalarFunction::Now => "now".to_owned(),
