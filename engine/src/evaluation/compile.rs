@@ -105,10 +105,13 @@ impl Compiler<'_> {
             Source::Case { branches, otherwise } => {
                 let conditions =
                     branches.iter().map(|(condition, _)| self.expr(condition)).collect::<Result<Vec<_>>>()?;
-                let values = branches.iter().map(|(_, value)| value).chain(otherwise.as_deref());
+                let values = branches.iter().filter_map(|(_, value)| value.as_ref()).chain(otherwise.as_deref());
                 let mut values = self.alike(&values.collect::<Vec<_>>())?;
                 let otherwise = if otherwise.is_some() { values.pop() } else { None };
-                let branches = conditions.into_iter().map(Box::new).zip(values.into_iter().map(Box::new));
+                let mut values = values.into_iter();
+                let mut value = |known: &Option<_>| known.as_ref().and_then(|_| values.next());
+                let values = branches.iter().map(|(_, known)| value(known).unwrap_or_else(|| lit(ScalarValue::Null)));
+                let branches = conditions.into_iter().map(Box::new).zip(values.map(Box::new));
                 Expr::Case(Case::new(None, branches.collect(), otherwise.map(Box::new)))
             }
             Source::DaysSince(time) => lit(i64::from(day_of(self.as_of))) - utc_day().call(vec![self.expr(time)?]),

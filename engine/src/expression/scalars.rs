@@ -249,6 +249,14 @@ impl Checker<'_> {
         branches: &[CaseWhen],
         otherwise: Option<&SqlExpr>,
     ) -> Result<Typed> {
+        if let Some(operand) = operand {
+            let mut is_nested = false;
+            self.expression(operand)?.0.for_each(&mut |inner| is_nested |= matches!(inner, Expr::Case { .. }));
+            // It stands in the condition of each branch.
+            if is_nested {
+                return self.refuse(operand, "a `case` of a `case`; write the inner one as a trait");
+            }
+        }
         let mut conditions = Vec::with_capacity(branches.len());
         for CaseWhen { condition, .. } in branches {
             conditions.push(match operand {
@@ -257,13 +265,15 @@ impl Checker<'_> {
             });
         }
         let otherwise = otherwise.filter(|value| !is_null(value));
-        let values: Vec<&SqlExpr> = branches.iter().map(|branch| &branch.result).chain(otherwise).collect();
-        if let Some(null) = values.iter().find(|value| is_null(value)) {
-            let hint = "a `case` without `else` is null where no condition is true";
-            return self.refuse(null, format!("`then null` is not available; {hint}"));
+        let results = branches.iter().map(|branch| &branch.result);
+        let values: Vec<&SqlExpr> = results.clone().filter(|value| !is_null(value)).chain(otherwise).collect();
+        if let ([], Some(null)) = (values.as_slice(), results.clone().next()) {
+            return self.refuse(null, "a `case` that is always null; give a value to one condition");
         }
         let (mut values, common) = self.fit_all(&values)?;
         let otherwise = if otherwise.is_some() { values.pop().map(Box::new) } else { None };
+        let mut values = values.into_iter();
+        let values = results.map(|result| if is_null(result) { None } else { values.next() });
         let branches = conditions.into_iter().zip(values).collect();
         Ok((Expr::Case { branches, otherwise }, Some(common)))
     }

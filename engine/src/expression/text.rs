@@ -175,10 +175,11 @@ pub(super) fn matching(negated: bool, case_insensitive: bool) -> &'static str {
     }
 }
 
-fn case(branches: &[(Expr, Expr)], otherwise: Option<&Expr>) -> String {
+fn case(branches: &[(Expr, Option<Expr>)], otherwise: Option<&Expr>) -> String {
     let mut text = "case".to_owned();
     for (condition, value) in branches {
-        text += &format!(" when {} then {}", text_of(condition), text_of(value));
+        let value = value.as_ref().map_or_else(|| "null".to_owned(), text_of);
+        text += &format!(" when {} then {value}", text_of(condition));
     }
     if let Some(value) = otherwise {
         text += &format!(" else {}", text_of(value));

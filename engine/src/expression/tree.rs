@@ -122,8 +122,8 @@ pub(crate) enum Expr {
     /// The first value whose condition is true, else the other one, else null. All values are of one type, but that
     /// integers may stand among decimals and dates among timestamps.
     Case {
-        /// Conditions with their values; at least one.
-        branches: Vec<(Expr, Expr)>,
+        /// Conditions with their values, `None` for null; at least one, and one with a value.
+        branches: Vec<(Expr, Option<Expr>)>,
         /// The value if no condition is true.
         otherwise: Option<Box<Expr>>,
     },
@@ -299,7 +299,7 @@ impl Expr {
             Expr::Between { expr, low, high, .. } => vec![expr, low, high],
             Expr::Top { of, among, .. } => std::iter::once(&**of).chain(among.as_deref()).collect(),
             Expr::Case { branches, otherwise } => {
-                let branches = branches.iter().flat_map(|(condition, value)| [condition, value]);
+                let branches = branches.iter().flat_map(|(condition, value)| std::iter::once(condition).chain(value));
                 branches.chain(otherwise.as_deref()).collect()
             }
             Expr::Not(expr)

@@ -17,7 +17,7 @@ impl Expr {
             Expr::Split(_) => Decimal,
             Expr::Negate(number) => return number.value_type(),
             Expr::Case { branches, otherwise } => {
-                let values = branches.iter().map(|(_, value)| value).chain(otherwise.as_deref());
+                let values = branches.iter().filter_map(|(_, value)| value.as_ref()).chain(otherwise.as_deref());
                 return common(values);
             }
             Expr::Binary { op, left, right } => match op {

@@ -183,8 +183,9 @@ fn shifted(op: BinaryOp, time: &Expr, interval: &Expr) -> Option<String> {
     Some(format!("{} {direction} {}", constant(interval), part(time)))
 }
 
-fn case(branches: &[(Expr, Expr)], otherwise: Option<&Expr>) -> String {
-    let branches = branches.iter().map(|(when, value)| format!("{} if {}", part(value), condition(when)));
+fn case(branches: &[(Expr, Option<Expr>)], otherwise: Option<&Expr>) -> String {
+    let value = |value: &Option<Expr>| value.as_ref().map_or_else(|| "unknown".to_owned(), part);
+    let branches = branches.iter().map(|(when, then)| format!("{} if {}", value(then), condition(when)));
     let otherwise = otherwise.map(|value| format!("otherwise {}", part(value)));
     branches.chain(otherwise).collect::<Vec<_>>().join("; ")
 }

@@ -212,6 +212,7 @@ fn column() -> impl Strategy<Value = Atom> {
         "revenue / order_count > 5",
         "order_count % 2 = 1",
         "country ~ '^[FD]'",
+        "case when country = 'DE' then null when order_count > 1 then country else first_name end > 'G'",
         "country is distinct from 'FR'",
         "(country is not distinct from first_name) or (first_order_at is not distinct from last_order_at)",
         "country !~* 'fr|it'",

@@ -11,7 +11,7 @@ fn case_fits_its_values() {
         other => panic!("{text} is {other:?}"),
     };
     let (branches, otherwise) = typed("case when age > 3 then '2026-01-31' else birthday end");
-    assert!(matches!(branches[0].1, Expr::Literal(Literal::Date(_))), "{branches:?}");
+    assert!(matches!(branches[0].1, Some(Expr::Literal(Literal::Date(_)))), "{branches:?}");
     assert!(otherwise.is_some());
     let (branches, otherwise) = typed("case country when 'FR' then 1 when 'DE' then 2.5 else null end");
     assert_eq!(branches.len(), 2);
@@ -225,8 +225,12 @@ fn refuses_wrong_calls() {
             "1:35: `1` is a number, but `'x'` is text; compare a column with a constant",
         ),
         (
-            "case when is_customer then null else 'x' end = 'x'",
-            "1:28: `then null` is not available; a `case` without `else` is null where no condition is true",
+            "case when is_customer then null end = 'x'",
+            "1:28: a `case` that is always null; give a value to one condition",
+        ),
+        (
+            "case case age when 1 then 2 when 3 then 4 end when 2 then is_customer when 4 then true end",
+            "1:6: a `case` of a `case`; write the inner one as a trait",
         ),
         (
             "case country when 5 then 1 end = 1",

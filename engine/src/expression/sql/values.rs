@@ -146,10 +146,11 @@ impl<'q> Values<'q> {
         format!("{}.profile_id is not null", self.query.joined(relation))
     }
 
-    fn case(&mut self, branches: &[(Expr, Expr)], otherwise: Option<&Expr>) -> String {
+    fn case(&mut self, branches: &[(Expr, Option<Expr>)], otherwise: Option<&Expr>) -> String {
         let mut text = "case".to_owned();
         for (condition, value) in branches {
-            text += &format!(" when {} then {}", self.text(condition), self.text(value));
+            let value = value.as_ref().map_or_else(|| "null".to_owned(), |value| self.text(value));
+            text += &format!(" when {} then {value}", self.text(condition));
         }
         if let Some(value) = otherwise {
             text += &format!(" else {}", self.text(value));

@@ -55,6 +55,7 @@ fn writes_every_construct() {
         "cast(age as text) || 'x' || country",
         "'x' || (country || 'y') = 'z'",
         "case when age > 3 then 'a' when is_customer then country else 'b' end",
+        "case when age > 3 then null when age > 2 then null when is_customer then country end",
         "case when age > 3 and is_customer then 1 end + 1",
         "days_since(birthday) > 3",
         "contains(tags, 'vip')",

@@ -76,6 +76,7 @@ fn says_values() {
             "case when age > 3 then 'a' when is_customer then 'b' else 'c' end",
             "'a' if age is more than 3; 'b' if is_customer; otherwise 'c'",
         ),
+        ("case when age > 3 then null else age end", "unknown if age is more than 3; otherwise age"),
         ("score(age, 5)", "the score of age from 1 (the lowest) to 5"),
         ("score(event_count('a'), 3, 'descending')", "the score of (the number of 'a') from 1 (the highest) to 3"),
         ("timestamp '2026-01-31 12:00:00'", "2026-01-31 12:00:00 UTC"),

@@ -76,7 +76,7 @@ impl Dimension {
         let known = match self.column_type {
             ColumnType::Boolean => {
                 return Expr::Case {
-                    branches: vec![(column, Expr::Literal(Literal::Integer(1)))],
+                    branches: vec![(column, Some(Expr::Literal(Literal::Integer(1))))],
                     otherwise: Some(Box::new(Expr::Literal(Literal::Integer(0)))),
                 };
             }
