@@ -12,7 +12,7 @@ pub(crate) struct Plain {
     /// What SQL calls it.
     pub(crate) sql: &'static str,
     /// Its arguments.
-    pub(crate) takes: &'static [Takes],
+    pub(super) takes: &'static [Takes],
     /// What its value is. A decimal is computed by floating point from numbers of any kind, and is null where there is no
     /// such number: a square root of -1.
     pub(crate) gives: ColumnType,
@@ -22,7 +22,7 @@ pub(crate) struct Plain {
 
 /// What an argument is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Takes {
+pub(super) enum Takes {
     /// A text.
     Text,
     /// A whole number or a decimal.
@@ -123,6 +123,6 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> + Clone {
 }
 
 #[cfg(test)]
-pub(crate) fn all() -> &'static [Plain] {
+pub(super) fn all() -> &'static [Plain] {
     &PLAIN
 }

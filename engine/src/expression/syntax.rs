@@ -130,45 +130,58 @@ fn separate_steps(tokens: &mut [TokenWithSpan]) {
 struct Nesting {
     /// In all.
     count: usize,
-    /// Within each open bracket, or `case`.
-    levels: Vec<usize>,
-    /// Of those the brackets of calls, by their place.
-    calls: Vec<usize>,
+    /// Within each open bracket, or `case`, and what opened it.
+    levels: Vec<(usize, Opening)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Opening {
+    Bracket,
+    /// The bracket of a call.
+    Call,
+    Case,
 }
 
 impl Nesting {
     fn deeper(&mut self) {
-        if let Some(level) = self.levels.last_mut() {
-            *level += 1;
+        if let Some((tokens, _)) = self.levels.last_mut() {
+            *tokens += 1;
             self.count += 1;
         }
     }
 
     /// What stands on both sides of a comma or an `and` does not nest.
     fn next(&mut self) {
-        self.count -= self.levels.last_mut().map_or(0, std::mem::take);
+        self.count -= self.levels.last_mut().map_or(0, |(tokens, _)| std::mem::take(tokens));
     }
 
-    fn open(&mut self, is_call: bool) {
+    fn open(&mut self, opening: Opening) {
         self.deeper();
-        self.calls.extend(is_call.then_some(self.levels.len()));
-        self.levels.push(0);
+        self.levels.push((0, opening));
     }
 
-    fn close(&mut self) {
+    /// `end` closes a `case` and no bracket, whatever a wrong text says: or nesting could be hidden.
+    fn close(&mut self, is_end: bool) {
+        let is_open = |(_, opening): &(usize, Opening)| (*opening == Opening::Case) == is_end;
+        if !self.levels.last().is_some_and(is_open) {
+            return self.deeper();
+        }
         self.next();
         // One closing bracket too many is for the parser to refuse.
         if self.levels.len() > 1 {
             self.levels.pop();
         }
-        self.calls.pop_if(|place| *place == self.levels.len());
+    }
+
+    fn calls(&self) -> usize {
+        self.levels.iter().filter(|(_, opening)| *opening == Opening::Call).count()
     }
 }
 
 /// Bounds the number of tokens and how deep they nest, before anything walks the tree that they make.
 fn check_size(kind: Kind, file: &str, tokens: &[TokenWithSpan]) -> Result<()> {
     let mut count = 0;
-    let mut nesting = Nesting { count: 0, levels: vec![0], calls: Vec::new() };
+    let mut nesting = Nesting { count: 0, levels: vec![(0, Opening::Bracket)] };
     let mut is_after_name = false;
     for token in tokens {
         count += 1;
@@ -183,12 +196,12 @@ fn check_size(kind: Kind, file: &str, tokens: &[TokenWithSpan]) -> Result<()> {
             }
             Token::Word(word) => match word.keyword {
                 Keyword::AND | Keyword::OR | Keyword::WHEN | Keyword::THEN | Keyword::ELSE => nesting.next(),
-                Keyword::CASE => nesting.open(false),
-                Keyword::END => nesting.close(),
+                Keyword::CASE => nesting.open(Opening::Case),
+                Keyword::END => nesting.close(true),
                 _ => nesting.deeper(),
             },
-            Token::RParen => nesting.close(),
-            Token::LParen => nesting.open(is_after_name),
+            Token::RParen => nesting.close(false),
+            Token::LParen => nesting.open(if is_after_name { Opening::Call } else { Opening::Bracket }),
             _ => nesting.deeper(),
         }
         if count > TOKENS_MAX {
@@ -199,7 +212,7 @@ fn check_size(kind: Kind, file: &str, tokens: &[TokenWithSpan]) -> Result<()> {
             return Err(refused(file, token.span.start, message));
         }
         is_after_name = matches!(&token.token, Token::Word(word) if !NO_FUNCTIONS.contains(&word.keyword));
-        if nesting.count > NESTED_TOKENS_MAX || nesting.calls.len() > NESTED_CALLS_MAX {
+        if nesting.count > NESTED_TOKENS_MAX || nesting.calls() > NESTED_CALLS_MAX {
             return Err(refused(file, token.span.start, too_deep(kind)));
         }
     }

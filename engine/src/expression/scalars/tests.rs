@@ -111,11 +111,12 @@ fn what_is_deeply_nested_is_read_written_and_said_at_once() {
         assert_eq!(expression(&text_of(&read)), read);
         assert!(in_words(&read).contains(inner) && read.value_type().is_some(), "{text}");
     }
-    let text = format!("{}age{} > 1", "greatest(1, ".repeat(30), ")".repeat(30));
-    refuses_segment(
-        &text,
-        "1:153: the expression is nested too deeply; split it into segments joined by `in_segment('name')`",
-    );
+    // An `end` without its `case` hides nothing.
+    for (level, column) in [("greatest(1, ", 153), ("greatest(1, end + ", 225)] {
+        let text = format!("{}age{} > 1", level.repeat(30), ")".repeat(30));
+        let message = "the expression is nested too deeply; split it into segments joined by `in_segment('name')`";
+        refuses_segment(&text, &format!("1:{column}: {message}"));
+    }
 }
 
 #[test]

@@ -165,7 +165,7 @@ impl<'q> Values<'q> {
             // For other roots and powers SQL has errors, not null.
             let value = match (plain.sql, floats.as_slice()) {
                 ("sqrt", [number]) => format!("power({number}, 0.5)"),
-                ("power", [number, exponent]) if texts[1].starts_with('-') => {
+                ("power", [number, exponent]) if arguments.get(1).is_some_and(is_negative) => {
                     format!("power(nullif({number}, 0), {exponent})")
                 }
                 (sql, floats) => format!("{sql}({})", floats.join(", ")),
@@ -198,6 +198,15 @@ impl<'q> Values<'q> {
             ScalarFunction::Least => "least",
         };
         format!("{name}({arguments})")
+    }
+}
+
+/// A constant below 0.
+fn is_negative(expr: &Expr) -> bool {
+    match expr {
+        Expr::Literal(Literal::Integer(number)) => *number < 0,
+        Expr::Literal(Literal::Decimal(digits)) => digits.starts_with('-'),
+        _ => false,
     }
 }
 
