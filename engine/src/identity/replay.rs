@@ -41,6 +41,8 @@ use crate::query::relation::{Operator, Output, Relation};
 
 const NAME: &str = "replay_links";
 const OUTPUT_ROWS: usize = 8192;
+/// Links whose texts are fetched before they are laid.
+const FETCHED_LINKS: usize = 256;
 /// What laying takes for each link: its place in the order, its conflict, and itself as it was laid.
 const LAYING_BYTES: usize =
     size_of::<((bool, bool, usize, Reverse<Micros>), &Link)>() + size_of::<Option<Conflict>>() + size_of::<Laid>();
@@ -130,21 +132,21 @@ impl Operator for Replay {
         let times = batch.column(3).as_primitive_opt::<TimestampMicrosecondType>();
         let times =
             times.ok_or_else(|| DataFusionError::Plan(format!("{NAME}: last_seen_at is not in microseconds")))?;
-        let mut members = Vec::new();
-        for row in 0..batch.num_rows() {
-            if [clusters.is_null(row), kinds.is_null(row), sets.is_null(row)].contains(&true) {
-                return Err(DataFusionError::Execution(format!("{NAME}: a value is null")));
-            }
-            let cluster = self.clusters.number(clusters.value(row))?;
-            if cluster as usize == self.latest.len() {
-                self.latest.push((Micros::MIN, Box::default()));
-            }
+        if [&clusters, &kinds, &sets].iter().any(|column| column.null_count() > 0) {
+            return Err(DataFusionError::Execution(format!("{NAME}: a value is null")));
+        }
+        // All texts at once: their numbers are found in parallel.
+        let members: Vec<&str> = sets.iter().flatten().flat_map(|set| set.split(SEPARATOR)).collect();
+        let (mut of_rows, mut numbers) = (Vec::new(), Vec::with_capacity(members.len()));
+        self.clusters.numbers(batch.num_rows(), |row| clusters.value(row), &mut of_rows)?;
+        self.identifiers.numbers(members.len(), |place| members[place], &mut numbers)?;
+        self.latest.resize(self.clusters.len() as usize, (Micros::MIN, Box::default()));
+        let mut numbers = numbers.as_slice();
+        for (row, cluster) in of_rows.into_iter().enumerate() {
             // A correction may name what was never seen.
             let (set, time) = (sets.value(row), if times.is_null(row) { Micros::MIN } else { times.value(row) });
-            members.clear();
-            for identifier in set.split(SEPARATOR) {
-                members.push(self.identifiers.number(identifier)?);
-            }
+            let (members, rest) = numbers.split_at(set.split(SEPARATOR).count());
+            numbers = rest;
             let is_seen = kinds.value(row) == "seen";
             if kinds.value(row) == "never" {
                 self.apart.extend(members.get(..2).map(|pair| (cluster, pair[0], pair[1])));
@@ -192,8 +194,14 @@ impl Operator for Replay {
         });
         let rules = Rules::new(&config, &identifiers);
         let mut laid = Vec::with_capacity(links.len());
+        let mut fetched = 0;
         for of_cluster in links.chunk_by(|left, right| left.cluster == right.cluster) {
             let cluster = of_cluster[0].cluster;
+            if laid.len() + of_cluster.len() > fetched {
+                let next = &links[fetched..links.len().min(laid.len() + of_cluster.len() + FETCHED_LINKS)];
+                identifiers.fetch(next.iter().flat_map(|link| [link.a, link.b]));
+                fetched += next.len();
+            }
             let first = apart.partition_point(|&(of, ..)| of < cluster);
             let apart: Vec<_> = apart[first..].iter().take_while(|&&(of, ..)| of == cluster).collect();
             let apart: Vec<_> = apart.into_iter().map(|&(_, a, b)| (a, b)).collect();

@@ -129,6 +129,7 @@ impl Operator for Components {
     }
 
     fn finish(mut self: Box<Self>, parts: usize) -> Vec<Output> {
+        self.forest.flatten();
         let (smallest, is_crowded) = (self.forest.smallest(), self.forest.crowded(&self.limits));
         let trees = Arc::new(Trees { forest: self.forest, smallest, is_crowded, _held: self.reservation });
         let of_part = |part: usize| {
@@ -159,7 +160,7 @@ impl Trees {
     /// Some nodes with their components.
     fn batch(&self, nodes: Range<Node>) -> Result<RecordBatch> {
         let rows = nodes.len();
-        let roots: Vec<Node> = nodes.clone().map(|node| self.forest.root_as_is(node)).collect();
+        let roots: Vec<Node> = nodes.clone().map(|node| self.forest.flat_root(node)).collect();
         let components: Vec<Node> = roots.iter().map(|&root| self.smallest[root as usize]).collect();
         let is_crowded: Vec<bool> = roots.iter().map(|&root| self.is_crowded[root as usize]).collect();
         let mut values = StringViewBuilder::with_capacity(rows);

@@ -1,7 +1,6 @@
 //! A union-find forest (Tarjan 1975) over nodes of a graph. A node is a text, or a value in a namespace.
 
 use std::cmp::Ordering;
-use std::hint::black_box;
 
 use arrow::array::{Array, ArrayRef, AsArray, StringViewArray};
 use datafusion::error::Result;
@@ -102,15 +101,16 @@ impl Forest {
         }
     }
 
-    /// The same for whoever shares the forest: after [`Forest::smallest`] has gone all paths, they are short.
-    pub(crate) fn root_as_is(&self, mut node: Node) -> Node {
-        loop {
-            let parent = self.parents[node as usize];
-            if parent == node {
-                return node;
-            }
-            node = parent;
+    /// Hangs each node under its root. A parent is older than its child, so what is above it was hung before.
+    pub(crate) fn flatten(&mut self) {
+        for node in 0..self.parents.len() {
+            self.parents[node] = self.parents[self.parents[node] as usize];
         }
+    }
+
+    /// The root of a node's tree after [`Forest::flatten`].
+    pub(crate) fn flat_root(&self, node: Node) -> Node {
+        self.parents[node as usize]
     }
 
     /// Takes all nodes of `other`, and the trees that they make.
@@ -153,8 +153,7 @@ impl Forest {
 
     /// Has the values of some nodes fetched, for whoever reads them one by one after that.
     pub(crate) fn fetch(&self, nodes: &[Node]) {
-        let fetch = |sum: u8, node: &Node| sum ^ self.value(*node).bytes().next().unwrap_or_default();
-        black_box(nodes.iter().fold(0, fetch));
+        self.values.fetch(nodes.iter().copied());
     }
 
     /// The node as one text, put into `whole`.
@@ -167,42 +166,54 @@ impl Forest {
         whole.push_str(self.value(node));
     }
 
-    /// Of each root the smallest node of its tree by text.
-    pub(crate) fn smallest(&mut self) -> Vec<Node> {
+    /// Of each root the smallest node of its tree by text. After [`Forest::flatten`].
+    pub(crate) fn smallest(&self) -> Vec<Node> {
         let ranks = self.ranks();
+        let rank = |node: Node| ranks[self.namespace_of[node as usize] as usize];
         let mut smallest: Vec<Node> = (0..self.len()).collect();
-        let rank = |forest: &Self, node: Node| ranks[forest.namespace_of[node as usize] as usize];
+        let mut alike = Vec::with_capacity(BLOCK);
         for start in (0..self.len()).step_by(BLOCK) {
-            let block = start..self.len().min(start + BLOCK as Node);
-            let roots: Vec<Node> = block.clone().map(|node| self.root(node)).collect();
-            self.fetch(&roots.iter().map(|&root| smallest[root as usize]).collect::<Vec<_>>());
-            for (node, root) in block.zip(roots) {
-                let known = smallest[root as usize];
-                let is_before = match rank(self, node).cmp(&rank(self, known)) {
-                    Ordering::Equal => node != known && self.value(node) < self.value(known),
-                    order => order.is_lt(),
-                };
-                if is_before {
-                    smallest[root as usize] = node;
+            alike.clear();
+            for node in start..self.len().min(start + BLOCK as Node) {
+                let known = &mut smallest[self.flat_root(node) as usize];
+                match rank(node).cmp(&rank(*known)) {
+                    Ordering::Less => *known = node,
+                    Ordering::Equal if node != *known => alike.push(node),
+                    Ordering::Equal | Ordering::Greater => {}
+                }
+            }
+            // Only texts of one namespace have to be read to be compared.
+            self.values.fetch(alike.iter().map(|&node| smallest[self.flat_root(node) as usize]));
+            for &node in &alike {
+                let known = &mut smallest[self.flat_root(node) as usize];
+                if rank(node) == rank(*known) && self.value(node) < self.value(*known) {
+                    *known = node;
                 }
             }
         }
         smallest
     }
 
-    /// Of each root whether its tree is beyond `limits`.
-    pub(crate) fn crowded(&mut self, limits: &Limits) -> Vec<bool> {
+    /// Of each root whether its tree is beyond `limits`. After [`Forest::flatten`].
+    pub(crate) fn crowded(&self, limits: &Limits) -> Vec<bool> {
         let mut is_crowded = vec![false; self.parents.len()];
-        let of_namespaces = limits.values_max.iter().map(|(name, most)| (Some(name.as_str()), *most));
-        for (namespace, most) in of_namespaces.chain(limits.nodes_max.map(|most| (None, most))) {
+        let mut count = |is_counted: &dyn Fn(Node) -> bool, most: u32| {
             let mut sizes = vec![0_u32; self.parents.len()];
-            for node in 0..self.len() {
-                if namespace.is_none_or(|namespace| self.is_of(node, namespace)) {
-                    let root = self.root(node) as usize;
-                    sizes[root] += 1;
-                    is_crowded[root] |= sizes[root] > most;
-                }
+            for node in (0..self.len()).filter(|&node| is_counted(node)) {
+                let root = self.flat_root(node) as usize;
+                sizes[root] += 1;
+                is_crowded[root] |= sizes[root] > most;
             }
+        };
+        for (namespace, most) in &limits.values_max {
+            let is_of = |of: &Namespace| of.name.as_ref().map(|name| name == namespace);
+            let is_of: Vec<Option<bool>> = self.namespaces.iter().map(is_of).collect();
+            // A node without a namespace is of what its text has before the first `:`.
+            let says = |node| self.value(node).split_once(':').is_some_and(|(of, _)| of == namespace);
+            count(&|node| is_of[self.namespace_of[node as usize] as usize].unwrap_or_else(|| says(node)), *most);
+        }
+        if let Some(most) = limits.nodes_max {
+            count(&|_| true, most);
         }
         is_crowded
     }
@@ -211,14 +222,6 @@ impl Forest {
     pub(crate) fn allocated_bytes(&self) -> usize {
         const NODE_BYTES: usize = 3 * size_of::<Node>() + size_of::<u32>() + size_of::<bool>();
         self.values.allocated_bytes() + self.parents.capacity() * NODE_BYTES
-    }
-
-    /// Whether a node is of a namespace. That of a node without one is what its text has before the first `:`.
-    fn is_of(&self, node: Node, namespace: &str) -> bool {
-        match self.namespace_name(node) {
-            Some(name) => name == namespace,
-            None => self.value(node).split_once(':').is_some_and(|(of, _)| of == namespace),
-        }
     }
 
     /// The place of each namespace in the order of texts `namespace:value`.

@@ -18,6 +18,8 @@ const NONE: u32 = u32::MAX;
 /// Texts are looked up in blocks whose intermediate results stay in the nearest cache.
 const BLOCK: usize = 256;
 const SLOTS_MIN: usize = 1024;
+/// An odd number, by which a power of two of blocks have another order: blocks that follow each other are far apart.
+const SCATTER: usize = 0x9E37_79B1;
 
 /// The process's: one for all, since an interner takes fingerprints from others.
 static KEY: LazyLock<Key> = LazyLock::new(|| {
@@ -128,10 +130,17 @@ impl Interner {
     /// As [`Interner::number`].
     pub(crate) fn absorb(&mut self, other: &Self) -> Result<Vec<u32>> {
         let mut numbers = vec![NONE; other.ends.len()];
-        // In the order of the slots, which is the same in tables of one size.
-        for block in other.slots.chunks(BLOCK) {
-            self.make_room(block.len());
-            for slot in block.iter().filter(|slot| slot.number != NONE) {
+        let mut taken: Vec<&Slot> = Vec::with_capacity(BLOCK);
+        let blocks = other.slots.len() / BLOCK; // a power of two
+        for block in 0..blocks {
+            // Block by block, for their slots are neighbours here too. But not one after the other: all texts of the first would
+            // crowd the first slots here, while there is room behind, and each would be looked for behind all that came before.
+            let first = block.wrapping_mul(SCATTER) % blocks * BLOCK;
+            self.make_room(BLOCK);
+            taken.clear();
+            taken.extend(other.slots[first..first + BLOCK].iter().filter(|slot| slot.number != NONE));
+            other.fetch(taken.iter().map(|slot| slot.number));
+            for slot in &taken {
                 numbers[slot.number as usize] = self.find(slot.fingerprint, || other.text(slot.number))?;
             }
         }
@@ -146,8 +155,15 @@ impl Interner {
 
     /// The text with `number`, which this interner gave.
     pub(crate) fn text(&self, number: u32) -> &str {
-        let start = if number == 0 { 0 } else { self.ends[number as usize - 1] };
-        &self.whole[start..self.ends[number as usize]]
+        &self.whole[self.start(number)..self.ends[number as usize]]
+    }
+
+    /// Has some texts fetched, for whoever reads them one by one after that.
+    pub(crate) fn fetch(&self, numbers: impl Iterator<Item = u32> + Clone) {
+        // Where they are, and then themselves: the second needs the first.
+        black_box(numbers.clone().fold(0, |sum, number| sum ^ self.start(number)));
+        let first_byte = |number| self.whole.as_bytes().get(self.start(number)).copied().unwrap_or_default();
+        black_box(numbers.fold(0, |sum, number| sum ^ first_byte(number)));
     }
 
     /// Bytes held.
@@ -193,6 +209,10 @@ impl Interner {
             }
             self.slots[place] = slot;
         }
+    }
+
+    fn start(&self, number: u32) -> usize {
+        if number == 0 { 0 } else { self.ends[number as usize - 1] }
     }
 
     fn place(&self, fingerprint: &Fingerprint) -> usize {

@@ -240,7 +240,6 @@ struct RelationExec {
 
 /// The parts of an answer, each until it is taken.
 type Parts = Arc<Mutex<Vec<Option<Output>>>>;
-/// Whoever reads a part may be the one who computes all of them.
 type Whole = Shared<BoxFuture<'static, std::result::Result<Parts, Arc<DataFusionError>>>>;
 
 impl RelationExec {
@@ -298,8 +297,10 @@ impl RelationExec {
         }
         let answer = self.answer(0..self.input.output_partitioning().partition_count(), context)?;
         let parts = async move {
-            let parts = answer.await?.into_iter().map(Some).collect();
-            Ok(Arc::new(Mutex::new(parts)))
+            // In a task of its own: who waits for a part would wake the others on its thread, where none of them could leave it.
+            let answer = SpawnedTask::spawn(answer).join_unwind().await;
+            let answer = answer.map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))??;
+            Ok(Arc::new(Mutex::new(answer.into_iter().map(Some).collect())))
         };
         Ok(whole.insert(parts.map_err(Arc::new).boxed().shared()).clone())
     }
