@@ -8,9 +8,12 @@
 //! trusted most.
 //!
 //! 1. The links of corrections.
-//! 2. Those of the cluster's latest set that links anything (of sets of the same time, the greatest text).
+//! 2. Those that were seen when anything of the cluster was last seen together. All of that time are equals here, for one
+//!    that came first by its text alone would come last once something else is seen.
 //! 3. The others by the sum of the ranks of their namespaces, the most trusted first; then by when they were last seen,
 //!    the newest first; then by their identifiers. So the order is total, and is a function of the data alone.
+//! 4. In the same order the links of identifiers that a correction keeps off a more trusted one: what was taken off a
+//!    person takes nothing of the person's along.
 //!
 //! All links of an identifier that was seen with more than `links_max` others are dropped. So is a link that would break a
 //! limit or bring together what is kept apart; persons only grow, so nothing that follows can make it fit. The idea is that of [Adobe's identity graph linking rules][rules]; the effect on
@@ -22,7 +25,8 @@
 //!
 //! [rules]: https://experienceleague.adobe.com/en/docs/experience-platform/identity/features/identity-graph-linking-rules/identity-optimization-algorithm
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, StringViewBuilder, TimestampMicrosecondArray};
@@ -44,8 +48,9 @@ const OUTPUT_ROWS: usize = 8192;
 /// Links whose texts are fetched before they are laid.
 const FETCHED_LINKS: usize = 256;
 /// What laying takes for each link: its place in the order, its conflict, and itself as it was laid.
-const LAYING_BYTES: usize =
-    size_of::<((bool, bool, usize, Reverse<Micros>), &Link)>() + size_of::<Option<Conflict>>() + size_of::<Laid>();
+const LAYING_BYTES: usize = size_of::<((bool, bool, bool, usize, Reverse<Micros>), &Link)>()
+    + size_of::<Option<Conflict>>()
+    + size_of::<Laid>();
 /// What laying takes for each identifier: its rank, its place among the members, its degree, its parent, and its counts.
 const IDENTIFIER_BYTES: usize =
     3 * size_of::<usize>() + size_of::<u32>() + size_of::<Vec<(usize, u32)>>() + 4 * size_of::<(usize, u32)>();
@@ -81,7 +86,6 @@ impl Relation for ReplayLinks {
             config: Arc::clone(&self.config),
             clusters: Interner::default(),
             identifiers: Interner::default(),
-            latest: Vec::new(),
             links: Vec::new(),
             apart: Vec::new(),
             reservation,
@@ -108,9 +112,11 @@ struct Link {
     cluster: u32,
     a: u32,
     b: u32,
-    /// False for a link of a correction, which goes before one that was only seen.
+    /// A link of a correction goes before one that was only seen.
     is_seen: bool,
     last_seen_at: Reverse<Micros>,
+    /// Whether any event or record has it, if a correction has it too.
+    was_seen: bool,
 }
 
 /// All sets so far, as links.
@@ -118,8 +124,6 @@ struct Replay {
     config: Arc<IdentityConfig>,
     clusters: Interner,
     identifiers: Interner,
-    /// Each cluster's latest set of several identifiers, with its time.
-    latest: Vec<(Micros, Box<str>)>,
     links: Vec<Link>,
     /// Cluster and ends of what is never one person.
     apart: Vec<(u32, u32, u32)>,
@@ -140,26 +144,19 @@ impl Operator for Replay {
         let (mut of_rows, mut numbers) = (Vec::new(), Vec::with_capacity(members.len()));
         self.clusters.numbers(batch.num_rows(), |row| clusters.value(row), &mut of_rows)?;
         self.identifiers.numbers(members.len(), |place| members[place], &mut numbers)?;
-        self.latest.resize(self.clusters.len() as usize, (Micros::MIN, Box::default()));
         let mut numbers = numbers.as_slice();
         for (row, cluster) in of_rows.into_iter().enumerate() {
-            // A correction may name what was never seen.
-            let (set, time) = (sets.value(row), if times.is_null(row) { Micros::MIN } else { times.value(row) });
-            let (members, rest) = numbers.split_at(set.split(SEPARATOR).count());
+            // A correction was seen at no time.
+            let time = if times.is_null(row) { Micros::MIN } else { times.value(row) };
+            let (members, rest) = numbers.split_at(sets.value(row).split(SEPARATOR).count());
             numbers = rest;
-            let is_seen = kinds.value(row) == "seen";
             if kinds.value(row) == "never" {
                 self.apart.extend(members.get(..2).map(|pair| (cluster, pair[0], pair[1])));
                 continue;
             }
-            if is_seen && members.len() > 1 {
-                let latest = &mut self.latest[cluster as usize];
-                if (time, set) > (latest.0, &*latest.1) {
-                    *latest = (time, set.into());
-                }
-            }
+            let is_seen = kinds.value(row) == "seen";
             for (place, &a) in members.iter().enumerate() {
-                let link = |&b: &u32| Link { cluster, a, b, is_seen, last_seen_at: Reverse(time) };
+                let link = |&b: &u32| Link { cluster, a, b, is_seen, last_seen_at: Reverse(time), was_seen: is_seen };
                 self.links.extend(members[place + 1..].iter().map(link));
             }
         }
@@ -167,25 +164,22 @@ impl Operator for Replay {
         let of_identifiers = self.identifiers.len() as usize * IDENTIFIER_BYTES;
         let of_links = self.links.capacity() * size_of::<Link>() + self.links.len() * LAYING_BYTES;
         self.reservation.try_resize(
-            self.clusters.allocated_bytes()
-                + self.identifiers.allocated_bytes()
-                + self.latest.iter().map(|(_, set)| set.len() + 32).sum::<usize>()
-                + of_identifiers
-                + of_links,
+            self.clusters.allocated_bytes() + self.identifiers.allocated_bytes() + of_identifiers + of_links,
         )
     }
 
     fn finish(self: Box<Self>, _: usize) -> Vec<Output> {
-        let Self { config, clusters: _, mut identifiers, latest, mut links, mut apart, reservation } = *self;
-        // Without such a set there is the empty text, which is nobody's.
-        let numbers = |set: &str| set.split(SEPARATOR).map(|identifier| identifiers.number(identifier)).collect();
-        let latest: Result<Vec<Vec<u32>>> = latest.iter().map(|(_, set)| &**set).map(numbers).collect();
-        let latest = match latest {
-            Ok(latest) => latest,
-            Err(error) => return vec![Box::new(std::iter::once(Err(error)))],
-        };
+        let Self { config, clusters: _, identifiers, mut links, mut apart, reservation } = *self;
         links.sort_unstable();
-        links.dedup_by_key(|link| (link.cluster, link.a, link.b)); // of a correction before seen, the newest before others
+        links.dedup_by(|link, first| {
+            let is_same = (link.cluster, link.a, link.b) == (first.cluster, first.a, first.b);
+            if is_same {
+                // Of a correction before seen, the newest before others.
+                first.last_seen_at = first.last_seen_at.min(link.last_seen_at);
+                first.was_seen |= link.was_seen;
+            }
+            is_same
+        });
         // By their texts, not by numbers, which depend on who came first: of two corrections that stand against a link, the
         // same is always named.
         let texts = |(a, b): (u32, u32)| (identifiers.text(a), identifiers.text(b));
@@ -205,7 +199,7 @@ impl Operator for Replay {
             let first = apart.partition_point(|&(of, ..)| of < cluster);
             let apart: Vec<_> = apart[first..].iter().take_while(|&&(of, ..)| of == cluster).collect();
             let apart: Vec<_> = apart.into_iter().map(|&(_, a, b)| (a, b)).collect();
-            lay(of_cluster, &latest[cluster as usize], &apart, &rules, &identifiers, &mut laid);
+            lay(of_cluster, &apart, &rules, &identifiers, &mut laid);
         }
         vec![Box::new((0..laid.len()).step_by(OUTPUT_ROWS).map(move |start| {
             let _held = &reservation;
@@ -261,22 +255,23 @@ enum Conflict {
     Apart(u32, u32),
 }
 
-/// Lays the links of one cluster, and adds them to `laid`. `latest` are the identifiers of the set that goes first,
-/// `apart` the pairs that are never one person.
-fn lay(
-    links: &[Link],
-    latest: &[u32],
-    apart: &[(u32, u32)],
-    rules: &Rules,
-    identifiers: &Interner,
-    laid: &mut Vec<Laid>,
-) {
+/// Lays the links of one cluster, and adds them to `laid`. `apart` are the pairs that are never one person.
+fn lay(links: &[Link], apart: &[(u32, u32)], rules: &Rules, identifiers: &Interner, laid: &mut Vec<Laid>) {
+    let rank = |identifier: u32| rules.ranks[identifier as usize];
+    let taken_off = |&(a, b): &(u32, u32)| match rank(a).cmp(&rank(b)) {
+        Ordering::Less => Some(b),
+        Ordering::Greater => Some(a),
+        Ordering::Equal => None,
+    };
+    let taken_off: HashSet<u32> = apart.iter().filter_map(taken_off).collect();
+    let latest = links.iter().filter(|link| link.was_seen).map(|link| link.last_seen_at).min();
     let mut order: Vec<_> = links
         .iter()
         .map(|link| {
-            let is_of_latest = latest.contains(&link.a) && latest.contains(&link.b);
-            let trust = rules.ranks[link.a as usize] + rules.ranks[link.b as usize];
-            ((link.is_seen, !is_of_latest, trust, link.last_seen_at), link)
+            let is_taken_off = taken_off.contains(&link.a) || taken_off.contains(&link.b);
+            let is_latest = Some(link.last_seen_at) == latest;
+            let trust = rank(link.a) + rank(link.b);
+            ((link.is_seen, is_taken_off, !is_latest, trust, link.last_seen_at), link)
         })
         .collect();
     order.sort_unstable_by(|(left, of_left), (right, of_right)| {
@@ -305,7 +300,7 @@ struct Persons<'r> {
     identifiers: &'r Interner,
     /// The identifiers, in the order of their numbers.
     members: Vec<u32>,
-    /// How many others each one was seen with; what a correction says is not counted.
+    /// How many others each one was seen with; what only a correction says is not counted.
     degrees: Vec<u32>,
     /// The place of each one's parent among the members.
     parents: Vec<usize>,
@@ -319,7 +314,7 @@ impl<'r> Persons<'r> {
         members.sort_unstable();
         members.dedup();
         let mut degrees = vec![0; members.len()];
-        for end in links.iter().filter(|link| link.is_seen).flat_map(|link| [link.a, link.b]) {
+        for end in links.iter().filter(|link| link.was_seen).flat_map(|link| [link.a, link.b]) {
             degrees[members.partition_point(|&member| member < end)] += 1;
         }
         let count = |&member: &u32| {

@@ -81,8 +81,8 @@ impl QueryRuntime {
         options.execution.time_zone = Some("UTC".to_owned());
         options.sql_parser.dialect = datafusion::common::config::Dialect::PostgreSQL;
         // Joins of small tables with everything: build the small side once instead of shuffling the large one.
-        options.optimizer.hash_join_single_partition_threshold = 16 * 1024 * 1024;
-        options.optimizer.hash_join_single_partition_threshold_rows = 400_000;
+        options.optimizer.hash_join_single_partition_threshold = 64 * 1024 * 1024;
+        options.optimizer.hash_join_single_partition_threshold_rows = 1_000_000;
         let state = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(Arc::clone(&self.environment))
