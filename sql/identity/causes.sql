@@ -50,6 +50,9 @@ pairs as (
 links as (
     select pairs.pair['a'] as a, pairs.pair['b'] as b, min(pairs.first_seen_at) as first_seen_at
     from pairs
+    -- A correction may name what nobody has.
+    left semi join joined of_a on of_a.identifier = pairs.pair['a']
+    left semi join joined of_b on of_b.identifier = pairs.pair['b']
     left anti join dropped on dropped.a = pairs.pair['a'] and dropped.b = pairs.pair['b']
     group by 1, 2
 ),

@@ -1,5 +1,5 @@
--- Identifiers that the events and records of this refresh bring, those that a changed record had before, and those of
--- corrections that are new or no more.
+-- Identifiers that the events and records of this refresh bring, those that a changed record had before, those of corrections
+-- that are new or no more, and those that a correction makes one person with any of them.
 --
 -- key: namespace, value
 -- strategy: scratch
@@ -23,10 +23,25 @@ corrected as (
     (select verdict, a, b from previous.identity.corrections except select verdict, a, b from identity.corrections)
 ),
 
-identifiers as (
+known as (
     select unnest(identifiers_of(identifiers)) as identifier from changed_sets
     union all
     select unnest(make_array(a, b)) as identifier from corrected
+),
+
+-- What a correction makes one person with any of these: it may have waited for it, or waits again.
+identifiers as (
+    select identifier from known
+    union all
+    select corrections.b as identifier
+    from identity.corrections  -- few rows: the side that a hash join holds in memory
+    join known on known.identifier = corrections.a
+    where corrections.verdict = 'always'
+    union all
+    select corrections.a as identifier
+    from identity.corrections
+    join known on known.identifier = corrections.b
+    where corrections.verdict = 'always'
 )
 
 select distinct identifier_namespace(identifier) as namespace, identifier_value(identifier) as value

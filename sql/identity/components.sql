@@ -11,7 +11,7 @@
 --   last_seen_at   timestamp  time of the latest event or record with it
 --   first_landed   bigint     place of the first to land in the order of landing
 with sets as (
-    select identifiers, first_seen_at, last_seen_at, first_landed
+    select kind, identifiers, first_seen_at, last_seen_at, first_landed
     -- if full
     from identity.sets
     -- end
@@ -20,19 +20,12 @@ with sets as (
     -- end
 ),
 
-edges as (
-    select unnest(identifier_edges(identifiers)) as edge from sets
-),
-
-members as (
-    select node as identifier, component, is_crowded
-    from connected_components((select edge['a'] as a, edge['b'] as b from edges))
-),
-
 seen as (
     select identifier, min(first_seen_at) as first_seen_at, max(last_seen_at) as last_seen_at, min(first_landed) as first_landed
     from (
-        select unnest(identifiers_of(identifiers)) as identifier, first_seen_at, last_seen_at, first_landed from sets
+        select unnest(identifiers_of(identifiers)) as identifier, first_seen_at, last_seen_at, first_landed
+        from sets
+        where kind = 'seen'
         union all
         select
             identifier,
@@ -45,6 +38,28 @@ seen as (
         -- end
     )
     group by identifier
+),
+
+edges as (
+    select unnest(identifier_edges(identifiers)) as edge from sets where kind = 'seen'
+),
+
+-- A correction waits until both of its identifiers were seen.
+decided as (
+    select corrections.a, corrections.b
+    from identity.corrections  -- few rows: the side that a hash join holds in memory
+    join seen of_a on of_a.identifier = corrections.a and of_a.last_seen_at is not null
+    join seen of_b on of_b.identifier = corrections.b and of_b.last_seen_at is not null
+    where corrections.verdict = 'always'
+),
+
+members as (
+    select node as identifier, component, is_crowded
+    from connected_components((
+        select edge['a'] as a, edge['b'] as b from edges
+        union all
+        select a, b from decided
+    ))
 )
 
 select members.identifier, members.component, members.is_crowded, seen.first_seen_at, seen.last_seen_at, seen.first_landed

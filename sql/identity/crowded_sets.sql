@@ -1,4 +1,4 @@
--- The identifier sets of the crowded components, and the pairs in them that corrections keep apart: read once here for
+-- The identifier sets of the crowded components, and the pairs in them of which corrections say something: read once here for
 -- all that need them.
 --
 -- strategy: step
@@ -31,6 +31,7 @@ join identity.sets on first_identifier(sets.identifiers) = crowd.identifier
 -- if incremental
 join identity.touched_sets sets on first_identifier(sets.identifiers) = crowd.identifier
 -- end
+where sets.kind = 'seen'
 union all
 select
     crowd.component,
@@ -43,4 +44,3 @@ select
 from identity.corrections
 join crowd on crowd.identifier = corrections.a
 join crowd other on other.identifier = corrections.b and other.component = crowd.component
-where corrections.verdict = 'never'

@@ -72,7 +72,11 @@ const LINKS: &str = "
             sum(event_count) as event_count,
             array_to_string(array_agg(distinct source order by source), chr(31)) as sources
         from pairs
-        where pair['a'] in (select identifier from near) or pair['b'] in (select identifier from near)
+        where
+            (pair['a'] in (select identifier from near) or pair['b'] in (select identifier from near))
+            -- A correction may name what nobody has.
+            and pair['a'] in (select identifier from members)
+            and pair['b'] in (select identifier from members)
         group by 1, 2
     )
 

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use super::identifier_rules::IdentifierRules;
 use super::pipeline::{self, BatchContext, InputSummary, ParsedChunk};
+use super::quarantine::Reason;
 use super::{Input, PARTITION_COLUMNS, latest_sequence, table_schema, tables};
 use crate::config::Source;
 use crate::error::{EngineError, Result};
@@ -69,7 +70,7 @@ pub(super) async fn write(
     match (parsed, rows, quarantined) {
         (Ok(summary), Ok(rows), Ok(quarantined)) => {
             let report = BatchReport {
-                batch_id: batch_id(source, &summary.content_hash),
+                batch_id: batch_id(project, source, &summary),
                 input: name,
                 rows: summary.rows,
                 quarantined: summary.quarantined,
@@ -138,10 +139,17 @@ async fn delete(lake: &Lake, name: &TableName, files: &[DataFile]) {
     }
 }
 
-/// The same content under the same mapping is the same batch.
-fn batch_id(source: &Source, content_hash: &str) -> String {
-    let mapping = format!("{source:?}");
-    blake3::hash(format!("{}\u{1f}{mapping}\u{1f}{content_hash}", source.name).as_bytes()).to_hex()[..32].to_owned()
+/// The same content under the same mapping is the same batch; if the rules of identity refuse some of it, under the same
+/// rules: under others there may be more of it that lands.
+fn batch_id(project: &Project, source: &Source, summary: &InputSummary) -> String {
+    let mut identity = format!("{}\u{1f}{source:?}\u{1f}{}", source.name, summary.content_hash);
+    if Reason::codes_of_identity().iter().any(|code| summary.quarantine_reasons.contains_key(*code)) {
+        let rules = &project.config.identity;
+        let blocked = (&rules.blocked, &rules.blocked_patterns, rules.use_default_blocklist);
+        let identifiers_max = project.config.landing.identifiers_max;
+        identity.push_str(&format!("\u{1f}{:?}\u{1f}{blocked:?}\u{1f}{identifiers_max}", rules.namespaces));
+    }
+    blake3::hash(identity.as_bytes()).to_hex()[..32].to_owned()
 }
 
 async fn parse(

@@ -68,6 +68,11 @@ impl Reason {
             Self::BatchTooLarge => "batch_too_large",
         }
     }
+
+    /// Codes of the reasons for which the rules of identity refuse a row: under others it may land.
+    pub(crate) fn codes_of_identity() -> [&'static str; 3] {
+        [Self::NoIdentifier, Self::TooManyIdentifiers, Self::SeveralPersons].map(Self::code)
+    }
 }
 
 /// Why one row is refused. `detail` names columns and limits, never a value: values can be personal.
@@ -93,7 +98,7 @@ impl Rejection {
     /// More identifiers than allowed.
     pub(crate) fn too_many_identifiers(count: usize, count_max: usize) -> Self {
         let detail = format!(
-            "{count} identifiers are more than the {count_max} allowed; raise `identifiers_max` in [landing] if they are one person's"
+            "{count} identifiers are more than the {count_max} allowed; if they are one person's, raise `identifiers_max` in [landing] and ingest the file again"
         );
         Self::new(Reason::TooManyIdentifiers, detail)
     }
@@ -101,7 +106,7 @@ impl Rejection {
     /// More values of a namespace than one person has.
     pub(crate) fn several_persons(namespace: &str, values: usize, values_max: u32) -> Self {
         let detail = format!(
-            "{values} values of `{namespace}`, of which a person has at most {values_max}: nobody can tell whose it is; change `unique` or `limit` in [identity] if they can be one person's"
+            "{values} values of `{namespace}`, of which a person has at most {values_max}: nobody can tell whose it is; if they can be one person's, change `unique` or `limit` in [identity] and ingest the file again"
         );
         Self::new(Reason::SeveralPersons, detail)
     }

@@ -349,8 +349,12 @@ fn push_record(
     let updated_at = time(mapping, row, mapping.updated_at, "updated_at")?;
     let is_merged = row.text(mapping.merged_into).is_some();
     let is_deleted = is_deleted(mapping, row)? && !is_merged;
-    let identifiers = identifiers(mapping, row)?;
-    let attributes = if is_merged {
+    // A version that names nobody lands all the same, as a mark: what earlier ones said of the record's person ends with it.
+    let (identifiers, refusal) = match identifiers(mapping, row) {
+        Ok(identifiers) => (identifiers, None),
+        Err(refusal) => (Vec::new(), Some(refusal)),
+    };
+    let attributes = if is_merged || refusal.is_some() {
         Vec::new()
     } else if mapping.attributes.is_empty() {
         row.unused().map(|cell| (Cow::Borrowed(cell.name.as_ref()), Cow::Borrowed(cell.text.as_ref()))).collect()
@@ -368,7 +372,10 @@ fn push_record(
         attributes: &attributes,
         payload,
     });
-    Ok(())
+    match refusal {
+        Some(refusal) if !is_deleted => Err(refusal),
+        _ => Ok(()), // of whom is no more nothing else need be told
+    }
 }
 
 fn push_cell(json: &mut ObjectWriter, cell: &Cell<'_>) {

@@ -258,7 +258,10 @@ fn test_too_many_identifiers_are_refused() {
     let text = "ContactId,Email,Phone,LastModifiedDate,IsDeleted\nc1,a@b.c,1,,\nc2,,2,,\n";
     let landed = land_input(CONTACTS, "identifiers_max = 2", stream(text), 1);
     assert_eq!(landed.reasons(), [(2, "too_many_identifiers".to_owned())]);
-    assert_eq!(landed.rows.num_rows(), 1);
+    assert_eq!(landed.text("record_key"), some(&["c1", "c2"]), "both versions end what was said before");
+    assert_eq!(landed.pairs("identifiers", 0), pairs(&[]));
+    assert_eq!(landed.pairs("attributes", 0), pairs(&[]));
+    assert_eq!(landed.pairs("identifiers", 1), pairs(&[("crm_id", "c2"), ("phone", "2")]));
 }
 
 #[test]
