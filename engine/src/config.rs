@@ -144,7 +144,7 @@ pub enum Party {
 /// How identifiers are trusted, normalised and blocked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IdentityConfig {
-    /// Most trusted first; the names are distinct.
+    /// Most trusted first, those like cookies behind all others; the names are distinct.
     pub namespaces: Vec<Namespace>,
     /// An identifier that is linked to more others than this links nobody; `None` means no limit.
     pub links_max: Option<u32>,
@@ -167,6 +167,8 @@ pub struct Namespace {
     pub unique: bool,
     /// The most values of it that a profile has; `None` means no limit but for `unique`.
     pub limit: Option<u32>,
+    /// Whether its values are those of a browser or a device, which is never more trusted than what a person has.
+    pub cookie: bool,
     /// How its values are made comparable.
     pub normalize: Normalize,
     /// Phone numbers: the region (two capital letters) of numbers without a country code.

@@ -4,7 +4,7 @@
 //! * [`segments`] counts and lists people; [`saved_segments`] makes and changes segments.
 
 mod corrections;
-pub(crate) mod explain;
+mod explain;
 pub(crate) mod lookup;
 pub(crate) mod personas;
 mod saved_segments;
@@ -32,6 +32,7 @@ use tracing::Instrument;
 use crate::clock::Clock;
 use crate::config::ProjectConfig;
 use crate::error::{EngineError, ErrorKind, Result};
+use crate::identity::explain_function::{self, ExplainIdentity};
 use crate::identity::normalize::Normalizer;
 use crate::landing::{self, BatchReport, Input};
 use crate::model::built_in;
@@ -143,6 +144,7 @@ impl Engine {
             runtime,
             functions,
             relations,
+            table_functions: vec![(explain_function::NAME, Arc::new(ExplainIdentity(Arc::clone(&normalizer))))],
         };
         Ok(Self {
             project: Arc::new(project),

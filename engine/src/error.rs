@@ -204,7 +204,13 @@ impl From<datafusion::error::DataFusionError> for EngineError {
             DataFusionError::IoError(source) => source.into(),
             DataFusionError::ParquetError(source) => (*source).into(),
             DataFusionError::ArrowError(source, _) => (*source).into(),
-            error => Self::new(kind_of(&error), error.strip_backtrace()),
+            error => {
+                // It is called otherwise here.
+                let message = error.strip_backtrace();
+                let message =
+                    message.replace("datafusion.runtime.memory_limit", "`memory_limit` in [engine] of tessera.toml");
+                Self::new(kind_of(&error), message)
+            }
         }
     }
 }

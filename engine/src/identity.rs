@@ -3,7 +3,7 @@
 //! * [`normalize`] brings a value into its namespace's normal form, or drops it.
 //! * [`blocklist`] are the values that mean nobody.
 //! * [`functions`] take identifier sets apart in SQL.
-//! * [`chain`] is how two identifiers hang together.
+//! * [`chain`] is how two identifiers hang together, [`explain`] what it takes to tell it, and [`explain_function`] the same in SQL.
 //! * [`corrections`] are what somebody knows better than the data; [`correction_log`] keeps those made while serving.
 //! * [`sets`] are what one event or record says.
 //! * [`replay`] takes clusters apart that break the limit of a namespace.
@@ -23,6 +23,8 @@ pub(crate) mod blocklist;
 pub(crate) mod chain;
 pub(crate) mod correction_log;
 pub(crate) mod corrections;
+pub(crate) mod explain;
+pub(crate) mod explain_function;
 pub(crate) mod functions;
 pub(crate) mod normalize;
 mod replay;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{BooleanArray, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::catalog::TableProvider;
+use datafusion::catalog::{TableFunctionImpl, TableProvider};
 use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
 
@@ -34,6 +34,21 @@ pub(crate) enum Refusal {
     },
 }
 
+impl Refusal {
+    /// The code of [`Refusal::Nobody`].
+    pub(crate) const NOBODY: &str = "no_identifier";
+    /// The code of [`Refusal::Several`].
+    pub(crate) const SEVERAL: &str = "several_persons";
+
+    /// The reason in `landing.quarantine` and `identity.refused`.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::Nobody => Self::NOBODY,
+            Self::Several { .. } => Self::SEVERAL,
+        }
+    }
+}
+
 /// How many different identifiers the pairs of namespace and value of one row are, or why they name no person.
 pub(crate) type JudgeIdentifiers =
     Arc<dyn for<'a> Fn(&[(Cow<'a, str>, Cow<'a, str>)]) -> Result<usize, Refusal> + Send + Sync>;
@@ -58,12 +73,17 @@ pub(crate) struct Project {
     pub(crate) functions: Functions,
     /// The stages' relations.
     pub(crate) relations: Relations,
+    /// The stages' functions that give tables, by name.
+    pub(crate) table_functions: Vec<(&'static str, Arc<dyn TableFunctionImpl>)>,
 }
 
 impl Project {
     /// A session with our functions and the configuration's relations, and no table yet.
     pub(crate) fn session(&self) -> Result<SessionContext> {
         let session = self.runtime.session(&self.functions, &self.relations)?;
+        for (name, function) in &self.table_functions {
+            session.register_udtf(name, Arc::clone(function));
+        }
         register(&session, CATALOG, &TableName::new("config", "sources"), sources_relation(&self.config)?)?;
         register(&session, CATALOG, &TableName::new("config", "consents"), consents_relation(&self.config)?)?;
         register_known_names(&session, &[])?;

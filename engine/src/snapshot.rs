@@ -175,7 +175,7 @@ impl Snapshot {
         let sql = placeholders::numbered(sql)?;
         let plan = self.session.state().create_logical_plan(&sql).await.map_err(|error| match self.generation {
             Some(_) => EngineError::from(error),
-            None => nothing_refreshed().with_source(EngineError::from(error)),
+            None => nothing_refreshed(),
         })?;
         SQLOptions::new()
             .with_allow_ddl(false)

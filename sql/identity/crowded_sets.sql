@@ -37,7 +37,7 @@ select
     crowd.component,
     corrections.verdict as kind,
     corrections.a || chr(31) || corrections.b as identifiers,
-    corrections.decided_by as source,
+    'correction by ' || corrections.decided_by as source,
     arrow_cast(null, 'Timestamp(Microsecond, Some("UTC"))') as first_seen_at,
     arrow_cast(null, 'Timestamp(Microsecond, Some("UTC"))') as last_seen_at,
     0 as event_count

@@ -5,7 +5,7 @@
 -- columns:
 --   kind           text       seen, or always for a correction
 --   identifiers    text       the identifier set
---   source         text       the source that brought it; for a correction, who decided it
+--   source         text       the source that brought it; `correction by` and who decided it
 --   first_seen_at  timestamp  earliest time, null for a correction
 --   last_seen_at   timestamp  latest time, null for a correction
 --   first_landed   bigint     place of the first to land in the order of landing
@@ -27,7 +27,7 @@ union all
 select
     'always' as kind,
     a || chr(31) || b as identifiers,
-    decided_by as source,
+    'correction by ' || decided_by as source,
     arrow_cast(null, 'Timestamp(Microsecond, Some("UTC"))') as first_seen_at,
     arrow_cast(null, 'Timestamp(Microsecond, Some("UTC"))') as last_seen_at,
     9223372036854775807 as first_landed,  -- what nobody has seen is nobody's anchor before what was

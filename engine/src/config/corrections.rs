@@ -88,14 +88,16 @@ fn read_day(table: &TableReader<'_, '_>, problems: &mut Problems<'_>) -> Option<
         DeValue::String(text) => Some(text.to_string()),
         _ => None,
     });
+    let is_there = text.is_some();
     let found = text.and_then(|text| {
         let day = chrono::NaiveDate::parse_from_str(&text, "%Y-%m-%d").ok().and_then(|day| day.and_hms_opt(0, 0, 0));
         let instant = || chrono::DateTime::parse_from_rfc3339(&text).ok().map(|time| time.timestamp_micros());
         day.map(|day| day.and_utc().timestamp_micros()).or_else(instant)
     });
     if found.is_none() {
-        let message = format!("{} has no day: write when it was decided, such as `at = 2026-11-25`", table.called());
-        problems.add(&table.span_of("at"), message);
+        let wrong = if is_there { "has an `at` that is neither a day nor a time with its zone" } else { "has no day" };
+        let example = "such as `at = 2026-11-25` or `at = 2026-11-25T10:00:00Z`";
+        problems.add(&table.span_of("at"), format!("{} {wrong}: write when it was decided, {example}", table.called()));
     }
     found
 }
@@ -125,7 +127,7 @@ mod tests {
         assert_eq!(lines.len(), 4, "{refused}");
         assert!(lines[0].starts_with("corrections.toml:1: [[never_link]] has no `reason`; write why"), "{refused}");
         assert!(lines[1].starts_with("corrections.toml:2: `identifiers` in [[never_link]] must name two"), "{refused}");
-        assert!(lines[2].starts_with("corrections.toml:4: [[never_link]] has no day"), "{refused}");
+        assert!(lines[2].starts_with("corrections.toml:4: [[never_link]] has an `at` that is neither a day"), "{refused}");
         assert!(lines[3].starts_with("corrections.toml:5: unknown key `why` in [[never_link]]"), "{refused}");
     }
 }

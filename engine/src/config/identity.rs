@@ -9,6 +9,8 @@ use super::{IdentityConfig, Namespace, Normalize};
 
 /// A profile with more values than this of one namespace is not a person.
 const NAMESPACE_LIMIT_MAX: u64 = 1_000_000;
+/// The namespace of Segment's SDKs for a browser that nobody has logged in on: like a cookie if nothing else is said.
+const COOKIE: &str = "anonymous_id";
 /// Beyond it there might as well be no such limit.
 const LINKS_MAX_MAX: u64 = 1_000_000_000;
 
@@ -19,6 +21,7 @@ impl Default for IdentityConfig {
             name: name.to_owned(),
             unique,
             limit: None,
+            cookie: name == COOKIE,
             normalize,
             region: None,
         };
@@ -44,11 +47,24 @@ impl IdentityConfig {
         self.namespaces.iter().find(|namespace| namespace.name == name)
     }
 
-    /// Returns the rank of a namespace: 0 for the most trusted. Namespaces that are not declared (payloads may bring
-    /// any) share the last rank, `namespaces.len()`: a caller that needs a total order among them adds their names.
+    /// Returns the rank of a namespace: the smaller, the more trusted. Namespaces that are not declared (payloads may bring
+    /// any) share one rank, behind the declared ones but before those like cookies: a caller that needs a total order among
+    /// them adds their names.
     pub fn priority_of(&self, name: &str) -> usize {
         let position = self.namespaces.iter().position(|namespace| namespace.name == name);
-        position.unwrap_or(self.namespaces.len())
+        // Two steps from one place to the next, so that there is one between any two.
+        position.map_or_else(|| self.undeclared_rank(), |place| 2 * place + 1)
+    }
+
+    /// Returns the declared namespace with a rank.
+    pub fn with_rank(&self, rank: usize) -> Option<&Namespace> {
+        let place = rank.checked_sub(1).filter(|_| rank != self.undeclared_rank())? / 2;
+        self.namespaces.get(place)
+    }
+
+    fn undeclared_rank(&self) -> usize {
+        let first_cookie = self.namespaces.iter().position(|namespace| namespace.cookie);
+        first_cookie.map_or(2 * self.namespaces.len() + 1, |place| 2 * place)
     }
 }
 
@@ -105,17 +121,19 @@ fn read_namespaces(tables: Vec<TableReader<'_, '_>>, problems: &mut Problems<'_>
         let table = table.renamed(format!("namespace `{name}`"));
         namespaces.push(read_namespace(name, &table, problems));
     }
+    namespaces.sort_by_key(|namespace| namespace.cookie); // stable
     namespaces
 }
 
 fn read_namespace(name: String, table: &TableReader<'_, '_>, problems: &mut Problems<'_>) -> Namespace {
-    table.check_keys(&["name", "unique", "limit", "normalize", "region"], problems);
+    table.check_keys(&["name", "unique", "limit", "cookie", "normalize", "region"], problems);
     let unique = table.boolean("unique", problems).unwrap_or(false);
     let limit = table.integer("limit", 1..=NAMESPACE_LIMIT_MAX, problems);
     if unique && limit.is_some_and(|limit| limit != 1) {
         let message = format!("namespace `{name}` has both `unique = true` and `limit`; keep one of them");
         problems.add(&table.span_of("limit"), message);
     }
+    let cookie = table.boolean("cookie", problems).unwrap_or(name == COOKIE);
     let choices = [
         ("none", Normalize::None),
         ("email", Normalize::Email),
@@ -126,7 +144,8 @@ fn read_namespace(name: String, table: &TableReader<'_, '_>, problems: &mut Prob
     ];
     let normalize = table.choice("normalize", &choices, problems).unwrap_or(Normalize::None);
     let region = read_region(&name, normalize, table, problems);
-    Namespace { name, unique, limit: limit.and_then(|limit| u32::try_from(limit).ok()), normalize, region }
+    let limit = limit.and_then(|limit| u32::try_from(limit).ok());
+    Namespace { name, unique, limit, cookie, normalize, region }
 }
 
 fn read_region(

@@ -96,7 +96,7 @@ fn reads_every_part_of_the_example() {
     assert_eq!(identity.namespaces[2].region.as_deref(), Some("FR"));
     assert_eq!(
         (identity.priority_of("crm_id"), identity.priority_of("ECID"), identity.priority_of("other")),
-        (0, 3, 4)
+        (1, 7, 9)
     );
     assert!(!identity.use_default_blocklist);
     assert_eq!(config.behavior.session_timeout_minutes, 45);
@@ -349,4 +349,23 @@ fn consents_of_presets_give_way_to_the_projects_own() {
         .map(|consent| (consent.purpose.as_str(), consent.granted.len(), consent.withdrawn.len()))
         .collect();
     assert_eq!(told, [("email", 1, 0), ("ads", 0, 0), ("sms", 1, 0), ("phone", 0, 1)]);
+}
+
+#[test]
+fn test_cookies_are_less_trusted_than_anything_else_wherever_they_stand() {
+    let namespaces = "[{ name = 'anonymous_id' }, { name = 'user_id', unique = true }, { name = 'tv', cookie = true }, { name = 'email', limit = 2 }]";
+    let identity = parse(&format!("version = 1\n[identity]\nnamespaces = {namespaces}\n")).identity;
+    let mut by_trust = ["tv", "email", "loyalty", "anonymous_id", "user_id"];
+    by_trust.sort_by_key(|name| identity.priority_of(name));
+    assert_eq!(by_trust, ["user_id", "email", "loyalty", "anonymous_id", "tv"]);
+    for name in ["tv", "email", "anonymous_id", "user_id"] {
+        assert_eq!(identity.with_rank(identity.priority_of(name)).unwrap().name, name);
+    }
+    assert_eq!(identity.with_rank(identity.priority_of("loyalty")), None);
+
+    let namespaces = "[{ name = 'anonymous_id', cookie = false }, { name = 'user_id' }]";
+    let identity = parse(&format!("version = 1\n[identity]\nnamespaces = {namespaces}\n")).identity;
+    assert!(identity.priority_of("anonymous_id") < identity.priority_of("user_id"));
+    assert!(identity.priority_of("user_id") < identity.priority_of("loyalty"));
+    assert_eq!(identity.with_rank(identity.priority_of("loyalty")), None);
 }

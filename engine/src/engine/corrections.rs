@@ -8,14 +8,18 @@ use crate::identity::corrections::Corrections;
 use crate::limits;
 
 impl Engine {
-    /// The corrections that the next refresh will apply, those of the project's file and those of the lake, by their
-    /// identifiers.
+    /// The corrections of the project's file and of the lake, by their identifiers: those that the next refresh will apply, and
+    /// those of the lake that wait because the configuration drops an identifier of theirs.
     ///
     /// # Errors
-    /// InvalidInput with file and line for a file that cannot be used; what the store reports.
+    /// FailedPrecondition with file and line for a file that cannot be used; what the store reports.
     pub async fn corrections(&self) -> Result<Vec<Correction>> {
         let project = std::sync::Arc::clone(&self.project);
-        self.cpu.run(async move { Ok(Corrections::load(&project).await?.into_vec()) }).await
+        let loaded = self.cpu.run(async move { Ok(Corrections::load(&project).await?.into_vec()) }).await;
+        loaded.map_err(|error| match error.kind() {
+            ErrorKind::InvalidInput => EngineError::failed_precondition(error.to_string()), // not the caller's
+            _ => error,
+        })
     }
 
     /// Says of two identifiers, `namespace:value` as they arrive, that they are always or never one person.
@@ -49,7 +53,14 @@ impl Engine {
     /// # Errors
     /// As [`Engine::add_correction`]; NotFound if there is none of these two; FailedPrecondition if it is in the file.
     pub async fn remove_correction(&self, identifiers: [&str; 2], removed_by: &str, reason: &str) -> Result<()> {
-        let identifiers = self.stored_pair(identifiers, removed_by, reason)?;
+        // One that the configuration has come to drop is known as it was written.
+        let written = identifiers.map(str::to_owned);
+        let is_it = |known: &Correction| written.iter().all(|identifier| known.identifiers.contains(identifier));
+        let known = self.corrections().await?.into_iter().find(is_it).filter(|known| known.line.is_none());
+        let identifiers = match known {
+            Some(known) => known.identifiers,
+            None => self.stored_pair(identifiers, removed_by, reason)?,
+        };
         let entry = self.entry(None, identifiers, removed_by, reason);
         self.decide(&entry, |known| match known {
             None => Err(EngineError::not_found("no correction says anything of these two identifiers")),

@@ -20,9 +20,14 @@ use crate::project::Project;
 
 const FILE: &str = "corrections.toml";
 
-/// The corrections of a project, their identifiers normalised, in a total order.
+/// The corrections of a project, in a total order.
 #[derive(Debug, Default)]
-pub(crate) struct Corrections(Vec<Correction>);
+pub(crate) struct Corrections {
+    /// Their identifiers are normalised.
+    in_force: Vec<Correction>,
+    /// Those of the lake with an identifier that the configuration drops by now, as they are stored.
+    unusable: Vec<Correction>,
+}
 
 impl Corrections {
     /// Reads the project's file, which need not be there, and the log of the lake.
@@ -32,33 +37,35 @@ impl Corrections {
     /// store reports.
     pub(crate) async fn load(project: &Project) -> Result<Self> {
         let config = &project.config.identity;
-        let mut all = Self::of_file(&project.folder, config)?.0;
+        let mut all = Self::of_file(&project.folder, config)?.in_force;
         let normalizer = Normalizer::new(config)?;
         let mut decided: HashSet<[String; 2]> = all.iter().map(|correction| correction.identifiers.clone()).collect();
-        let mut unusable = 0;
+        let mut unusable = Vec::new();
         // Of two identifiers the newest row counts. Which are the same two is a question of the rules of today: they may have
         // changed since a row was written.
         for entry in correction_log::newest_first(project).await? {
             let normalized = normalized(&entry.identifiers, &normalizer, config);
             let (Ok(identifiers) | Err(identifiers)) = normalized.as_ref().map_err(|_| &entry.identifiers);
             let (true, Some(verdict)) = (decided.insert(identifiers.clone()), entry.verdict) else { continue };
-            let Ok(identifiers) = normalized else {
-                unusable += 1;
-                continue;
-            };
+            let (is_usable, identifiers) = (normalized.is_ok(), identifiers.clone());
             let Entry { decided_by, decided_at, reason, .. } = entry;
-            all.push(Correction { line: None, verdict, identifiers, decided_by, decided_at, reason });
+            let correction = Correction { line: None, verdict, identifiers, decided_by, decided_at, reason };
+            if is_usable { &mut all } else { &mut unusable }.push(correction);
         }
-        if unusable > 0 {
-            tracing::warn!(unusable, "corrections of ops.corrections name identifiers that the configuration drops");
+        if !unusable.is_empty() {
+            let count = unusable.len();
+            tracing::warn!(count, "corrections of ops.corrections name identifiers that the configuration drops");
         }
         all.sort_by(|left, right| left.identifiers.cmp(&right.identifiers));
-        Ok(Self(all))
+        Ok(Self { in_force: all, unusable })
     }
 
-    /// The corrections themselves.
+    /// The corrections themselves, also those that wait for another configuration.
     pub(crate) fn into_vec(self) -> Vec<Correction> {
-        self.0
+        let mut all = self.in_force;
+        all.extend(self.unusable);
+        all.sort_by(|left, right| left.identifiers.cmp(&right.identifiers));
+        all
     }
 
     /// Two identifiers in the form of their namespaces, the more trusted first.
@@ -94,7 +101,7 @@ impl Corrections {
             problems.push((twice[1].line, message));
         }
         if problems.is_empty() {
-            return Ok(Self(corrections));
+            return Ok(Self { in_force: corrections, unusable: Vec::new() });
         }
         problems.sort();
         let lines: Vec<String> = problems
@@ -107,7 +114,7 @@ impl Corrections {
     /// Tells other corrections from these.
     pub(crate) fn digest(&self) -> String {
         let mut hasher = blake3::Hasher::new();
-        for correction in &self.0 {
+        for correction in &self.in_force {
             // Where it stands in the file says nothing.
             hasher.update(format!("{:?}", Correction { line: None, ..correction.clone() }).as_bytes());
         }
@@ -120,9 +127,10 @@ impl Corrections {
     /// None that is known.
     pub(crate) fn relation(&self) -> Result<Arc<dyn TableProvider>> {
         let text = |value: fn(&Correction) -> &str| -> ArrayRef {
-            Arc::new(self.0.iter().map(|correction| Some(value(correction))).collect::<StringArray>())
+            Arc::new(self.in_force.iter().map(|correction| Some(value(correction))).collect::<StringArray>())
         };
-        let days: TimestampMicrosecondArray = self.0.iter().map(|correction| Some(correction.decided_at)).collect();
+        let days: TimestampMicrosecondArray =
+            self.in_force.iter().map(|correction| Some(correction.decided_at)).collect();
         let columns = vec![
             text(|correction| correction_log::word(correction.verdict)),
             text(|correction| &correction.identifiers[0]),
@@ -163,8 +171,9 @@ fn normalized(
             );
         };
         let Some(value) = normalizer.normalize(namespace, value) else {
+            let place = if found.is_empty() { "first" } else { "second" };
             return Err(format!(
-                "an identifier of `{namespace}` is blocked or has not the form of its namespace; write one as it arrives"
+                "the {place} identifier, of `{namespace}`, is blocked or has not the form of its namespace; write one as it arrives"
             ));
         };
         found.push((config.priority_of(namespace), namespace, value));

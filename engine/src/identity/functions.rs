@@ -7,12 +7,13 @@
 //! | function | gives |
 //! |---|---|
 //! | `resolve_identifiers(list)` | the identifier set of the identifiers as they arrived; null if none is usable, or if there are more of a namespace than one person has |
+//! | `refusal(list)` | why `resolve_identifiers` gives null, a reason of `landing.quarantine`; else null |
 //! | `first_identifier(set)` | the set's most trusted identifier, `namespace:value` |
 //! | `identifiers_of(set)` | all of them, as a list |
 //! | `identifier_edges(set)` | edges `(a, b)` that connect the set: the first with each; a lone one with itself |
 //! | `identifier_pairs(set)` | every pair `(a, b)` of the set, the more trusted first |
 //! | `identifier_namespace(identifier)`, `identifier_value(identifier)` | its two halves |
-//! | `namespace_rank(identifier)` | place of its namespace in the order of trust, 0 the most trusted |
+//! | `namespace_rank(identifier)` | the rank of its namespace: the smaller, the more trusted |
 //! | `namespace_limit(identifier)` | how many values of its namespace a person has at most, null for any number |
 //! | `profile_id(identifier)` | the id of the profile whose anchor it is |
 
@@ -23,18 +24,21 @@ use arrow::datatypes::{DataType, Field, Fields};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::ScalarUDF;
 
-use super::sets::{SEPARATOR, SetRules};
+use super::sets::{Ranked, SEPARATOR, SetRules};
 use crate::config::{IdentityConfig, Namespace};
 use crate::ids;
+use crate::project::Refusal;
 use crate::query::functions::{of_column, of_column_once, of_text, text};
 use crate::query::session::Functions;
 
 /// The functions of the module's table, with the rules of `config`.
 pub(crate) fn functions(config: &IdentityConfig) -> crate::error::Result<Functions> {
     let rules = Arc::new(SetRules::new(config)?);
-    let (for_sets, for_ranks, for_limits) = (Arc::clone(&rules), Arc::clone(&rules), rules);
+    let (for_sets, for_refusals) = (Arc::clone(&rules), Arc::clone(&rules));
+    let (for_ranks, for_limits) = (Arc::clone(&rules), rules);
     Ok(vec![
         of_column_once("resolve_identifiers", DataType::Utf8View, move |column| resolve(&for_sets, column)),
+        of_column_once("refusal", DataType::Utf8View, move |column| refusals(&for_refusals, column)),
         of_part("first_identifier", first),
         of_part("identifier_namespace", namespace),
         of_part("identifier_value", |identifier| identifier.split_once(':').map_or("", |(_, value)| value)),
@@ -48,22 +52,12 @@ pub(crate) fn functions(config: &IdentityConfig) -> crate::error::Result<Functio
 }
 
 fn resolve(rules: &SetRules, column: &ArrayRef) -> Result<ArrayRef> {
-    let lists: &ListArray = column.as_list_opt().ok_or_else(|| wrong_type("resolve_identifiers", column))?;
-    let elements = lists.values().as_struct_opt().ok_or_else(|| wrong_type("resolve_identifiers", column))?;
-    let (namespaces, values) = (text(elements.column(0))?, text(elements.column(1))?);
-    let mut sets = StringViewBuilder::with_capacity(lists.len());
-    let mut found = Vec::new();
+    let mut sets = StringViewBuilder::with_capacity(column.len());
     let mut set = String::new();
-    for row in 0..lists.len() {
-        let (start, end) = (lists.value_offsets()[row] as usize, lists.value_offsets()[row + 1] as usize);
-        let elements = if lists.is_valid(row) { start..end } else { 0..0 };
-        let pairs = elements.map(|element| (namespaces.value(element), values.value(element)));
-        if rules.collect(pairs, &mut found).is_err() {
-            sets.append_null();
-            continue;
-        }
+    collected(rules, column, |found| {
+        let Ok(found) = found else { return sets.append_null() };
         set.clear();
-        for (_, namespace, value) in &found {
+        for (_, namespace, value) in found {
             if !set.is_empty() {
                 set.push(SEPARATOR);
             }
@@ -72,8 +66,36 @@ fn resolve(rules: &SetRules, column: &ArrayRef) -> Result<ArrayRef> {
             set.push_str(value);
         }
         sets.append_value(&set);
-    }
+    })?;
     Ok(Arc::new(sets.finish()))
+}
+
+fn refusals(rules: &SetRules, column: &ArrayRef) -> Result<ArrayRef> {
+    let mut reasons = StringViewBuilder::with_capacity(column.len());
+    collected(rules, column, |found| reasons.append_option(found.err().map(|refusal| refusal.code())))?;
+    Ok(Arc::new(reasons.finish()))
+}
+
+/// Tells `each` of the usable identifiers of each list, or why they are no set.
+fn collected(
+    rules: &SetRules,
+    column: &ArrayRef,
+    mut each: impl FnMut(std::result::Result<&[Ranked<'_>], Refusal>),
+) -> Result<()> {
+    let wrong =
+        || DataFusionError::Plan(format!("identifiers are lists of namespace and value, not {}", column.data_type()));
+    let lists: &ListArray = column.as_list_opt().ok_or_else(wrong)?;
+    let elements = lists.values().as_struct_opt().ok_or_else(wrong)?;
+    let (namespaces, values) = (text(elements.column(0))?, text(elements.column(1))?);
+    let mut found = Vec::new();
+    for row in 0..lists.len() {
+        let (start, end) = (lists.value_offsets()[row] as usize, lists.value_offsets()[row + 1] as usize);
+        let elements = if lists.is_valid(row) { start..end } else { 0..0 };
+        let pairs = elements.map(|element| (namespaces.value(element), values.value(element)));
+        let collected = rules.collect(pairs, &mut found);
+        each(collected.map(|_| found.as_slice()));
+    }
+    Ok(())
 }
 
 fn first(set: &str) -> &str {
@@ -183,8 +205,4 @@ fn pair_fields() -> Fields {
 
 fn pair_list() -> DataType {
     DataType::List(Arc::new(element(DataType::Struct(pair_fields()))))
-}
-
-fn wrong_type(name: &str, column: &ArrayRef) -> DataFusionError {
-    DataFusionError::Plan(format!("{name} does not take {}", column.data_type()))
 }

@@ -212,7 +212,7 @@ impl Operator for Replay {
 struct Rules {
     /// The rank of each one's namespace.
     ranks: Vec<usize>,
-    /// The most values that a person has of each declared namespace, by rank.
+    /// The most values that a person has of a namespace, by its rank.
     limits: Vec<Option<u32>>,
     /// An identifier linked to more others than this links nobody.
     links_max: Option<u32>,
@@ -223,7 +223,9 @@ impl Rules {
         let rank = |number| config.priority_of(namespace(identifiers.text(number)));
         Self {
             ranks: (0..identifiers.len()).map(rank).collect(),
-            limits: config.namespaces.iter().map(Namespace::values_max).collect(),
+            limits: (0..=2 * config.namespaces.len())
+                .map(|rank| config.with_rank(rank).and_then(Namespace::values_max))
+                .collect(),
             links_max: config.links_max,
         }
     }
@@ -395,7 +397,7 @@ fn batch(laid: &[Laid], identifiers: &Interner, config: &IdentityConfig) -> Resu
     let mut exceeded = StringViewBuilder::with_capacity(laid.len());
     for link in laid {
         let namespace = match link.conflict {
-            Some(Conflict::Limit(rank)) => Some(&config.namespaces[rank]),
+            Some(Conflict::Limit(rank)) => config.with_rank(rank),
             _ => None,
         };
         exceeded.append_option(namespace.map(|namespace| &namespace.name));
@@ -420,8 +422,8 @@ fn reason(conflict: Conflict, identifiers: &Interner, config: &IdentityConfig) -
             format!("this {} is linked to more than {most} others", namespace(identifiers.text(hub)))
         }
         Conflict::Limit(rank) => {
-            let namespace = &config.namespaces[rank];
-            format!("a person has at most {} {}", namespace.values_max().unwrap_or(u32::MAX), namespace.name)
+            let limit = config.with_rank(rank).and_then(|namespace| Some((namespace.values_max()?, &namespace.name)));
+            limit.map_or_else(String::new, |(most, name)| format!("a person has at most {most} {name}"))
         }
         Conflict::Apart(a, b) => {
             format!("a correction keeps {} and {} apart", identifiers.text(a), identifiers.text(b))

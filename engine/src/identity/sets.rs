@@ -17,7 +17,7 @@ pub(crate) struct SetRules {
 }
 
 /// An identifier: the rank of its namespace, the namespace, and the normalised value.
-type Ranked<'a> = (usize, &'a str, Cow<'a, str>);
+pub(super) type Ranked<'a> = (usize, &'a str, Cow<'a, str>);
 
 impl SetRules {
     /// The rules of `config`.

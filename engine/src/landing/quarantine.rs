@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::landing::schema::{quarantine_schema, repeat_text, repeat_time};
 use crate::limits::QUARANTINE_RAW_BYTES_MAX;
+use crate::project::Refusal;
 
 /// The stable reasons of `landing.quarantine`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +54,7 @@ impl Reason {
             Self::NotJson => "not_json",
             Self::NotAnObject => "not_an_object",
             Self::UnknownType => "unknown_type",
-            Self::NoIdentifier => "no_identifier",
+            Self::NoIdentifier => Refusal::NOBODY,
             Self::NoTime => "no_time",
             Self::ImpossibleTime => "impossible_time",
             Self::BadTime => "bad_time",
@@ -64,7 +65,7 @@ impl Reason {
             Self::NoKey => "no_key",
             Self::NoEventName => "no_event_name",
             Self::TooManyIdentifiers => "too_many_identifiers",
-            Self::SeveralPersons => "several_persons",
+            Self::SeveralPersons => Refusal::SEVERAL,
             Self::BatchTooLarge => "batch_too_large",
         }
     }

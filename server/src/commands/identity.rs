@@ -11,7 +11,7 @@ use crate::output::say;
 use crate::{progress, project};
 
 /// What a report shows: a title and a query; `{limit}` is how many rows a list has.
-const REPORT: [(&str, &str); 7] = [
+const REPORT: [(&str, &str); 9] = [
     (
         "Coverage by namespace",
         "select namespace, identifier_count, lone_count, profile_count, round(profile_share, 4) as profile_share
@@ -48,12 +48,47 @@ const REPORT: [(&str, &str); 7] = [
          from identity.dropped_links group by reason order by links desc, reason limit {limit}",
     ),
     (
+        "Refused by the rules of now, which were others when it landed",
+        "select kind, source, reason, count(*) as rows, max(landed_at) as landed_at
+         from identity.refused group by kind, source, reason order by rows desc, kind, source, reason limit {limit}",
+    ),
+    (
+        "Corrections that wait for an identifier that nobody has",
+        "select verdict, a, b, decided_by, decided_at from identity.corrections
+         left anti join identity.identities of_a on of_a.namespace || ':' || of_a.value = corrections.a
+         union
+         select verdict, a, b, decided_by, decided_at from identity.corrections
+         left anti join identity.identities of_b on of_b.namespace || ':' || of_b.value = corrections.b
+         order by a, b limit {limit}",
+    ),
+    (
         "What the last refresh changed",
-        "select change, count(distinct coalesce(from_profile_id, to_profile_id)) as profiles, count(*) as identifiers
-         from identity.changes where generation = {generation} group by change order by change",
+        "with current as (select * from identity.changes where generation = {generation}),
+         earlier as (select distinct to_profile_id as profile_id from identity.changes where generation < {generation})
+         {kinds}",
     ),
 ];
 
+/// Changes by kind. A profile that goes on under another id, and nobody else with it, is told apart from what merged.
+const KINDS: &str = "
+    , merged as (
+        select to_profile_id, count(distinct from_profile_id) as origin_count
+        from current where change = 'merge' group by to_profile_id
+    )
+    select
+        case when change = 'merge' and origin_count = 1 and earlier.profile_id is null then 'rename' else change end as change,
+        count(distinct coalesce(current.from_profile_id, current.to_profile_id)) as profiles,
+        count(*) as identifiers
+    from current
+    left join merged on merged.to_profile_id = current.to_profile_id
+    left join earlier on earlier.profile_id = current.to_profile_id
+    group by 1 order by 1";
+
+const SOURCES_LEFT_OUT: &str = "
+    select landed.source
+    from (select source from landing.events union select source from landing.records) landed
+    left anti join config.sources on sources.source = landed.source
+    order by landed.source";
 const SIZES: &str =
     "select 'published' as configuration, count(distinct profile_id) as profiles, count(*) as identifiers
     from last.identity.identities
@@ -61,9 +96,10 @@ const SIZES: &str =
     select 'simulated' as configuration, count(distinct profile_id) as profiles, count(*) as identifiers
     from identity.identities
     order by configuration";
-const CHANGES: &str =
-    "select change, count(distinct coalesce(from_profile_id, to_profile_id)) as profiles, count(*) as identifiers
-    from identity.changes group by change order by change";
+const CHANGES: &str = "
+    with current as (select * from identity.changes),
+    earlier as (select distinct profile_id from last.identity.identities)
+    {kinds}";
 const EXAMPLES: &str =
     "select namespace || ':' || value as identifier, from_profile_id, to_profile_id, link_a || ' - ' || link_b as link
     from identity.changes where change = '{change}' order by from_profile_id, to_profile_id, identifier limit {limit}";
@@ -86,7 +122,8 @@ async fn report(folder: &Path, limit: u64, as_of: Option<u64>) -> Result<()> {
     let generation = snapshot.number().context("nothing is published to report on: run `tessera refresh` first")?;
     say(format_args!("Generation {generation}"))?;
     for (title, query) in REPORT {
-        let query = query.replace("{limit}", &limit.to_string()).replace("{generation}", &generation.to_string());
+        let query = query.replace("{kinds}", KINDS).replace("{limit}", &limit.to_string());
+        let query = query.replace("{generation}", &generation.to_string());
         section(title, &engine.rows(&snapshot, &query, &[], Default::default()).await?)?;
     }
     Ok(())
@@ -102,8 +139,13 @@ async fn simulate(folder: &Path, config: Option<PathBuf>, limit: u64) -> Result<
     let simulated = engine.simulate(scratch.path(), &progress).await;
     bar.finish_and_clear();
     let simulated = simulated?;
+    let without = simulated.collect(SOURCES_LEFT_OUT).await?;
+    if without.iter().any(|batch| batch.num_rows() > 0) {
+        section("Sources that the configuration has not, so what they landed is left out", &without)?;
+        say("To change only the rules, copy all of tessera.toml and change its [identity].")?;
+    }
     section("Profiles", &simulated.collect(SIZES).await?)?;
-    section("What would change", &simulated.collect(CHANGES).await?)?;
+    section("What would change", &simulated.collect(&CHANGES.replace("{kinds}", KINDS)).await?)?;
     for (change, title) in [("merge", "Merges"), ("split", "Splits"), ("move", "Moves"), ("gone", "Gone")] {
         let query = EXAMPLES.replace("{change}", change).replace("{limit}", &limit.to_string());
         let examples = simulated.collect(&query).await?;

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use arrow::util::pretty::pretty_format_batches;
-use tessera_engine::{Engine, ExplainedLink, QueryLimits};
+use tessera_engine::{Engine, ExplainedLink, QueryLimits, Snapshot};
 
 use crate::output::say;
 
@@ -62,6 +62,7 @@ const PARTS: [(&str, &str); 6] = [
 /// Prints the person who has `identifier`.
 pub(crate) async fn run(engine: &Engine, identifier: &str, as_of: Option<u64>) -> Result<()> {
     let (namespace, value) = engine.normalized(identifier)?;
+    published(engine, as_of).await?;
     let query = "select profile_id from identity.identities where namespace = $1 and value = $2";
     let found = engine.collect(query, &[&namespace, &value], as_of).await?;
     let Some(profile_id) = found
@@ -88,10 +89,7 @@ pub(crate) async fn run(engine: &Engine, identifier: &str, as_of: Option<u64>) -
 /// Prints why two identifiers are one person, or are not.
 pub(crate) async fn explain(engine: &Engine, identifier: &str, other: &str, as_of: Option<u64>) -> Result<()> {
     let (a, b) = (engine.normalized(identifier)?, engine.normalized(other)?);
-    let snapshot = match as_of {
-        Some(generation) => engine.snapshot(generation).await?,
-        None => engine.reload().await?,
-    };
+    let snapshot = published(engine, as_of).await?;
     let explained = engine.explain(&snapshot, (&a.0, &a.1), (&b.0, &b.1), QueryLimits::default()).await?;
     let [of_a, of_b] = &explained.profile_ids;
     let verdict = match (of_a == of_b, explained.links.is_empty()) {
@@ -107,6 +105,18 @@ pub(crate) async fn explain(engine: &Engine, identifier: &str, other: &str, as_o
         say(format_args!("{}", pretty_format_batches(&[links_table(&explained.links)?])?))?;
     }
     Ok(())
+}
+
+/// A generation, the newest if none is named.
+async fn published(engine: &Engine, as_of: Option<u64>) -> Result<Arc<Snapshot>> {
+    let snapshot = match as_of {
+        Some(generation) => engine.snapshot(generation).await?,
+        None => engine.reload().await?,
+    };
+    match snapshot.number() {
+        Some(_) => Ok(snapshot),
+        None => bail!("nothing is published to look into: run `tessera refresh` first"),
+    }
 }
 
 fn links_table(links: &[ExplainedLink]) -> Result<RecordBatch> {

@@ -7,11 +7,11 @@ use arrow::datatypes::{DataType, Float64Type, Int64Type, TimeUnit, TimestampMicr
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Timestamp, Value};
-use tessera_engine::{EngineError, Snapshot};
+use tessera_engine::{Engine, EngineError, ErrorKind, Snapshot};
 use tessera_proto::v1;
 use tonic::Status;
 
-use super::status::to_status;
+use super::status::{invalid_field, to_status};
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 
@@ -25,6 +25,34 @@ pub(crate) fn timestamp(micros: i64) -> Timestamp {
 pub(crate) fn identifier(text: &str) -> v1::Identifier {
     let (namespace, value) = text.split_once(':').unwrap_or((text, ""));
     v1::Identifier { namespace: namespace.to_owned(), value: value.to_owned() }
+}
+
+/// An identifier of a request, namespace and value in the form in which they are stored.
+///
+/// # Errors
+/// INVALID_ARGUMENT, naming the field, if there is none, or one that cannot be used.
+pub(crate) fn normalized(
+    engine: &Engine,
+    field: &'static str,
+    written: Option<&v1::Identifier>,
+) -> Result<(String, String), Status> {
+    engine.normalized(&given(field, written)?).map_err(|error| match error.kind() {
+        ErrorKind::InvalidInput => invalid_field(field, "IDENTIFIER_INVALID", error.to_string()),
+        _ => to_status(error),
+    })
+}
+
+/// An identifier of a request as it was written, `namespace:value`.
+///
+/// # Errors
+/// INVALID_ARGUMENT, naming the field, if a part of it is missing.
+pub(crate) fn given(field: &'static str, written: Option<&v1::Identifier>) -> Result<String, Status> {
+    match written {
+        Some(v1::Identifier { namespace, value }) if !namespace.is_empty() && !value.is_empty() => {
+            Ok(format!("{namespace}:{value}"))
+        }
+        _ => Err(invalid_field(field, "IDENTIFIER_INVALID", "give an identifier, with its namespace and its value")),
+    }
 }
 
 /// The generation that an answer was read from.

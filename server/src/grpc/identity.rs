@@ -6,7 +6,7 @@ use tessera_proto::v1::identity_service_server::IdentityService;
 use tonic::{Request, Response, Status};
 
 use super::answered;
-use super::convert::{identifier, timestamp};
+use super::convert::{given, identifier, normalized, timestamp};
 use super::status::{invalid_field, said, to_status};
 
 /// The service.
@@ -57,7 +57,9 @@ impl Identity {
         };
         said("decided_by", &request.decided_by)?;
         said("reason", &request.reason)?;
-        let (a, b) = (written(request.a), written(request.b));
+        let (a, b) = (given("a", request.a.as_ref())?, given("b", request.b.as_ref())?);
+        normalized(&self.0, "a", request.a.as_ref())?;
+        normalized(&self.0, "b", request.b.as_ref())?;
         let added = self.0.add_correction(verdict, [&a, &b], &request.decided_by, &request.reason);
         Ok(v1::AddCorrectionResponse { correction: Some(correction(added.await.map_err(to_status)?)) })
     }
@@ -65,15 +67,10 @@ impl Identity {
     async fn remove(&self, request: v1::RemoveCorrectionRequest) -> Result<v1::RemoveCorrectionResponse, Status> {
         said("removed_by", &request.removed_by)?;
         said("reason", &request.reason)?;
-        let (a, b) = (written(request.a), written(request.b));
+        let (a, b) = (given("a", request.a.as_ref())?, given("b", request.b.as_ref())?);
         self.0.remove_correction([&a, &b], &request.removed_by, &request.reason).await.map_err(to_status)?;
         Ok(v1::RemoveCorrectionResponse {})
     }
-}
-
-fn written(identifier: Option<v1::Identifier>) -> String {
-    let identifier = identifier.unwrap_or_default();
-    format!("{}:{}", identifier.namespace, identifier.value)
 }
 
 fn correction(correction: Correction) -> v1::Correction {

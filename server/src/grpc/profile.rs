@@ -8,7 +8,7 @@ use tessera_proto::v1::profile_service_server::ProfileService;
 use tessera_proto::v1::{get_identity_graph_request, get_profile_request};
 use tonic::{Code, Request, Response, Status};
 
-use super::convert::{Row, generation, identifier, rows, timestamp};
+use super::convert::{Row, generation, identifier, normalized, rows, timestamp};
 use super::status::{invalid_field, to_status, with_reason};
 use super::{Reader, answered};
 
@@ -93,7 +93,7 @@ impl Profiles {
         match (profile_id, identifier) {
             (Some(profile_id), _) if !profile_id.is_empty() => Ok(ProfileKey::ProfileId(profile_id)),
             (_, Some(identifier)) if !identifier.namespace.is_empty() => {
-                let (namespace, value) = self.normalized("identifier", &identifier)?;
+                let (namespace, value) = normalized(&self.0.engine, "identifier", Some(&identifier))?;
                 Ok(ProfileKey::Identifier { namespace, value })
             }
             _ => Err(invalid_field("key", "INPUT_INVALID", "give `profile_id`, or `identifier` with its namespace")),
@@ -101,8 +101,8 @@ impl Profiles {
     }
 
     async fn explain(&self, request: v1::ExplainIdentityRequest) -> Result<v1::ExplainIdentityResponse, Status> {
-        let (a, b) = (request.a.unwrap_or_default(), request.b.unwrap_or_default());
-        let (a, b) = (self.normalized("a", &a)?, self.normalized("b", &b)?);
+        let engine = &self.0.engine;
+        let (a, b) = (normalized(engine, "a", request.a.as_ref())?, normalized(engine, "b", request.b.as_ref())?);
         let snapshot = self.0.newest().await?;
         let explained = self.0.engine.explain(&snapshot, (&a.0, &a.1), (&b.0, &b.1), self.0.limits);
         let explained = explained.await.map_err(|error| match error.kind() {
@@ -112,15 +112,6 @@ impl Profiles {
         let [a_profile_id, b_profile_id] = explained.profile_ids;
         let links = explained.links.into_iter().map(link).collect();
         Ok(v1::ExplainIdentityResponse { generation: generation(&snapshot), a_profile_id, b_profile_id, links })
-    }
-
-    /// An identifier of a request in the form in which it is stored.
-    fn normalized(&self, field: &'static str, identifier: &v1::Identifier) -> Result<(String, String), Status> {
-        let written = format!("{}:{}", identifier.namespace, identifier.value);
-        self.0.engine.normalized(&written).map_err(|error| match error.kind() {
-            ErrorKind::InvalidInput => invalid_field(field, "IDENTIFIER_INVALID", error.to_string()),
-            _ => to_status(error),
-        })
     }
 }
 

@@ -75,7 +75,7 @@ fn test_an_earlier_generation_can_be_read() {
 fn test_mistakes_are_told_with_their_place_and_remedy() {
     let project = project_with_orders();
     let early = "nothing has been refreshed yet";
-    let cases: [(&[&str], &str); 8] = [
+    let cases: [(&[&str], &str); 10] = [
         (&["sql", "select * from profile.profiles"], early),
         (&["segment", "list"], early),
         (&["ingest", "--source", "tills", "a.csv"], "no source `tills`: it has till"),
@@ -83,11 +83,14 @@ fn test_mistakes_are_told_with_their_place_and_remedy() {
         (&["sql", "drop table x"], "not"),
         (&["profile", "nobody"], "write namespace:value"),
         (&["segment", "size", "none"], early),
+        (&["profile", "email:ada@example.com"], "nothing is published to look into"),
+        (&["profile", "email:ada@example.com", "--why", "email:bob@example.com"], "nothing is published to look into"),
         (&["--project", "elsewhere", "check"], "there is no tessera.toml in `elsewhere`"),
     ];
     for (arguments, expected) in cases {
         let error = project.fails(arguments);
         assert!(error.starts_with("error: ") && error.contains(expected), "{arguments:?}: {error}");
+        assert!(!error.contains("planning"), "{arguments:?}: {error}");
     }
     project.write("models/behavior/mine.sql", "select profle_id from profile.profiles\n");
     let error = project.fails(&["check"]);

@@ -129,7 +129,7 @@ fn test_why_two_identifiers_are_one_person_or_are_not() {
     assert!(why("user_id:ada", "anonymous_id:tv").contains("no links connect them"));
     assert!(why("user_id:ada", "user_id:ada").starts_with("they are the same identifier"));
     let nobody = project.fails(&["profile", "user_id:ada", "--why", "user_id:eve"]);
-    assert!(nobody.contains("nobody has the identifier of `user_id`") && !nobody.contains("eve"), "{nobody}");
+    assert!(nobody.contains("nobody has the second identifier, of `user_id`") && !nobody.contains("eve"), "{nobody}");
 
     let person = project.ok(&["profile", "user_id:ada"]);
     assert!(
