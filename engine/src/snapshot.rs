@@ -182,7 +182,7 @@ impl Snapshot {
             .with_allow_dml(false)
             .with_allow_statements(false)
             .verify_plan(&plan)
-            .map_err(|error| EngineError::invalid(format!("only queries are allowed here: {}", error.strip_backtrace())))?;
+            .map_err(|error| EngineError::invalid(format!("only queries are allowed here: {}", error.message())))?;
         Ok(self.statement(plan))
     }
 

@@ -10,7 +10,7 @@
 --   b_namespace    text       namespace of the other
 --   b_value        text       its value
 --   reason         text       why it was dropped, in words
---   exceeded       text       the namespace whose limit it would have broken, if that is the reason
+--   exceeded       text       the limit that it would have broken: a namespace, or `links_max`; null if a correction is the reason
 --   first_seen_at  timestamp  time of the earliest event or record with both
 --   last_seen_at   timestamp  time of the latest
 --   event_count    bigint     number of events and records with both

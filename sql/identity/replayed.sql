@@ -9,6 +9,6 @@
 --   b_component   text       the smallest identifier of the person that `b` is of
 --   last_seen_at  timestamp  when they were last seen together
 --   reason        text       why the link does not count; null for a link that stands
---   exceeded      text       the namespace whose limit it would have broken, if that is the reason
+--   exceeded      text       the limit that it would have broken: a namespace, or `links_max`; null if a correction is the reason
 select a, b, a_component, b_component, last_seen_at, reason, exceeded
 from replay_links((select component as cluster, kind, identifiers, last_seen_at from identity.crowded_sets))

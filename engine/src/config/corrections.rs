@@ -127,7 +127,10 @@ mod tests {
         assert_eq!(lines.len(), 4, "{refused}");
         assert!(lines[0].starts_with("corrections.toml:1: [[never_link]] has no `reason`; write why"), "{refused}");
         assert!(lines[1].starts_with("corrections.toml:2: `identifiers` in [[never_link]] must name two"), "{refused}");
-        assert!(lines[2].starts_with("corrections.toml:4: [[never_link]] has an `at` that is neither a day"), "{refused}");
+        assert!(
+            lines[2].starts_with("corrections.toml:4: [[never_link]] has an `at` that is neither a day"),
+            "{refused}"
+        );
         assert!(lines[3].starts_with("corrections.toml:5: unknown key `why` in [[never_link]]"), "{refused}");
     }
 }

@@ -21,7 +21,7 @@
 //!
 //! The answer has each link of the clusters once: `a` and `b`, the more trusted one first, the persons that they belong
 //! to (`a_component`, `b_component`: the smallest identifier of each), when the link was last seen, and for a dropped link
-//! the `reason` in words (else null) and the namespace whose limit it would have broken (`exceeded`; null for corrections).
+//! the `reason` in words (else null) and the limit that it would have broken (`exceeded`: the namespace, or `links_max`; null for corrections).
 //!
 //! [rules]: https://experienceleague.adobe.com/en/docs/experience-platform/identity/features/identity-graph-linking-rules/identity-optimization-algorithm
 
@@ -396,11 +396,12 @@ fn batch(laid: &[Laid], identifiers: &Interner, config: &IdentityConfig) -> Resu
     let mut reasons = StringViewBuilder::with_capacity(laid.len());
     let mut exceeded = StringViewBuilder::with_capacity(laid.len());
     for link in laid {
-        let namespace = match link.conflict {
-            Some(Conflict::Limit(rank)) => config.with_rank(rank),
-            _ => None,
+        let limit = match link.conflict {
+            Some(Conflict::Limit(rank)) => config.with_rank(rank).map(|namespace| namespace.name.as_str()),
+            Some(Conflict::Linked(_)) => Some("links_max"),
+            Some(Conflict::Apart(..)) | None => None,
         };
-        exceeded.append_option(namespace.map(|namespace| &namespace.name));
+        exceeded.append_option(limit);
         reasons.append_option(link.conflict.map(|conflict| reason(conflict, identifiers, config)));
     }
     let columns: Vec<ArrayRef> = vec![

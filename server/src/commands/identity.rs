@@ -65,25 +65,28 @@ const REPORT: [(&str, &str); 9] = [
         "What the last refresh changed",
         "with current as (select * from identity.changes where generation = {generation}),
          earlier as (select distinct to_profile_id as profile_id from identity.changes where generation < {generation})
-         {kinds}",
+         {kinds} {counts}",
     ),
 ];
 
-/// Changes by kind. A profile that goes on under another id, and nobody else with it, is told apart from what merged.
+/// The changes of `current` by kind. A profile that goes on under another id, and nobody else with it, is told apart from
+/// what merged.
 const KINDS: &str = "
     , merged as (
         select to_profile_id, count(distinct from_profile_id) as origin_count
         from current where change = 'merge' group by to_profile_id
-    )
-    select
-        case when change = 'merge' and origin_count = 1 and earlier.profile_id is null then 'rename' else change end as change,
-        count(distinct coalesce(current.from_profile_id, current.to_profile_id)) as profiles,
-        count(*) as identifiers
-    from current
-    left join merged on merged.to_profile_id = current.to_profile_id
-    left join earlier on earlier.profile_id = current.to_profile_id
-    group by 1 order by 1";
-
+    ),
+    kinds as (
+        select
+            current.*,
+            case when change = 'merge' and origin_count = 1 and earlier.profile_id is null then 'rename' else change end as kind
+        from current
+        left join merged on merged.to_profile_id = current.to_profile_id
+        left join earlier on earlier.profile_id = current.to_profile_id
+    )";
+const COUNTS: &str = "
+    select kind as change, count(distinct coalesce(from_profile_id, to_profile_id)) as profiles, count(*) as identifiers
+    from kinds group by kind order by kind";
 const SOURCES_LEFT_OUT: &str = "
     select landed.source
     from (select source from landing.events union select source from landing.records) landed
@@ -96,13 +99,13 @@ const SIZES: &str =
     select 'simulated' as configuration, count(distinct profile_id) as profiles, count(*) as identifiers
     from identity.identities
     order by configuration";
-const CHANGES: &str = "
+const SIMULATED: &str = "
     with current as (select * from identity.changes),
     earlier as (select distinct profile_id from last.identity.identities)
     {kinds}";
 const EXAMPLES: &str =
     "select namespace || ':' || value as identifier, from_profile_id, to_profile_id, link_a || ' - ' || link_b as link
-    from identity.changes where change = '{change}' order by from_profile_id, to_profile_id, identifier limit {limit}";
+    from kinds where kind = '{kind}' order by from_profile_id, to_profile_id, identifier limit {limit}";
 const DROPPED: &str = "select reason, count(*) as links from identity.dropped_links group by reason order by links desc, reason limit {limit}";
 
 /// Runs one of the identity commands.
@@ -122,7 +125,7 @@ async fn report(folder: &Path, limit: u64, as_of: Option<u64>) -> Result<()> {
     let generation = snapshot.number().context("nothing is published to report on: run `tessera refresh` first")?;
     say(format_args!("Generation {generation}"))?;
     for (title, query) in REPORT {
-        let query = query.replace("{kinds}", KINDS).replace("{limit}", &limit.to_string());
+        let query = query.replace("{kinds}", KINDS).replace("{counts}", COUNTS).replace("{limit}", &limit.to_string());
         let query = query.replace("{generation}", &generation.to_string());
         section(title, &engine.rows(&snapshot, &query, &[], Default::default()).await?)?;
     }
@@ -145,10 +148,13 @@ async fn simulate(folder: &Path, config: Option<PathBuf>, limit: u64) -> Result<
         say("To change only the rules, copy all of tessera.toml and change its [identity].")?;
     }
     section("Profiles", &simulated.collect(SIZES).await?)?;
-    section("What would change", &simulated.collect(&CHANGES.replace("{kinds}", KINDS)).await?)?;
-    for (change, title) in [("merge", "Merges"), ("split", "Splits"), ("move", "Moves"), ("gone", "Gone")] {
-        let query = EXAMPLES.replace("{change}", change).replace("{limit}", &limit.to_string());
-        let examples = simulated.collect(&query).await?;
+    let changes = SIMULATED.replace("{kinds}", KINDS);
+    section("What would change", &simulated.collect(&format!("{changes} {COUNTS}")).await?)?;
+    let kinds =
+        [("merge", "Merges"), ("split", "Splits"), ("move", "Moves"), ("rename", "Another id only"), ("gone", "Gone")];
+    for (kind, title) in kinds {
+        let query = EXAMPLES.replace("{kind}", kind).replace("{limit}", &limit.to_string());
+        let examples = simulated.collect(&format!("{changes} {query}")).await?;
         if examples.iter().any(|batch| batch.num_rows() > 0) {
             section(&format!("{title}, the first {limit}"), &examples)?;
         }

@@ -106,16 +106,25 @@ def test_the_file_has_the_last_word(couple):
         assert client.refused("IdentityService/AddCorrection", of_file | said | {"verdict": "VERDICT_ALWAYS"})[0] == grpc.StatusCode.ALREADY_EXISTS
         refused = client.refused("IdentityService/RemoveCorrection", of_file | {"removedBy": "Jo", "reason": "x"})
         assert refused[0] == grpc.StatusCode.FAILED_PRECONDITION
-        for request, fields in [
-            (of_file | said, ["verdict"]),
-            (pair("user_id:a", "email:not an address") | said | {"verdict": "VERDICT_NEVER"}, []),
-            (pair("user_id:a", "user_id:a") | said | {"verdict": "VERDICT_NEVER"}, []),
-            (pair("user_id:a", "user_id:b") | {"verdict": "VERDICT_NEVER", "decidedBy": "Jo"}, ["reason"]),
+        never = said | {"verdict": "VERDICT_NEVER"}
+        for request, why, fields in [
+            (of_file | said, "INPUT_INVALID", ["verdict"]),
+            (pair("user_id:a", "email:not an address") | never, "IDENTIFIER_INVALID", ["b"]),
+            ({"b": identifier("user_id:a")} | never, "IDENTIFIER_INVALID", ["a"]),
+            (pair("user_id:a", "email:") | never, "IDENTIFIER_INVALID", ["b"]),
+            (pair("user_id:a", "user_id:a") | never, "INPUT_INVALID", []),
+            (pair("user_id:a", "user_id:b") | {"verdict": "VERDICT_NEVER", "decidedBy": "Jo"}, "INPUT_INVALID", ["reason"]),
         ]:
             code, reason, wrong = client.refused("IdentityService/AddCorrection", request)
-            assert (code, reason, wrong) == (grpc.StatusCode.INVALID_ARGUMENT, "INPUT_INVALID", fields), request
+            assert (code, reason, wrong) == (grpc.StatusCode.INVALID_ARGUMENT, why, fields), request
+        one = client.refused("ProfileService/ExplainIdentity", {"a": identifier("user_id:ada")})
+        assert one == (grpc.StatusCode.INVALID_ARGUMENT, "IDENTIFIER_INVALID", ["b"])
         absent = client.refused("IdentityService/RemoveCorrection", pair("user_id:x", "user_id:y") | {"removedBy": "Jo", "reason": "x"})
         assert absent[:2] == (grpc.StatusCode.NOT_FOUND, "NOT_FOUND")
+        # A file that cannot be used is nothing that the caller said.
+        couple.write("corrections.toml", FILE.replace("email:cem@example.com", "email:nothing"))
+        for method, request in [("ListCorrections", {}), ("AddCorrection", pair("user_id:ada", "anonymous_id:tv") | never)]:
+            assert client.refused(f"IdentityService/{method}", request)[0] == grpc.StatusCode.FAILED_PRECONDITION
 
 
 def test_of_many_who_decide_at_once_one_does(couple):
@@ -142,7 +151,7 @@ def test_a_correction_can_be_taken_back_by_other_rules_than_it_was_made_by(coupl
         server.wait_until_ready()
         Client(server.address).call("IdentityService/AddCorrection", said | {"verdict": "VERDICT_NEVER", "decidedBy": "Jo", "reason": "x"})
     # Now the other one is more trusted, and its case does not matter.
-    namespaces = '[{ name = "anonymous_id", normalize = "lowercase" }, { name = "user_id" }]'
+    namespaces = '[{ name = "anonymous_id", normalize = "lowercase", cookie = false }, { name = "user_id" }]'
     sources, _, _ = (couple.folder / "tessera.toml").read_text().partition("[identity]")
     couple.write("tessera.toml", f"{sources}[identity]\nnamespaces = {namespaces}\n")
     with serving(couple) as server:
@@ -150,6 +159,22 @@ def test_a_correction_can_be_taken_back_by_other_rules_than_it_was_made_by(coupl
         client = Client(server.address)
         [kept] = client.call("IdentityService/ListCorrections")["corrections"]
         assert (kept["a"], kept["b"]) == (identifier("anonymous_id:tablet"), identifier("user_id:ada"))
+        client.call("IdentityService/RemoveCorrection", said | {"removedBy": "Jo", "reason": "y"})
+        assert client.call("IdentityService/ListCorrections")["corrections"] == []
+
+
+def test_a_correction_of_what_is_blocked_by_now_is_listed_and_can_be_taken_back(couple):
+    said = pair("user_id:ada", "anonymous_id:tablet")
+    with serving(couple) as server:
+        server.wait_until_ready()
+        Client(server.address).call("IdentityService/AddCorrection", said | {"verdict": "VERDICT_NEVER", "decidedBy": "Jo", "reason": "x"})
+    couple.write("tessera.toml", (couple.folder / "tessera.toml").read_text() + '\nblocked = ["tablet"]\n')
+    with serving(couple) as server:
+        server.wait_until_ready()
+        client = Client(server.address)
+        refresh(client)
+        [kept] = client.call("IdentityService/ListCorrections")["corrections"]
+        assert (kept["a"], kept["b"]) == (said["a"], said["b"])
         client.call("IdentityService/RemoveCorrection", said | {"removedBy": "Jo", "reason": "y"})
         assert client.call("IdentityService/ListCorrections")["corrections"] == []
 
