@@ -73,7 +73,7 @@ pub(crate) struct Project {
     pub(crate) functions: Functions,
     /// The stages' relations.
     pub(crate) relations: Relations,
-    /// The stages' functions that give tables, by name.
+    /// The stages' functions that ask a generation something, by name: for queries, not for models.
     pub(crate) table_functions: Vec<(&'static str, Arc<dyn TableFunctionImpl>)>,
 }
 
@@ -81,9 +81,6 @@ impl Project {
     /// A session with our functions and the configuration's relations, and no table yet.
     pub(crate) fn session(&self) -> Result<SessionContext> {
         let session = self.runtime.session(&self.functions, &self.relations)?;
-        for (name, function) in &self.table_functions {
-            session.register_udtf(name, Arc::clone(function));
-        }
         register(&session, CATALOG, &TableName::new("config", "sources"), sources_relation(&self.config)?)?;
         register(&session, CATALOG, &TableName::new("config", "consents"), consents_relation(&self.config)?)?;
         register_known_names(&session, &[])?;

@@ -73,6 +73,9 @@ impl Snapshot {
                 lookup = indexed(project, &versions, cache).await;
             }
             register_generation(project, &session, generation, versions).await?;
+            for (name, function) in &project.table_functions {
+                session.register_udtf(name, Arc::clone(function));
+            }
         }
         let census = generation.as_ref().map(|generation| Census::new(&session, Scope::Everybody, generation.as_of));
         let (lookup, memberships) = (Mutex::new(lookup.map(Arc::new)), OnceCell::new());

@@ -33,15 +33,11 @@ known as (
 identifiers as (
     select identifier from known
     union all
-    select corrections.b as identifier
-    from identity.corrections  -- few rows: the side that a hash join holds in memory
-    join known on known.identifier = corrections.a
-    where corrections.verdict = 'always'
-    union all
-    select corrections.a as identifier
-    from identity.corrections
-    join known on known.identifier = corrections.b
-    where corrections.verdict = 'always'
+    select unnest(make_array(ends.a, ends.b)) as identifier
+    from (
+        select a, b, unnest(make_array(a, b)) as identifier from identity.corrections where verdict = 'always'
+    ) ends  -- few rows: the side that a hash join holds in memory
+    join known on known.identifier = ends.identifier
 )
 
 select distinct identifier_namespace(identifier) as namespace, identifier_value(identifier) as value

@@ -45,12 +45,18 @@ edges as (
 ),
 
 -- A correction waits until both of its identifiers were seen.
+ends as (
+    select a, b, unnest(make_array(a, b)) as identifier from identity.corrections where verdict = 'always'
+),
+
 decided as (
-    select corrections.a, corrections.b
-    from identity.corrections  -- few rows: the side that a hash join holds in memory
-    join seen of_a on of_a.identifier = corrections.a and of_a.last_seen_at is not null
-    join seen of_b on of_b.identifier = corrections.b and of_b.last_seen_at is not null
-    where corrections.verdict = 'always'
+    select ends.a, ends.b
+    from ends  -- few rows: the side that a hash join holds in memory
+    join (
+        select unnest(identifiers_of(identifiers)) as identifier from sets where kind = 'seen'
+    ) present on present.identifier = ends.identifier
+    group by ends.a, ends.b
+    having count(distinct ends.identifier) = 2
 ),
 
 members as (

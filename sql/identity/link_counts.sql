@@ -9,9 +9,9 @@
 --   event_count    bigint     number of events and records with it and another one, counted once for each other
 --   last_seen_at   timestamp  when it was last seen together with one
 with ends as (
-    select a_namespace as namespace, a_value as value, event_count, last_seen_at from identity.links
+    select a_namespace as namespace, a_value as value, event_count, last_seen_at from identity.links where last_seen_at is not null
     union all
-    select b_namespace as namespace, b_value as value, event_count, last_seen_at from identity.links
+    select b_namespace as namespace, b_value as value, event_count, last_seen_at from identity.links where last_seen_at is not null
 )
 
 select namespace, value, count(*) as linked_count, sum(event_count) as event_count, max(last_seen_at) as last_seen_at

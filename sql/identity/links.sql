@@ -14,6 +14,19 @@
 with pairs as (
     select unnest(identifier_pairs(identifiers)) as pair, source, first_seen_at, last_seen_at, event_count
     from identity.sets
+    where kind = 'seen'
+    union all
+    -- A correction that waits for an identifier is no link yet.
+    select
+        named_struct('a', corrections.a, 'b', corrections.b) as pair,
+        'correction by ' || corrections.decided_by as source,
+        arrow_cast(null, 'Timestamp(Microsecond, Some("UTC"))') as first_seen_at,
+        arrow_cast(null, 'Timestamp(Microsecond, Some("UTC"))') as last_seen_at,
+        0 as event_count
+    from identity.corrections
+    left semi join identity.identities of_a on of_a.namespace || ':' || of_a.value = corrections.a
+    left semi join identity.identities of_b on of_b.namespace || ':' || of_b.value = corrections.b
+    where corrections.verdict = 'always'
 ),
 
 folded as (

@@ -1,5 +1,5 @@
--- All identifier sets that count now: those of events, those of the records that are not deleted, and the pairs that
--- corrections make one person.
+-- All identifier sets of now: those of events, those of the records that are not deleted, and the pairs that corrections make
+-- one person, also those that wait for an identifier.
 --
 -- strategy: view
 -- columns:

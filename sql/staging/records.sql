@@ -45,7 +45,11 @@ with candidates as (
 ranked as (
     select
         *,
-        row_number() over (partition by source, record_key order by updated_at desc nulls last, landed_order desc) as newest
+        -- A deletion that says no time is of when it came.
+        row_number() over (
+            partition by source, record_key
+            order by case when is_deleted then coalesce(updated_at, landed_at) else updated_at end desc nulls last, landed_order desc
+        ) as newest
     from candidates
 )
 

@@ -54,9 +54,10 @@ impl Engine {
     /// As [`Engine::add_correction`]; NotFound if there is none of these two; FailedPrecondition if it is in the file.
     pub async fn remove_correction(&self, identifiers: [&str; 2], removed_by: &str, reason: &str) -> Result<()> {
         // One that the configuration has come to drop is known as it was written.
-        let written = identifiers.map(str::to_owned);
-        let is_it = |known: &Correction| written.iter().all(|identifier| known.identifiers.contains(identifier));
-        let known = self.corrections().await?.into_iter().find(is_it).filter(|known| known.line.is_none());
+        let [a, b] = identifiers.map(str::to_owned);
+        let written = [[a.clone(), b.clone()], [b, a]];
+        let is_it = |known: &Correction| known.line.is_none() && written.contains(&known.identifiers);
+        let known = self.corrections().await?.into_iter().find(is_it);
         let identifiers = match known {
             Some(known) => known.identifiers,
             None => self.stored_pair(identifiers, removed_by, reason)?,

@@ -1,6 +1,8 @@
 //! `select * from explain_identity('email:ada@example.com', 'user_id:17')`: the shortest chain of links between two
-//! identifiers, spelled as they arrive. Its rows, in the order of `step`, are those of an [`Explanation`].
+//! identifiers, spelled as they arrive. Its rows, in the order of `step`, are the links of an
+//! [`Explanation`](super::explain::Explanation); none if nothing connects the two.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -32,29 +34,39 @@ impl TableFunctionImpl for ExplainIdentity {
     fn call(&self, arguments: &[Expr]) -> Result<Arc<dyn TableProvider>> {
         let wrong = || {
             DataFusionError::Plan(format!(
-                "{NAME} takes two identifiers, such as {NAME}('email:ada@example.com', 'user_id:17')"
+                "{NAME} takes two identifiers, written out as texts: {NAME}('email:ada@example.com', 'user_id:17')"
             ))
         };
         let [a, b] = arguments else { return Err(wrong()) };
-        let identifier = |argument: &Expr| {
-            let Expr::Literal(value, _) = argument else { return Err(wrong()) };
-            let text = value.try_as_str().flatten().ok_or_else(wrong)?;
-            let (namespace, value) = text.split_once(':').ok_or_else(wrong)?;
-            let value = self.0.normalize(namespace, value).ok_or_else(|| {
-                DataFusionError::Plan(format!("{NAME}: the identifier of `{namespace}` is blocked or has not its form"))
-            })?;
-            Ok((namespace.to_owned(), value.into_owned()))
+        let identifier = |argument: &Expr| match argument {
+            Expr::Literal(value, _) => value.try_as_str().flatten().map(str::to_owned).ok_or_else(wrong),
+            _ => Err(wrong()),
         };
-        Ok(Arc::new(Explained { a: identifier(a)?, b: identifier(b)?, schema: schema() }))
+        let normalizer = Arc::clone(&self.0);
+        Ok(Arc::new(Explained { a: identifier(a)?, b: identifier(b)?, normalizer, schema: schema() }))
     }
 }
 
-/// The answer for two identifiers, namespace and value of each, found when it is read.
+/// The answer for two identifiers as they were written, found when it is read.
 #[derive(Debug)]
 struct Explained {
-    a: (String, String),
-    b: (String, String),
+    a: String,
+    b: String,
+    normalizer: Arc<Normalizer>,
     schema: SchemaRef,
+}
+
+impl Explained {
+    /// Namespace and value of an identifier in its normal form.
+    fn normalized<'w>(&self, written: &'w str) -> Result<(&'w str, Cow<'w, str>)> {
+        let wrong = |what| DataFusionError::Plan(format!("{NAME}: {what}; write namespace:value, as it arrives"));
+        let (namespace, value) =
+            written.split_once(':').ok_or_else(|| wrong("an identifier has no namespace".to_owned()))?;
+        let value = self.normalizer.normalize(namespace, value);
+        let value =
+            value.ok_or_else(|| wrong(format!("the identifier of `{namespace}` is blocked or has not its form")))?;
+        Ok((namespace, value))
+    }
 }
 
 #[async_trait]
@@ -76,8 +88,8 @@ impl TableProvider for Explained {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let state = session.as_any().downcast_ref::<SessionState>();
         let state = state.ok_or_else(|| DataFusionError::Internal(format!("{NAME} needs a session's state")))?;
-        let ((a, of_a), (b, of_b)) = (&self.a, &self.b);
-        let explained = explain(state, (a, of_a), (b, of_b)).await;
+        let (a, b) = (self.normalized(&self.a)?, self.normalized(&self.b)?);
+        let explained = explain(state, (a.0, &a.1), (b.0, &b.1)).await;
         let explained = explained.map_err(|error| DataFusionError::External(Box::new(error)))?;
         let answer = MemTable::try_new(self.schema(), vec![vec![rows(&self.schema, &explained.links)?]])?;
         answer.scan(session, projection, filters, limit).await

@@ -12,8 +12,8 @@
 //!    that came first by its text alone would come last once something else is seen.
 //! 3. The others by the sum of the ranks of their namespaces, the most trusted first; then by when they were last seen,
 //!    the newest first; then by their identifiers. So the order is total, and is a function of the data alone.
-//! 4. In the same order the links of identifiers that a correction keeps off a more trusted one: what was taken off a
-//!    person takes nothing of the person's along.
+//! 4. In the same order those that lead from an identifier that a correction keeps off a more trusted one back to that one's
+//!    person, as the person is without it: what was taken off takes nothing of the person's along.
 //!
 //! All links of an identifier that was seen with more than `links_max` others are dropped. So is a link that would break a
 //! limit or bring together what is kept apart; persons only grow, so nothing that follows can make it fit. The idea is that of [Adobe's identity graph linking rules][rules]; the effect on
@@ -26,7 +26,7 @@
 //! [rules]: https://experienceleague.adobe.com/en/docs/experience-platform/identity/features/identity-graph-linking-rules/identity-optimization-algorithm
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, StringViewBuilder, TimestampMicrosecondArray};
@@ -48,9 +48,8 @@ const OUTPUT_ROWS: usize = 8192;
 /// Links whose texts are fetched before they are laid.
 const FETCHED_LINKS: usize = 256;
 /// What laying takes for each link: its place in the order, its conflict, and itself as it was laid.
-const LAYING_BYTES: usize = size_of::<((bool, bool, bool, usize, Reverse<Micros>), &Link)>()
-    + size_of::<Option<Conflict>>()
-    + size_of::<Laid>();
+const LAYING_BYTES: usize =
+    size_of::<((bool, bool, usize, Reverse<Micros>), &Link)>() + size_of::<Option<Conflict>>() + size_of::<Laid>();
 /// What laying takes for each identifier: its rank, its place among the members, its degree, its parent, and its counts.
 const IDENTIFIER_BYTES: usize =
     3 * size_of::<usize>() + size_of::<u32>() + size_of::<Vec<(usize, u32)>>() + 4 * size_of::<(usize, u32)>();
@@ -259,31 +258,25 @@ enum Conflict {
 
 /// Lays the links of one cluster, and adds them to `laid`. `apart` are the pairs that are never one person.
 fn lay(links: &[Link], apart: &[(u32, u32)], rules: &Rules, identifiers: &Interner, laid: &mut Vec<Laid>) {
-    let rank = |identifier: u32| rules.ranks[identifier as usize];
-    let taken_off = |&(a, b): &(u32, u32)| match rank(a).cmp(&rank(b)) {
-        Ordering::Less => Some(b),
-        Ordering::Greater => Some(a),
-        Ordering::Equal => None,
-    };
-    let taken_off: HashSet<u32> = apart.iter().filter_map(taken_off).collect();
     let latest = links.iter().filter(|link| link.was_seen).map(|link| link.last_seen_at).min();
-    let mut order: Vec<_> = links
-        .iter()
-        .map(|link| {
-            let is_taken_off = taken_off.contains(&link.a) || taken_off.contains(&link.b);
-            let is_latest = Some(link.last_seen_at) == latest;
-            let trust = rank(link.a) + rank(link.b);
-            ((link.is_seen, is_taken_off, !is_latest, trust, link.last_seen_at), link)
-        })
-        .collect();
+    let key = |link: &Link| {
+        let trust = rules.ranks[link.a as usize] + rules.ranks[link.b as usize];
+        (link.is_seen, Some(link.last_seen_at) != latest, trust, link.last_seen_at)
+    };
+    let mut order: Vec<_> = links.iter().map(|link| (key(link), link)).collect();
     order.sort_unstable_by(|(left, of_left), (right, of_right)| {
         let ends = |link: &Link| (identifiers.text(link.a), identifiers.text(link.b));
         left.cmp(right).then_with(|| ends(of_left).cmp(&ends(of_right)))
     });
+    let mut order: Vec<&Link> = order.into_iter().map(|(_, link)| link).collect();
+    if !apart.is_empty() {
+        let back = leading_back(&order, Persons::new(links, apart, rules, identifiers));
+        order.sort_by_key(|link| back.contains(&(link.a, link.b))); // stable
+    }
 
     let mut persons = Persons::new(links, apart, rules, identifiers);
-    let conflicts: Vec<Option<Conflict>> = order.iter().map(|(_, link)| persons.join(link.a, link.b)).collect();
-    laid.extend(order.into_iter().zip(conflicts).map(|((_, link), conflict)| Laid {
+    let conflicts: Vec<Option<Conflict>> = order.iter().map(|link| persons.join(link.a, link.b)).collect();
+    laid.extend(order.into_iter().zip(conflicts).map(|(link, conflict)| Laid {
         a: link.a,
         b: link.b,
         a_component: persons.name(link.a),
@@ -291,6 +284,29 @@ fn lay(links: &[Link], apart: &[(u32, u32)], rules: &Rules, identifiers: &Intern
         last_seen_at: link.last_seen_at.0,
         conflict,
     }));
+}
+
+/// The links that lead from an identifier that a correction keeps off a more trusted one back to whom that one is with when
+/// nothing is linked to what was taken off.
+fn leading_back(order: &[&Link], mut persons: Persons<'_>) -> HashSet<(u32, u32)> {
+    let rank = |identifier: u32| persons.rules.ranks[identifier as usize];
+    let mut owners: HashMap<u32, Vec<u32>> = HashMap::new();
+    for &(a, b) in &persons.apart {
+        match rank(a).cmp(&rank(b)) {
+            Ordering::Less => owners.entry(b).or_default().push(a),
+            Ordering::Greater => owners.entry(a).or_default().push(b),
+            Ordering::Equal => {}
+        }
+    }
+    for link in order.iter().filter(|link| !owners.contains_key(&link.a) && !owners.contains_key(&link.b)) {
+        persons.join(link.a, link.b);
+    }
+    let mut leads_back = |taken_off: u32, other: u32| {
+        let other = persons.root(other);
+        owners.get(&taken_off).is_some_and(|owners| owners.iter().any(|&owner| persons.root(owner) == other))
+    };
+    let links = order.iter().filter(|link| leads_back(link.a, link.b) || leads_back(link.b, link.a));
+    links.map(|link| (link.a, link.b)).collect()
 }
 
 /// A union-find forest over the identifiers of a cluster, each tree a person. Its root is the person's smallest

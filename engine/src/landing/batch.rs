@@ -1,6 +1,6 @@
 //! One input on its way into the lake: parsed on threads, written to files, committed once.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
@@ -11,7 +11,7 @@ use super::identifier_rules::IdentifierRules;
 use super::pipeline::{self, BatchContext, InputSummary, ParsedChunk};
 use super::quarantine::Reason;
 use super::{Input, PARTITION_COLUMNS, latest_sequence, table_schema, tables};
-use crate::config::Source;
+use crate::config::{Source, SourceKind};
 use crate::error::{EngineError, Result};
 use crate::progress::Progress;
 use crate::project::Project;
@@ -139,13 +139,15 @@ async fn delete(lake: &Lake, name: &TableName, files: &[DataFile]) {
     }
 }
 
-/// The same content under the same mapping is the same batch; if the rules of identity refuse some of it, under the same
-/// rules: under others there may be more of it that lands.
+/// The same content under the same mapping is the same batch; events of which the rules of identity refuse some, under the
+/// same rules: under others there may be more that land. A record that landed again would be its newest version.
 fn batch_id(project: &Project, source: &Source, summary: &InputSummary) -> String {
     let mut identity = format!("{}\u{1f}{source:?}\u{1f}{}", source.name, summary.content_hash);
-    if Reason::codes_of_identity().iter().any(|code| summary.quarantine_reasons.contains_key(*code)) {
+    let is_refused = Reason::codes_of_identity().iter().any(|code| summary.quarantine_reasons.contains_key(*code));
+    if is_refused && source.kind == SourceKind::Events {
         let rules = &project.config.identity;
-        let blocked = (&rules.blocked, &rules.blocked_patterns, rules.use_default_blocklist);
+        let sets: [BTreeSet<&String>; 2] = [rules.blocked.iter().collect(), rules.blocked_patterns.iter().collect()];
+        let blocked = (sets, rules.use_default_blocklist);
         let identifiers_max = project.config.landing.identifiers_max;
         identity.push_str(&format!("\u{1f}{:?}\u{1f}{blocked:?}\u{1f}{identifiers_max}", rules.namespaces));
     }

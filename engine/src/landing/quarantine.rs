@@ -99,7 +99,7 @@ impl Rejection {
     /// More identifiers than allowed.
     pub(crate) fn too_many_identifiers(count: usize, count_max: usize) -> Self {
         let detail = format!(
-            "{count} identifiers are more than the {count_max} allowed; if they are one person's, raise `identifiers_max` in [landing] and ingest the file again"
+            "{count} identifiers are more than the {count_max} allowed; if they are one person's, raise `identifiers_max` in [landing]: events land when the file is ingested again, a record with its next version"
         );
         Self::new(Reason::TooManyIdentifiers, detail)
     }
@@ -107,7 +107,7 @@ impl Rejection {
     /// More values of a namespace than one person has.
     pub(crate) fn several_persons(namespace: &str, values: usize, values_max: u32) -> Self {
         let detail = format!(
-            "{values} values of `{namespace}`, of which a person has at most {values_max}: nobody can tell whose it is; if they can be one person's, change `unique` or `limit` in [identity] and ingest the file again"
+            "{values} values of `{namespace}`, of which a person has at most {values_max}: nobody can tell whose it is; if they can be one person's, change `unique` or `limit` in [identity]: events land when the file is ingested again, a record with its next version"
         );
         Self::new(Reason::SeveralPersons, detail)
     }

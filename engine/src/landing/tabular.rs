@@ -349,9 +349,11 @@ fn push_record(
     let updated_at = time(mapping, row, mapping.updated_at, "updated_at")?;
     let is_merged = row.text(mapping.merged_into).is_some();
     let is_deleted = is_deleted(mapping, row)? && !is_merged;
-    // A version that names nobody lands all the same, as a mark: what earlier ones said of the record's person ends with it.
+    // A version that names nobody lands all the same, as a mark: what earlier ones said of the record's person ends with it. But
+    // for one that was merged, whose identifiers stay linked.
     let (identifiers, refusal) = match identifiers(mapping, row) {
         Ok(identifiers) => (identifiers, None),
+        Err(refusal) if is_merged => return Err(refusal),
         Err(refusal) => (Vec::new(), Some(refusal)),
     };
     let attributes = if is_merged || refusal.is_some() {

@@ -64,7 +64,18 @@ const REPORT: [(&str, &str); 9] = [
     (
         "What the last refresh changed",
         "with current as (select * from identity.changes where generation = {generation}),
-         earlier as (select distinct to_profile_id as profile_id from identity.changes where generation < {generation})
+         came as (
+             select to_profile_id as profile_id, max(generation) as generation
+             from identity.changes where generation < {generation} group by 1
+         ),
+         went as (
+             select from_profile_id as profile_id, max(generation) as generation
+             from identity.changes where generation < {generation} and change in ('merge', 'gone') group by 1
+         ),
+         earlier as (
+             select came.profile_id from came left join went on went.profile_id = came.profile_id
+             where went.generation is null or went.generation <= came.generation
+         )
          {kinds} {counts}",
     ),
 ];
@@ -73,8 +84,7 @@ const REPORT: [(&str, &str); 9] = [
 /// what merged.
 const KINDS: &str = "
     , merged as (
-        select to_profile_id, count(distinct from_profile_id) as origin_count
-        from current where change = 'merge' group by to_profile_id
+        select to_profile_id, count(distinct from_profile_id) as origin_count from current group by to_profile_id
     ),
     kinds as (
         select

@@ -81,6 +81,8 @@ def test_two_are_made_of_one_and_one_again(couple):
         [kept] = client.call("IdentityService/ListCorrections")["corrections"]
         assert kept == added
 
+        one = pair("user_id:ada", "user_id:ada") | {"removedBy": "Jo", "reason": "a mistake"}
+        assert client.refused("IdentityService/RemoveCorrection", one)[0] == grpc.StatusCode.INVALID_ARGUMENT
         client.call("IdentityService/RemoveCorrection", pair("user_id:ada", "user_id:bob") | {"removedBy": "Jo", "reason": "a mistake"})
         assert client.call("IdentityService/ListCorrections")["corrections"] == []
         generation = refresh(client)
