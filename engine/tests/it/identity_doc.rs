@@ -1,7 +1,8 @@
 //! The worked examples of `docs/IDENTITY.md`, as they stand there.
 //!
-//! A block `identity` has the namespaces in the order of trust (and `links_max n`, if there is such a limit), an empty line, a line for each event (its minute and its
-//! identifiers), another empty line, and what must come out: `person` with all identifiers of one, `dropped` with a link
+//! A block `identity` has the namespaces in the order of trust (and `links_max n`, if there is such a limit), an empty line, a
+//! line for each event (its minute and its identifiers) and each correction (`never` or `always` and its two identifiers),
+//! another empty line, and what must come out: `person` with all identifiers of one, `dropped` with a link
 //! and its reason, `refused` with the reason of the quarantine.
 
 use std::collections::BTreeSet;
@@ -38,6 +39,14 @@ fn call(line: &str) -> String {
     )
 }
 
+/// A line of a correction, such as `never user_id:ada anonymous_id:kiosk`, as `corrections.toml` has it; `None` for an event's.
+fn correction(line: &str) -> Option<String> {
+    let (verdict, identifiers) = line.split_once(' ')?;
+    let verdict = ["never", "always"].into_iter().find(|known| *known == verdict)?;
+    let (a, b) = identifiers.split_once(' ')?;
+    Some(format!("[[{verdict}_link]]\nidentifiers = ['{a}', '{b}']\nby = 'Jo'\nat = 2026-05-02\nreason = 'x'\n"))
+}
+
 /// The answer's lines, each with the identifiers of a person in order.
 fn normalized(line: &str) -> String {
     match line.split_once(' ') {
@@ -65,7 +74,9 @@ async fn test_worked_examples_of_the_document() {
             "version = 1\n[[source]]\nname = 'web'\nformat = 'segment'\ntouchpoint = 'web'\n[identity]\nnamespaces = [{}]\n{links_max}",
             namespaces.join(", ")
         ));
-        shop.land("web", &events.lines().map(call).collect::<Vec<_>>().join("\n")).await;
+        shop.write("corrections.toml", &events.lines().filter_map(correction).collect::<String>());
+        let events = events.lines().filter(|line| correction(line).is_none()).map(call);
+        shop.land("web", &events.collect::<Vec<_>>().join("\n")).await;
         shop.refresh(false).await;
         let mut found: BTreeSet<String> = BTreeSet::new();
         for query in [
