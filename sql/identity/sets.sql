@@ -8,7 +8,7 @@
 --   source         text       the source that brought it; `correction by` and who decided it
 --   first_seen_at  timestamp  earliest time, null for a correction
 --   last_seen_at   timestamp  latest time, null for a correction
---   first_landed   bigint     place of the first to land in the order of landing
+--   first_landed   bigint     place of the first to land in the order of landing, null for a correction
 --   event_count    bigint     number of events and records with it
 select 'seen' as kind, identifiers, source, first_seen_at, last_seen_at, first_landed, event_count
 from identity.event_sets
@@ -30,7 +30,7 @@ select
     'correction by ' || decided_by as source,
     arrow_cast(null, 'Timestamp(Microsecond, Some("UTC"))') as first_seen_at,
     arrow_cast(null, 'Timestamp(Microsecond, Some("UTC"))') as last_seen_at,
-    9223372036854775807 as first_landed,  -- what nobody has seen is nobody's anchor before what was
+    cast(null as bigint) as first_landed,
     0 as event_count
 from identity.corrections
 where verdict = 'always'

@@ -47,9 +47,12 @@ const NAME: &str = "replay_links";
 const OUTPUT_ROWS: usize = 8192;
 /// Links whose texts are fetched before they are laid.
 const FETCHED_LINKS: usize = 256;
-/// What laying takes for each link: its place in the order, its conflict, and itself as it was laid.
-const LAYING_BYTES: usize =
-    size_of::<((bool, bool, usize, Reverse<Micros>), &Link)>() + size_of::<Option<Conflict>>() + size_of::<Laid>();
+/// What laying takes for each link: its place in the order, whether it goes last, its conflict, and itself as it was laid.
+const LAYING_BYTES: usize = size_of::<((bool, bool, usize, Reverse<Micros>), &Link)>()
+    + size_of::<&Link>()
+    + 2 * size_of::<(u32, u32)>()
+    + size_of::<Option<Conflict>>()
+    + size_of::<Laid>();
 /// What laying takes for each identifier: its rank, its place among the members, its degree, its parent, and its counts.
 const IDENTIFIER_BYTES: usize =
     3 * size_of::<usize>() + size_of::<u32>() + size_of::<Vec<(usize, u32)>>() + 4 * size_of::<(usize, u32)>();

@@ -189,6 +189,28 @@ fn test_a_report_tells_how_well_it_is_known_who_is_who() {
         assert!(words(&report).contains(&words(line)), "{line}\n{report}");
     }
     assert!(report.contains("Dropped links by reason\nnone"), "{report}");
+    assert!(report.contains("Corrections that wait for an identifier that nobody has\nnone"), "{report}");
+
+    // The visitor logs in and is the same person under another id; Cem's telephone makes one of him and Ada.
+    project.write(
+        "later.ndjson",
+        [call(5, r#""userId":"dan","anonymousId":"tv""#), call(6, r#""userId":"ada","anonymousId":"phone""#)]
+            .join("\n"),
+    );
+    project.ok(&["ingest", "--source", "web", "later.ndjson"]);
+    project.write(
+        "corrections.toml",
+        "[[always_link]]\nidentifiers = ['user_id:dan', 'usr:17']\nby = 'Jo'\nat = 2026-05-10\nreason = 'x'\n",
+    );
+    let simulated = project.ok(&["identity", "simulate"]);
+    project.ok(&["refresh"]);
+    let report = project.ok(&["identity", "report"]);
+    for told in [simulated, report.clone()] {
+        let words = told.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains("| merge | 1 | 2 |") && words.contains("| rename | 1 | 1 |"), "{told}");
+    }
+    let waiting = report.split("Corrections that wait").nth(1).unwrap();
+    assert!(waiting.contains("| always  | user_id:dan | usr:17 |"), "{report}");
 }
 
 #[test]
