@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock};
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::ScalarValue;
 use datafusion::functions::expr_fn as functions;
 use datafusion::functions_nested::expr_fn as nested;
@@ -191,7 +191,7 @@ impl Compiler<'_> {
         use ScalarFunction as Function;
         let arguments = match function {
             // Their arguments are of different types.
-            Function::Plain(_) | Function::DateTrunc | Function::DatePart => self.all(arguments)?,
+            Function::Plain(_) | Function::DateTrunc | Function::DatePart | Function::TimeZone => self.all(arguments)?,
             _ => self.alike(&arguments.iter().collect::<Vec<_>>())?,
         };
         Ok(match (function, arguments.as_slice()) {
@@ -199,6 +199,7 @@ impl Compiler<'_> {
             (Function::Round, _) => functions::round(arguments),
             (Function::Coalesce, _) => first_known().call(arguments),
             (Function::Concat, _) => functions::concat(arguments),
+            (Function::ConcatWith, [between, texts @ ..]) => functions::concat_ws(between.clone(), texts.to_vec()),
             (Function::Greatest, _) => functions::greatest(arguments),
             (Function::Least, _) => functions::least(arguments),
             (Function::Abs, [number]) => functions::abs(number.clone()),
@@ -213,6 +214,10 @@ impl Compiler<'_> {
             (Function::DatePart, [part, time]) => {
                 let time = cast(time.clone(), timestamp_type());
                 cast(functions::date_part(part.clone(), time), DataType::Int64)
+            }
+            (Function::TimeZone, [Expr::Literal(zone, _), time]) => {
+                let there = cast(time.clone(), DataType::Timestamp(TimeUnit::Microsecond, Some(zone.to_string().into())));
+                cast(functions::to_local_time(vec![there]), timestamp_type())
             }
             (Function::Now, _) => lit(timestamp(self.as_of)),
             (Function::CurrentDate, _) => lit(ScalarValue::Date32(Some(day_of(self.as_of)))),

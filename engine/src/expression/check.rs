@@ -133,11 +133,11 @@ impl<'a> Checker<'a> {
             SqlExpr::IsNotDistinctFrom(left, right) => self.distinct(sql, BinaryOp::NotDistinct, left, right),
             SqlExpr::InList { expr, list, negated } => self.is_one_of(expr, list, *negated),
             SqlExpr::Between { expr, negated, low, high } => self.between(expr, low, high, *negated),
-            SqlExpr::Like { negated, any: false, expr, pattern, escape_char: None } => {
-                self.like(expr, pattern, *negated, false)
+            SqlExpr::Like { negated, any: false, expr, pattern, escape_char } => {
+                self.like(expr, (pattern, escape_char.as_ref()), *negated, false)
             }
-            SqlExpr::ILike { negated, any: false, expr, pattern, escape_char: None } => {
-                self.like(expr, pattern, *negated, true)
+            SqlExpr::ILike { negated, any: false, expr, pattern, escape_char } => {
+                self.like(expr, (pattern, escape_char.as_ref()), *negated, true)
             }
             SqlExpr::Cast {
                 kind: CastKind::Cast | CastKind::TryCast | CastKind::DoubleColon,
@@ -174,6 +174,7 @@ impl<'a> Checker<'a> {
                 let list = if let SqlExpr::Nested(list) = &**right { list } else { right };
                 self.has_entry(list, left)
             }
+            SqlExpr::AtTimeZone { timestamp, time_zone } => self.time_zone(timestamp, time_zone),
             SqlExpr::Extract { field, expr, .. } => self.date_part(sql, &field.to_string(), expr),
             SqlExpr::Function(function) => self.function(sql, function),
             other => {
@@ -290,7 +291,7 @@ fn instead_of(sql: &SqlExpr) -> &'static str {
         SqlExpr::Substring { .. } => "write `substr(text, 1, 3)`",
         SqlExpr::AnyOp { .. } | SqlExpr::AllOp { .. } => "write `contains(list, 'entry')` or `not contains(...)`",
         SqlExpr::CompoundIdentifier(_) | SqlExpr::CompoundFieldAccess { .. } => "write the column's name alone",
-        SqlExpr::Like { .. } | SqlExpr::ILike { .. } => "write `like` with one pattern and no `escape`",
+        SqlExpr::Like { .. } | SqlExpr::ILike { .. } => "write `like` with one pattern",
         SqlExpr::SimilarTo { .. } | SqlExpr::RLike { .. } => "use `like`, or `~` with a regular expression",
         SqlExpr::Tuple(_) => "compare columns one by one",
         _ => ALLOWED,

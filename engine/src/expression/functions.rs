@@ -33,8 +33,9 @@ const MEASURES: [&str; 17] = [
 /// What else is known of a profile.
 const OF_PROFILES: [&str; 6] = ["in_segment", "in_list", "top", "split", "consented", "score"];
 /// Functions of single values beside the plain ones. Some are nodes of their own to the parser; they are here for messages.
-const SCALARS: [&str; 20] = [
+const SCALARS: [&str; 22] = [
     "concat",
+    "concat_ws",
     "contains",
     "regexp_like",
     "mod",
@@ -49,6 +50,7 @@ const SCALARS: [&str; 20] = [
     "date_trunc",
     "date_part",
     "extract",
+    "timezone",
     "days_since",
     "now",
     "current_date",

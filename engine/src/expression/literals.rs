@@ -43,12 +43,33 @@ fn number(digits: &str) -> Checked<Literal> {
     if let Ok(integer) = digits.parse::<i64>() {
         return Ok(Literal::Integer(integer));
     }
+    if let Some((mantissa, exponent)) = digits.split_once(['e', 'E']) {
+        return match exponent.parse().ok().and_then(|exponent| shifted(mantissa, exponent)) {
+            Some(plain) => number(&plain).map_err(|_| too_long(digits)),
+            None => Err(too_long(digits)),
+        };
+    }
     let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     let count = digits.bytes().filter(u8::is_ascii_digit).count();
     if is_plain && (1..=DECIMAL_DIGITS_MAX).contains(&count) {
         return Ok(Literal::Decimal(digits.to_owned()));
     }
-    Err(format!("`{digits}` is not a plain number of at most {DECIMAL_DIGITS_MAX} digits"))
+    Err(too_long(digits))
+}
+
+fn too_long(digits: &str) -> String {
+    format!("`{digits}` is not a number of at most {DECIMAL_DIGITS_MAX} digits")
+}
+
+/// The digits of a number times ten to the power of `places`; `None` if they would be very many.
+fn shifted(digits: &str, places: isize) -> Option<String> {
+    let zeros = "0".repeat(2 * DECIMAL_DIGITS_MAX);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let all = format!("{zeros}{whole}{fraction}{zeros}");
+    let point = (zeros.len() + whole.len()).checked_add_signed(places).filter(|point| *point <= all.len())?;
+    let (whole, fraction) = (all[..point].trim_start_matches('0'), all[point..].trim_end_matches('0'));
+    let whole = if whole.is_empty() { "0" } else { whole };
+    Some(if fraction.is_empty() { whole.to_owned() } else { format!("{whole}.{fraction}") })
 }
 
 /// A number with the other sign; `None` for what is not a number or has no opposite.

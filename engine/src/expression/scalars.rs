@@ -1,5 +1,7 @@
 //! Functions of single values: text, numbers, times, lists, and choices among values.
 
+use chrono_tz::Tz;
+
 use super::calls::Call;
 use super::check::{ALLOWED, Checker, Typed, snippet};
 use super::literals::text_constant;
@@ -15,7 +17,8 @@ const DATE_PARTS: [&str; 9] = ["year", "quarter", "month", "week", "day", "dow",
 impl Checker<'_> {
     pub(super) fn scalar(&self, call: &Call<'_>) -> Result<Typed> {
         match call.name.as_str() {
-            "concat" => self.concat(call),
+            "concat" => self.concat(call, ScalarFunction::Concat, "concat(first_name, ' ', last_name)"),
+            "concat_ws" => self.concat(call, ScalarFunction::ConcatWith, "concat_ws(' ', first_name, last_name)"),
             "contains" => self.contains(call),
             "regexp_like" => self.regexp_like(call),
             "mod" => self.modulo(call),
@@ -27,6 +30,7 @@ impl Checker<'_> {
             "least" => self.extreme(call, ScalarFunction::Least),
             "date_trunc" => self.date_trunc(call),
             "date_part" => self.date_part_call(call),
+            "timezone" => self.time_zone_call(call),
             "days_since" => self.days_since(call),
             "now" => self.no_arguments(call, ScalarFunction::Now, ColumnType::Timestamp),
             "current_date" => self.no_arguments(call, ScalarFunction::CurrentDate, ColumnType::Date),
@@ -93,12 +97,12 @@ impl Checker<'_> {
         self.arithmetic(call.sql, BinaryOp::Modulo, number, divisor)
     }
 
-    fn concat(&self, call: &Call<'_>) -> Result<Typed> {
+    fn concat(&self, call: &Call<'_>, function: ScalarFunction, usage: &str) -> Result<Typed> {
         if call.positional.len() < 2 {
-            return self.wrong_arguments(call, "concat(first_name, ' ', last_name)");
+            return self.wrong_arguments(call, usage);
         }
         let arguments = call.positional.iter().map(|text| self.text(text)).collect::<Result<Vec<_>>>()?;
-        Ok((Expr::Function { function: ScalarFunction::Concat, arguments }, Some(ColumnType::Text)))
+        Ok((Expr::Function { function, arguments }, Some(ColumnType::Text)))
     }
 
     fn contains(&self, call: &Call<'_>) -> Result<Typed> {
@@ -226,6 +230,28 @@ impl Checker<'_> {
         };
         let message = || self.error(sql, format!("{} is not a unit; {}", snippet(sql), choice(known)));
         unit.copied().ok_or_else(message)
+    }
+
+    fn time_zone_call(&self, call: &Call<'_>) -> Result<Typed> {
+        let [zone, time] = call.positional.as_slice() else {
+            return self.wrong_arguments(call, "timezone('Europe/Paris', last_seen_at)");
+        };
+        self.time_zone(time, zone)
+    }
+
+    /// `timezone('Europe/Paris', time)` and `time at time zone 'Europe/Paris'`.
+    pub(super) fn time_zone(&self, time_sql: &SqlExpr, zone_sql: &SqlExpr) -> Result<Typed> {
+        let (time, time_type) = self.time(time_sql)?;
+        if time_type != Some(ColumnType::Timestamp) {
+            let message = format!("{} is a date, which is the same by all clocks", snippet(time_sql));
+            return self.refuse(time_sql, message);
+        }
+        let Some(zone) = text_constant(zone_sql).and_then(|zone| zone.parse::<Tz>().ok()) else {
+            let message = format!("{} is no time zone; write one such as 'Europe/Paris' or 'UTC'", snippet(zone_sql));
+            return self.refuse(zone_sql, message);
+        };
+        let arguments = vec![Expr::Literal(Literal::Text(zone.name().to_owned())), time];
+        Ok((Expr::Function { function: ScalarFunction::TimeZone, arguments }, Some(ColumnType::Timestamp)))
     }
 
     fn days_since(&self, call: &Call<'_>) -> Result<Typed> {

@@ -257,8 +257,13 @@ pub(crate) enum ScalarFunction {
     /// A part of a date or timestamp, as an integer: a `year`, `quarter`, `month`, `week`, `day`, `dow` (Sunday is 0),
     /// `doy`, `hour` or `minute` (a text literal).
     DatePart,
+    /// What the clocks of a time zone (a text literal, which is the name of one) show at a timestamp: as a timestamp that
+    /// shows the same in UTC.
+    TimeZone,
     /// Texts one after another, leaving out those that are null; two or more arguments.
     Concat,
+    /// The same with the first argument between them; null if that is null. Two or more arguments.
+    ConcatWith,
     /// The greatest whole number not above a number, in the number's type.
     Floor,
     /// The least whole number not below a number, in the number's type.

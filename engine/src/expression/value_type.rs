@@ -32,8 +32,8 @@ impl Expr {
             },
             Expr::Function { function, arguments } => match function {
                 ScalarFunction::Plain(plain) => plain.gives,
-                ScalarFunction::Concat => ColumnType::Text,
-                ScalarFunction::DateTrunc | ScalarFunction::Now => ColumnType::Timestamp,
+                ScalarFunction::Concat | ScalarFunction::ConcatWith => ColumnType::Text,
+                ScalarFunction::DateTrunc | ScalarFunction::TimeZone | ScalarFunction::Now => ColumnType::Timestamp,
                 ScalarFunction::DatePart | ScalarFunction::ListLength => Integer,
                 ScalarFunction::CurrentDate => ColumnType::Date,
                 ScalarFunction::Coalesce | ScalarFunction::Greatest | ScalarFunction::Least => {
@@ -113,6 +113,8 @@ mod tests {
             "split('x')",
             "score(age, 5)",
             "date_trunc('day', birthday)",
+            "last_seen_at at time zone 'Europe/Paris'",
+            "concat_ws(', ', country, 'x')",
             "now()",
         ] {
             let checked = parse_trait("rank", text).expect(text);

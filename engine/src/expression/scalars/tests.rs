@@ -67,6 +67,16 @@ fn reads_the_forms_that_sql_has_for_the_same() {
         ("country = any((tags))", "contains(tags, country)"),
         ("last_seen_at - (interval '3 months') < now()", "last_seen_at - interval '3 months' < now()"),
         ("current_date - birthday > 9", "days_since(birthday) - days_since(current_date) > 9"),
+        (
+            "extract(hour from last_seen_at at time zone 'Europe/Paris') > 3",
+            "date_part('hour', timezone('Europe/Paris', last_seen_at)) > 3",
+        ),
+        ("country like 'a!%!!b\\%' escape '!'", "country like 'a\\%\\!b\\\\%'"),
+        ("country like 'a!' escape ''", "country like 'a!'"),
+        ("country not ilike '%!_%' escape '!'", "country not ilike '%\\_%'"),
+        ("age > 1e3", "age > 1000"),
+        ("lifetime_value > 12.5E-1 or lifetime_value < -1.50e+01", "lifetime_value > 1.25 or lifetime_value < -15"),
+        ("age > 0e9 or lifetime_value > 1e-37", "age > 0 or lifetime_value > 0.0000000000000000000000000000000000001"),
         ("(age > 3) is not unknown", "(age > 3) is not null"),
     ] {
         assert_eq!(text_of(&segment(text)), one_form, "{text}");
@@ -151,6 +161,13 @@ fn refuses_wrong_calls() {
         ),
         ("country ~ '('", "1:11: `'('` is no regular expression: unclosed group"),
         ("country ~ country", "1:11: a regular expression must be a text constant, such as '@(gmail|gmx)[.]'"),
+        ("concat_ws(', ') = 'x'", "1:1: wrong arguments; write `concat_ws(' ', first_name, last_name)`"),
+        ("timezone(last_seen_at) < now()", "1:1: wrong arguments; write `timezone('Europe/Paris', last_seen_at)`"),
+        ("birthday at time zone 'UTC' < now()", "1:1: `birthday` is a date, which is the same by all clocks"),
+        ("now() < last_seen_at at time zone 'Paris'", "1:35: `'Paris'` is no time zone; write one such as 'Europe/Paris' or 'UTC'"),
+        ("now() < last_seen_at at time zone country", "1:35: `country` is no time zone; write one such as 'Europe/Paris' or 'UTC'"),
+        ("age > 1e40", "1:7: `1e40` is not a number of at most 38 digits"),
+        ("age > 1e999999999999", "1:7: `1e999999999999` is not a number of at most 38 digits"),
         ("regexp_like(country)", "1:1: wrong arguments; write `regexp_like(text, 'pattern')`"),
         ("regexp_like(country, 'x', 'g')", "1:27: the only flag is 'i', for upper or lower case"),
         (

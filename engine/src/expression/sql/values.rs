@@ -172,7 +172,7 @@ impl<'q> Values<'q> {
             };
             return format!("try_cast({value} as decimal(38, 10))");
         }
-        let arguments = texts.join(", ");
+        let list = texts.join(", ");
         let name = match function {
             ScalarFunction::Now => {
                 let now = self.query.as_of.to_rfc3339_opts(SecondsFormat::AutoSi, true);
@@ -181,23 +181,33 @@ impl<'q> Values<'q> {
             ScalarFunction::CurrentDate => return format!("date '{}'", self.query.today()),
             // Of fewer bits, or none, to SQL.
             ScalarFunction::Plain(Plain { sql, gives: ColumnType::Integer, .. }) => {
-                return format!("cast({sql}({arguments}) as bigint)");
+                return format!("cast({sql}({list}) as bigint)");
             }
-            ScalarFunction::ListLength => return format!("cast(array_length({arguments}) as bigint)"),
-            ScalarFunction::DatePart => return format!("cast(date_part({arguments}) as bigint)"),
+            ScalarFunction::TimeZone => {
+                let zone = match arguments.first() {
+                    Some(Expr::Literal(Literal::Text(zone))) => zone.as_str(),
+                    _ => "UTC",
+                };
+                let time = texts.last().map_or("", String::as_str);
+                let there = format!("arrow_cast({time}, 'Timestamp(Microsecond, Some(\"{zone}\"))')");
+                return format!("arrow_cast(to_local_time({there}), 'Timestamp(Microsecond, Some(\"UTC\"))')");
+            }
+            ScalarFunction::ListLength => return format!("cast(array_length({list}) as bigint)"),
+            ScalarFunction::DatePart => return format!("cast(date_part({list}) as bigint)"),
             ScalarFunction::Plain(plain) => plain.sql,
             ScalarFunction::Abs => "abs",
             ScalarFunction::Round => "round",
             ScalarFunction::Coalesce => "coalesce",
             ScalarFunction::DateTrunc => "date_trunc",
             ScalarFunction::Concat => "concat",
+            ScalarFunction::ConcatWith => "concat_ws",
             ScalarFunction::Floor => "floor",
             ScalarFunction::Ceil => "ceil",
             ScalarFunction::NullIf => "nullif",
             ScalarFunction::Greatest => "greatest",
             ScalarFunction::Least => "least",
         };
-        format!("{name}({arguments})")
+        format!("{name}({list})")
     }
 }
 

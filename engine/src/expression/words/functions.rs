@@ -20,10 +20,12 @@ pub(super) fn function(function: ScalarFunction, arguments: &[Expr]) -> String {
         ScalarFunction::Coalesce => all.join(", or if unknown "),
         ScalarFunction::NullIf => format!("{first} unless it is {second}"),
         ScalarFunction::Concat => all.join(" followed by "),
+        ScalarFunction::ConcatWith => format!("{} with {first} between them", all.get(1..).unwrap_or_default().join(" and ")),
         ScalarFunction::Greatest => format!("the greatest of ({})", all.join(", ")),
         ScalarFunction::Least => format!("the least of ({})", all.join(", ")),
         ScalarFunction::DateTrunc => format!("the start of the {} of {second}", unit(arguments)),
         ScalarFunction::DatePart => format!("the {} of {second}", unit(arguments)),
+        ScalarFunction::TimeZone => format!("{second} by the clocks of {first}"),
         ScalarFunction::Now => "now".to_owned(),
         ScalarFunction::CurrentDate => "today".to_owned(),
     }
@@ -40,10 +42,10 @@ fn inner(argument: &Expr) -> String {
 
 /// Whether nothing that follows the words could be read as belonging to them.
 pub(super) fn is_one_phrase(function: ScalarFunction) -> bool {
-    use ScalarFunction::{Coalesce, Concat, NullIf};
+    use ScalarFunction::{Coalesce, Concat, ConcatWith, NullIf};
     match function {
         ScalarFunction::Plain(plain) => plain.gives != ColumnType::Boolean && plain.takes.len() == 1,
-        function => !matches!(function, Coalesce | Concat | NullIf),
+        function => !matches!(function, Coalesce | Concat | ConcatWith | NullIf),
     }
 }
 

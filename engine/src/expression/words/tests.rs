@@ -32,6 +32,11 @@ fn says_conditions() {
         ("country like 'F%'", "country starts with 'F'"),
         ("country not like '%F'", "country does not end with 'F'"),
         ("country ilike '%fr%'", "country contains 'fr', in upper or lower case"),
+        ("concat_ws(' ', country, upper(country)) = 'x'", "(country and (country in upper case) with ' ' between them) is 'x'"),
+        (
+            "extract(hour from last_seen_at at time zone 'Europe/Paris') >= 18",
+            "the hour of (last_seen_at by the clocks of 'Europe/Paris') is at least 18",
+        ),
         ("country like 'F_'", "country looks like 'F_'"),
         ("birthday >= '1980-01-01'", "birthday is at or after 1980-01-01"),
         ("last_seen_at < now() - interval '14 days'", "last_seen_at is before (14 days before now)"),
