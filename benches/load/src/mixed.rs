@@ -80,7 +80,7 @@ pub(crate) async fn run(address: &str, file: &Path, segment: &str, seconds: u64)
 /// Refreshes on the server and waits for the end.
 pub(crate) async fn refresh(address: &str) -> Result<Value> {
     let mut client = RefreshServiceClient::new(connect(address).await?);
-    let started = client.run_refresh(v1::RunRefreshRequest { full: false }).await?.into_inner().refresh;
+    let started = client.run_refresh(v1::RunRefreshRequest::default()).await?.into_inner().refresh;
     let refresh_id = started.ok_or_else(|| anyhow!("no refresh began"))?.refresh_id;
     let mut watched = client.watch_refresh(v1::WatchRefreshRequest { refresh_id }).await?.into_inner();
     let mut last = None;

@@ -49,7 +49,8 @@ pub(crate) async fn check(workspace: &Workspace, last: &Generation, merges_max_s
     Err(EngineError::failed_precondition(format!(
         "{merged} of {profiles} profiles would be merged into others ({:.1} %), more than `merges_max_share = \
          {merges_max_share}` in [identity] allows; nothing was published. `tessera identity simulate` shows which, and \
-         by which links; if they are right, run `tessera refresh --allow-merges`",
+         by which links; if they are right, run `tessera refresh --allow-merges`, \
+         or `RunRefresh` with `allow_merges`",
         share * 100.0
     )))
 }

@@ -37,7 +37,7 @@ impl RefreshService for RefreshRuns {
         &self,
         request: Request<v1::RunRefreshRequest>,
     ) -> Result<Response<v1::RunRefreshResponse>, Status> {
-        answered("RefreshService/RunRefresh", self.run(request.into_inner().full)).await
+        answered("RefreshService/RunRefresh", self.run(request.into_inner())).await
     }
 
     async fn get_refresh(
@@ -67,8 +67,9 @@ impl RefreshService for RefreshRuns {
 }
 
 impl RefreshRuns {
-    async fn run(&self, full: bool) -> Result<v1::RunRefreshResponse, Status> {
-        let started = self.refreshes.start(RefreshOptions { full, ..RefreshOptions::default() }).await;
+    async fn run(&self, request: v1::RunRefreshRequest) -> Result<v1::RunRefreshResponse, Status> {
+        let v1::RunRefreshRequest { full, allow_merges } = request;
+        let started = self.refreshes.start(RefreshOptions { full, allow_merges, unless_started_since: None }).await;
         let run = started.map_err(|error| match error.kind() {
             ErrorKind::Conflict => with_reason(Code::Aborted, "REFRESH_RUNNING", error.to_string()),
             _ => to_status(error),

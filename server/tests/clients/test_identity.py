@@ -52,9 +52,13 @@ def people(client):
     return ids["ada"], ids["bob"]
 
 
-def refresh(client):
-    started = client.call("RefreshService/RunRefresh")["refresh"]
-    last = list(client.call("RefreshService/WatchRefresh", {"refreshId": started["refreshId"]}))[-1]["refresh"]
+def run_refresh(client, **options):
+    started = client.call("RefreshService/RunRefresh", options)["refresh"]
+    return list(client.call("RefreshService/WatchRefresh", {"refreshId": started["refreshId"]}))[-1]["refresh"]
+
+
+def refresh(client, **options):
+    last = run_refresh(client, **options)
     assert last["state"] == "REFRESH_STATE_PUBLISHED", last
     return int(last["generation"])
 
@@ -179,6 +183,20 @@ def test_a_correction_of_what_is_blocked_by_now_is_listed_and_can_be_taken_back(
         assert (kept["a"], kept["b"]) == (said["a"], said["b"])
         client.call("IdentityService/RemoveCorrection", said | {"removedBy": "Jo", "reason": "y"})
         assert client.call("IdentityService/ListCorrections")["corrections"] == []
+
+
+def test_too_many_merges_need_a_word(couple):
+    configuration = couple.folder / "tessera.toml"
+    configuration.write_text(configuration.read_text() + "\nmerges_max_share = 0.1\n")
+    couple.ingest("web", couple.write("tv.ndjson", call(5, {"userId": "ada", "anonymousId": "tv"})))
+    with serving(couple) as server:
+        server.wait_until_ready()
+        client = Client(server.address)
+        failed = run_refresh(client)
+        assert failed["state"] == "REFRESH_STATE_FAILED", failed
+        assert "1 of 2 profiles would be merged into others (50.0 %)" in failed["error"]
+        assert "`RunRefresh` with `allow_merges`" in failed["error"]
+        assert refresh(client, allowMerges=True) == 2
 
 
 def test_the_graph_of_a_profile(couple):
