@@ -87,6 +87,8 @@ pub struct Source {
     pub properties: Option<Vec<String>>,
     /// IANA name for times that carry no zone; `None` means UTC.
     pub time_zone: Option<String>,
+    /// Whether numbers have a comma before their fraction: `1.234,50`.
+    pub has_decimal_comma: bool,
     /// Events: the column that holds a row's own unique id.
     pub message_id: Option<String>,
     /// Events: the column with the path of the page.

@@ -26,6 +26,24 @@ pub(crate) fn parse_decimal(text: &str) -> Option<i128> {
     (units < UNITS_LIMIT).then_some(if is_negative { -units } else { units })
 }
 
+/// `-1.234,50` as `-1234.50`: a comma before the fraction, and before it points or blanks between thousands, or nothing.
+/// None for anything else.
+pub(crate) fn with_decimal_point(text: &str) -> Option<String> {
+    let text = text.trim();
+    let (whole, fraction) = text.split_once(',').map_or((text, None), |(whole, fraction)| (whole, Some(fraction)));
+    let (sign, whole) = whole.strip_prefix(['-', '+']).map_or(("", whole), |rest| (&whole[..1], rest));
+    let is_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    let groups: Vec<&str> = whole.split(['.', '\'', ' ', '\u{a0}', '\u{202f}']).collect();
+    let (first, others) = groups.split_first()?;
+    let is_grouped =
+        others.iter().all(|group| group.len() == 3) && (others.is_empty() || (1..=3).contains(&first.len()));
+    if !is_grouped || !groups.iter().all(|group| is_digits(group)) || !fraction.is_none_or(is_digits) {
+        return None;
+    }
+    let fraction = fraction.map(|fraction| format!(".{fraction}")).unwrap_or_default();
+    Some(format!("{sign}{}{fraction}", groups.concat()))
+}
+
 fn parse_plain(digits: &str) -> Option<i128> {
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let is_number = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
@@ -80,6 +98,26 @@ mod tests {
         ];
         for (text, expected) in cases {
             assert_eq!(parse_decimal(text), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn test_decimal_commas_become_points() {
+        for (text, expected) in [
+            ("0,25", Some("0.25")),
+            ("-1.234,50", Some("-1234.50")),
+            ("1 234 567,8", Some("1234567.8")),
+            ("1\u{202f}234,8", Some("1234.8")),
+            ("1.234", Some("1234")),
+            ("1234", Some("1234")),
+            ("+,5", Some("+.5")),
+            ("1,234.50", None),
+            ("1.23,4", None),
+            ("1234.567,8", None),
+            ("1,2,3", None),
+            ("a,5", None),
+        ] {
+            assert_eq!(with_decimal_point(text).as_deref(), expected, "{text}");
         }
     }
 

@@ -11,6 +11,7 @@ mod breakdown;
 mod census;
 mod compile;
 mod conditions;
+mod evaluated;
 mod figures;
 mod first_known;
 mod fold;
@@ -42,5 +43,5 @@ use crate::query::session::Functions;
 
 /// The functions by which plain SQL says what segments do.
 pub(crate) fn sql_functions() -> Functions {
-    vec![property::function(), split::function()]
+    vec![property::function(), property::number(), split::function()]
 }

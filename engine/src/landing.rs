@@ -6,7 +6,7 @@
 //! in the tables' logs: the same input again adds nothing.
 
 mod batch;
-mod chunk;
+pub(crate) mod chunk;
 mod consent;
 pub(crate) mod csv;
 mod identifier_rules;

@@ -16,7 +16,7 @@
 //! inside it an arrow points one way only:
 //!
 //! ```text
-//! error, ids, clock, config, decimal, limits, progress <- store <- query <- project, model <- expression <- evaluation <- landing, identity, profile, behavior, segment <- refresh, lookup <- snapshot <- engine
+//! error, ids, clock, config, decimal, salesforce_id, limits, progress <- store <- query <- project, model <- expression <- evaluation <- landing, identity, profile, behavior, segment <- refresh, lookup <- snapshot <- engine
 //! ```
 //!
 //! What always holds:
@@ -44,6 +44,7 @@ mod progress;
 mod project;
 mod query;
 mod refresh;
+mod salesforce_id;
 mod segment;
 mod snapshot;
 mod store;

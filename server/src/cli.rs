@@ -219,8 +219,11 @@ pub(crate) enum SegmentCommand {
     /// All segments with their sizes
     #[command(after_help = "Examples:\n  tessera segment list\n  tessera segment list --project my-shop")]
     List,
-    /// A segment's definition, size and last changes
-    #[command(after_help = "Examples:\n  tessera segment show loyal\n  tessera segment show loyal --sql")]
+    /// A segment's definition, size and last changes, and who changed it last
+    #[command(
+        visible_alias = "get",
+        after_help = "Examples:\n  tessera segment show loyal\n  tessera segment show loyal --sql"
+    )]
     Show {
         /// Its name: the file's, without .sql
         name: String,
@@ -261,7 +264,7 @@ pub(crate) enum SegmentCommand {
         #[command(flatten)]
         words: SegmentWords,
     },
-    /// Change a segment that was made with create; what is not given stays, an empty text takes words away
+    /// Change a segment that was made with create or a call; what is not given stays, an empty text takes words away
     #[command(
         group = ArgGroup::new("change").args(["expression", "title", "purpose", "description"]).required(true).multiple(true),
         after_help = "Examples:\n  tessera segment update big-spenders --expression \"lifetime_value > 700\"\n  tessera segment update big-spenders --title \"Those who spend most\" --description \"\""
@@ -272,16 +275,22 @@ pub(crate) enum SegmentCommand {
         /// The condition over a profile
         #[arg(long, allow_hyphen_values = true)]
         expression: Option<String>,
+        /// Only if it still has this etag, which `show` prints
+        #[arg(long)]
+        etag: Option<String>,
         #[command(flatten)]
         words: SegmentWords,
     },
-    /// Delete a segment that was made with create
+    /// Delete a segment that was made with create or a call
     #[command(
         after_help = "Examples:\n  tessera segment delete big-spenders\n  tessera segment delete big-spenders --by ada"
     )]
     Delete {
         /// Its name
         name: String,
+        /// Only if it still has this etag, which `show` prints
+        #[arg(long)]
+        etag: Option<String>,
         /// Who deletes it
         #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true)]
         by: String,
@@ -322,7 +331,7 @@ pub(crate) enum SegmentCommand {
         /// Columns of profiles, and entered_at
         #[arg(long, value_name = "COLUMN,...", value_delimiter = ',', default_value = "profile_id,entered_at")]
         columns: Vec<String>,
-        /// The kind of file
+        /// The kind of file; lists are JSON in csv
         #[arg(long, default_value = "csv")]
         format: FileFormat,
         /// The file, or a URL such as s3://bucket/loyal.csv; nothing may be there yet
@@ -384,14 +393,16 @@ pub(crate) enum SegmentCommand {
         #[command(flatten)]
         arguments: PersonaArguments,
     },
-    /// How two segments overlap
+    /// How segments overlap, and what sets them apart
     #[command(
-        after_help = "Examples:\n  tessera segment compare loyal quiet\n  tessera segment compare loyal employees --project my-shop"
+        after_help = "Examples:\n  tessera segment compare loyal quiet\n  tessera segment compare loyal quiet employees --columns country,lifetime_value"
     )]
     Compare {
-        /// One
-        left: String,
-        /// The other
-        right: String,
+        /// Two or more
+        #[arg(required = true, num_args = 2.., value_name = "SEGMENT")]
+        names: Vec<String>,
+        /// Columns of profiles, or touchpoint, to compare
+        #[arg(long, value_name = "COLUMN,...", value_delimiter = ',')]
+        columns: Vec<String>,
     },
 }

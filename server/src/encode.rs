@@ -1,21 +1,23 @@
 //! Answers as files, piece by piece: memory does not grow with the answer.
 
 use std::io::Write;
+use std::path::{Component, Path};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
-use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, RecordBatch, StringBuilder};
 use arrow::csv::WriterBuilder as CsvWriterBuilder;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::json::LineDelimitedWriter;
-use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow::json::writer::{EncoderOptions, make_encoder};
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
-use tessera_engine::{EngineError, QueryResult};
+use tessera_engine::{Engine, EngineError, QueryResult};
+use url::Url;
 
 /// A kind of file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -76,8 +78,65 @@ pub(crate) fn pieces(result: QueryResult, format: FileFormat) -> Result<BoxStrea
     Ok(all.filter(|piece| std::future::ready(!matches!(piece, Ok(piece) if piece.is_empty()))).boxed())
 }
 
+/// Writes a file at a URL at which nothing is yet, and returns its bytes.
+///
+/// # Errors
+/// As [`Engine::write_file`]; FailedPrecondition for a path of this machine at which no file can be made.
+pub(crate) async fn write(
+    engine: &Engine,
+    url: &str,
+    pieces: BoxStream<'static, Result<Vec<u8>>>,
+) -> Result<u64, EngineError> {
+    check_url(url)?;
+    check_path(url).await?;
+    engine.write_file(url, as_bytes(pieces)).await
+}
+
+/// Refuses a URL of which a part would not be in the name of the file.
+///
+/// # Errors
+/// InvalidInput.
+pub(crate) fn check_url(url: &str) -> Result<(), EngineError> {
+    match Url::parse(url) {
+        Ok(parsed) if parsed.query().is_some() || parsed.fragment().is_some() => Err(EngineError::invalid(format!(
+            "`{url}` has a `?` or a `#`, which end the name of a file in a URL; write them as %3F and %23"
+        ))),
+        _ => Ok(()), // whoever writes the file says what else is wrong
+    }
+}
+
+/// Refuses a path of this machine at which no file can be made. To whoever writes there it would look like a store that does
+/// not answer, or one that has to be tried for ever, as `/proc` is.
+async fn check_path(url: &str) -> Result<(), EngineError> {
+    let path = Url::parse(url).ok().filter(|parsed| parsed.scheme() == "file" && !url.ends_with('/'));
+    let Some(path) = path.and_then(|parsed| parsed.to_file_path().ok()) else { return Ok(()) };
+    if path.components().any(|part| part == Component::ParentDir) {
+        return Ok(()); // such a URL is refused, and nothing shall be made elsewhere
+    }
+    // Files are called nearly so until they are whole.
+    let mut beside = path.into_os_string();
+    beside.push("#0");
+    let tried = tokio::task::spawn_blocking(move || make_and_remove(Path::new(&beside))).await;
+    tried.map_err(|error| EngineError::internal(error.to_string()))?.map_err(|error| {
+        EngineError::failed_precondition(format!(
+            "`{url}` cannot be written: {error}; name a path at which a file can be made"
+        ))
+    })
+}
+
+fn make_and_remove(path: &Path) -> std::io::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    match std::fs::File::create_new(path) {
+        Ok(_) => std::fs::remove_file(path),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()), // somebody else tries
+        Err(error) => Err(error),
+    }
+}
+
 /// Pieces for whoever writes a file for the engine.
-pub(crate) fn as_bytes(pieces: BoxStream<'static, Result<Vec<u8>>>) -> BoxStream<'static, Result<Bytes, EngineError>> {
+fn as_bytes(pieces: BoxStream<'static, Result<Vec<u8>>>) -> BoxStream<'static, Result<Bytes, EngineError>> {
     let error = |error: anyhow::Error| error.downcast::<EngineError>().unwrap_or_else(unwritable);
     pieces.map_ok(Bytes::from).map_err(error).boxed()
 }
@@ -139,9 +198,9 @@ fn ndjson(batch: &RecordBatch) -> Result<Vec<u8>> {
     Ok(writer.into_inner())
 }
 
-/// CSV has no lists: they are printed as text.
+/// CSV has no lists: they are JSON in it, which tells their values apart.
 fn flattened(batch: &RecordBatch) -> Result<RecordBatch> {
-    let options = FormatOptions::default();
+    let options = EncoderOptions::default().with_explicit_nulls(true);
     let mut fields = Vec::new();
     let mut columns: Vec<ArrayRef> = Vec::new();
     for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
@@ -150,11 +209,17 @@ fn flattened(batch: &RecordBatch) -> Result<RecordBatch> {
             columns.push(Arc::clone(column));
             continue;
         }
-        let formatter = ArrayFormatter::try_new(column.as_ref(), &options)?;
-        let texts: StringArray =
-            (0..column.len()).map(|row| (!column.is_null(row)).then(|| formatter.value(row).to_string())).collect();
+        let mut encoder = make_encoder(field, column.as_ref(), &options)?;
+        let mut texts = StringBuilder::new();
+        for row in 0..column.len() {
+            let mut json = Vec::new();
+            if column.is_valid(row) {
+                encoder.encode(row, &mut json);
+            }
+            texts.append_option(column.is_valid(row).then(|| String::from_utf8(json)).transpose()?);
+        }
         fields.push(Field::new(field.name(), DataType::Utf8, true));
-        columns.push(Arc::new(texts));
+        columns.push(Arc::new(texts.finish()));
     }
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
 }
@@ -177,5 +242,51 @@ impl Write for Pieces {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::ListBuilder;
+
+    use super::*;
+
+    #[test]
+    fn test_lists_in_csv_are_json() {
+        let mut lists = ListBuilder::new(StringBuilder::new());
+        lists.append_value([Some("x, y"), Some("z")]);
+        lists.append_value([Some("x"), None, Some("\"")]);
+        lists.append_null();
+        let batch = RecordBatch::try_from_iter([("tags", Arc::new(lists.finish()) as ArrayRef)]).unwrap();
+        let expected = "tags\n\"[\"\"x, y\"\",\"\"z\"\"]\"\n\"[\"\"x\"\",null,\"\"\\\"\"\"\"]\"\n\"\"\n";
+        assert_eq!(String::from_utf8(csv(&batch, true).unwrap()).unwrap(), expected);
+    }
+
+    #[tokio::test]
+    async fn test_a_path_at_which_no_file_can_be_made_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = |name: &str| Url::from_file_path(folder.path().join(name)).unwrap().to_string();
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        for wrong in [url("file/a.csv"), url(&"x".repeat(300))] {
+            let refused = check_path(&wrong).await.unwrap_err();
+            assert_eq!(refused.kind(), tessera_engine::ErrorKind::FailedPrecondition);
+            assert!(refused.to_string().starts_with(&format!("`{wrong}` cannot be written: ")), "{refused}");
+        }
+        for right in [url("new/a.csv"), url("file"), "s3://bucket/a.csv".to_owned(), "no URL".to_owned()] {
+            assert!(check_path(&right).await.is_ok(), "{right}");
+        }
+        assert!(check_path(&url("new/..%2fb.csv").replace("%25", "%")).await.is_ok());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is left but the new folder");
+        assert_eq!(std::fs::read_dir(folder.path().join("new")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn test_a_url_is_a_name_and_nothing_more() {
+        for wrong in ["file:///tmp/a?b=c.csv", "file:///tmp/a#b.csv", "s3://bucket/a?", "s3://bucket/a#"] {
+            assert!(check_url(wrong).unwrap_err().to_string().contains("%3F"), "{wrong}");
+        }
+        for right in ["file:///tmp/a%3Fb%23.csv", "s3://bucket/a b.csv", "no URL"] {
+            assert!(check_url(right).is_ok(), "{right}");
+        }
     }
 }

@@ -14,7 +14,9 @@ mod progress;
 mod project;
 mod refreshes;
 mod scheduler;
+mod segments;
 mod serve;
+mod table;
 mod telemetry;
 
 use std::process::ExitCode;

@@ -5,12 +5,12 @@ use std::io::Write;
 use anyhow::Result;
 use arrow::array::RecordBatch;
 use arrow::json::writer::{JsonArray, LineDelimited, Writer as JsonWriter};
-use arrow::util::pretty::pretty_format_batches;
 use futures::TryStreamExt;
 use tessera_engine::QueryResult;
 
 use crate::cli::Format;
 use crate::encode;
+use crate::table::TableWriter;
 
 /// Says a line to whoever asked. Unlike `println!` it does not panic when nobody can hear it.
 ///
@@ -31,20 +31,12 @@ pub(crate) async fn print(result: QueryResult, format: Format) -> Result<()> {
     }
 }
 
-/// Column widths are those of a batch: a long answer is a sequence of tables.
-async fn table(mut result: QueryResult, mut out: impl Write) -> Result<()> {
-    let mut rows = 0;
+async fn table(mut result: QueryResult, out: impl Write) -> Result<()> {
+    let mut table = TableWriter::new(out, &result.schema);
     while let Some(batch) = result.batches.try_next().await? {
-        rows += batch.num_rows();
-        if batch.num_rows() > 0 {
-            writeln!(out, "{}", pretty_format_batches(&[batch])?)?;
-        }
+        table.push(batch)?;
     }
-    if rows == 0 {
-        writeln!(out, "{}", pretty_format_batches(&[RecordBatch::new_empty(result.schema)])?)?;
-    }
-    writeln!(out, "{rows} row{}", if rows == 1 { "" } else { "s" })?;
-    Ok(out.flush()?)
+    table.end()
 }
 
 async fn csv(mut result: QueryResult, mut out: impl Write) -> Result<()> {

@@ -128,5 +128,31 @@ select
     updated_at,
     told_count,
     rank = min(rank) over (partition by profile_id, name) as is_current
-from ranked
-where attribute_rule(name) = 'all'
+from (
+    -- several may be told in one list
+    select
+        profile_id,
+        name,
+        attribute,
+        source,
+        party,
+        rank,
+        min(first_told_at) as first_told_at,
+        max(updated_at) as updated_at,
+        sum(told_count) as told_count
+    from (
+        select
+            profile_id,
+            name,
+            unnest(string_to_array(attribute, chr(31))) as attribute,
+            source,
+            party,
+            rank,
+            first_told_at,
+            updated_at,
+            told_count
+        from ranked
+        where attribute_rule(name) = 'all'
+    )
+    group by profile_id, name, attribute, source, party, rank
+)

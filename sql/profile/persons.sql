@@ -5,12 +5,13 @@
 -- key: profile_id
 -- strategy: merge
 -- replaces: select profile_id from identity.touched_profiles
--- unique: profile_id, ordinal, first_seen_at, last_seen_at
+-- unique: profile_id, ordinal, first_identifier, first_seen_at, last_seen_at
 -- columns:
 --   profile_id        text       the profile
 --   ordinal           bigint     the profile's number: the ordinal of its anchor
 --   first_seen_at     timestamp  time of the earliest event or record of any of its identifiers
 --   last_seen_at      timestamp  time of the latest
+--   first_identifier  text       its identifier that landed first, `namespace:value`: splits go by it
 --   identifier_count  bigint     number of its identifiers
 --   event_count       bigint     number of its events
 --   order_count       bigint     number of its `Order Completed` events
@@ -24,6 +25,7 @@ with persons as (
         min(profile_ordinal) as ordinal,
         min(first_seen_at) as first_seen_at,
         max(last_seen_at) as last_seen_at,
+        first_value(namespace || ':' || value order by ordinal) as first_identifier,
         count(*) as identifier_count
     from new.identity.identities
     group by profile_id
@@ -60,6 +62,7 @@ select
     persons.ordinal,
     persons.first_seen_at,
     persons.last_seen_at,
+    persons.first_identifier,
     persons.identifier_count,
     coalesce(doings.event_count, 0) as event_count,
     coalesce(doings.order_count, 0) as order_count,

@@ -4,12 +4,13 @@
 --
 -- key: profile_id
 -- strategy: full
--- unique: profile_id, ordinal, first_seen_at, last_seen_at
+-- unique: profile_id, ordinal, first_identifier, first_seen_at, last_seen_at
 -- columns:
 --   profile_id        text       the profile
 --   ordinal           bigint     the profile's number: the ordinal of its anchor
 --   first_seen_at     timestamp  time of the earliest event or record of any of its identifiers
 --   last_seen_at      timestamp  time of the latest
+--   first_identifier  text       its identifier that landed first, `namespace:value`: splits go by it
 --   identifier_count  bigint     number of its identifiers
 --   event_count       bigint     number of its events
 --   order_count       bigint     number of its `Order Completed` events

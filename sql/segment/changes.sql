@@ -1,13 +1,14 @@
 -- Who entered and who left which segment, in every refresh. A profile that was merged into another one since, or is gone,
--- is there under the id that it had.
+-- is there under the id that it had. A member who goes by another id, having logged in or been merged, is no change of the
+-- segment, but of its ids: who is `renamed_from` is no id of a member any more, who is `renamed_to` is one.
 --
--- key: segment, profile_id, generation
+-- key: segment, profile_id, generation, change
 -- strategy: view
 -- columns:
 --   segment     text       the segment
 --   profile_id  text       who
---   change      text       `entered` or `left`
---   at          timestamp  when
+--   change      text       `entered` or `left`, `renamed_from` or `renamed_to`
+--   at          timestamp  when; of `renamed_to`, since when it is a member
 --   generation  bigint     the generation in which it changed
 with anchors as (
     select ordinal, namespace, value from identity.identities

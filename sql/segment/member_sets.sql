@@ -12,7 +12,7 @@
 --   at          timestamp  since when they are in it, or are not
 --   size        bigint     how many they are
 --   members     binary     ordinals of profiles: a Roaring bitmap of 32 bits in its portable format
---   is_change   boolean    false where the members only go by another ordinal, since their profiles were merged
+--   is_change   boolean    false where the members only go by another ordinal: they logged in, or their profiles were merged
 select segments.segment, generation, change, at, size, members, is_change
 from last.segment.member_sets
 join segment.segments on segments.segment = member_sets.segment
@@ -23,7 +23,9 @@ where exists (select 1 from profile.profiles)
     or exists (select 1 from behavior.measures)
     or exists (select 1 from behavior.defined_measures)
     or exists (select 1 from behavior.instants)
-    or exists (select 1 from identity.identities)
+    or exists (select 1 from new.identity.identities)
+    or exists (select 1 from new.identity.gone)
+    or exists (select 1 from new.identity.changes)
     or exists (select 1 from segment.listed)
     or exists (select 1 from profile.consents)
     or exists (select 1 from segment.lists)

@@ -11,7 +11,7 @@ use super::{EventName, IdentityConfig, Party, Source, SourceFormat, SourceKind};
 /// Keys of every source.
 const COMMON_KEYS: [&str; 6] = ["name", "preset", "format", "kind", "touchpoint", "party"];
 /// Keys of records and of events in files whose columns must be mapped.
-const MAPPING_KEYS: [&str; 2] = ["identifiers", "time_zone"];
+const MAPPING_KEYS: [&str; 3] = ["identifiers", "time_zone", "decimal_sign"];
 /// Keys that only make sense where a row replaces an earlier one.
 const RECORD_KEYS: [&str; 6] = ["key", "updated_at", "deleted", "merged_into", "keep_links", "attributes"];
 /// Keys that only make sense where a row is an event.
@@ -108,6 +108,10 @@ fn read_source(
         currency: table.string("currency", problems),
         properties: read_properties(table, problems),
         time_zone: read_time_zone(table, problems),
+        has_decimal_comma: table
+            .choice("decimal_sign", &[(".", false), (",", true)], problems)
+            .or(preset.as_ref().map(|preset| preset.has_decimal_comma))
+            .unwrap_or(false),
         message_id: table.string("message_id", problems),
         page_path: table.string("page_path", problems),
         group_by: table.string("group_by", problems),

@@ -1,27 +1,22 @@
 //! Personas: who the people of a segment are, as groups that are alike, told in words and ready to be saved as segments.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
+use chrono::{DateTime, NaiveDate};
 use futures::FutureExt;
 use roaring::RoaringBitmap;
 
 use super::Engine;
 use super::segments::{ComparedColumn, compared_column};
-use crate::error::{EngineError, Result};
+use crate::error::{EngineError, ErrorKind, Result};
 use crate::evaluation::Census;
-use crate::expression::{Expr, in_words, text_of};
+use crate::expression::{self, ColumnType, Expr, in_words, text_of};
 use crate::query::limited::QueryLimits;
-use crate::segment::{self, personas};
+use crate::segment;
+use crate::segment::personas::{self, Fact, Frequency, Spread};
+use crate::segment::saved::{self, SegmentContent};
 use crate::snapshot::Snapshot;
-
-/// What sets a group apart must be by so much more or less frequent than among everybody.
-const LIFT_MIN: f64 = 1.2;
-/// A value that fewer of a group have does not describe it.
-const SHARE_MIN: f64 = 0.1;
-/// What a persona is told by.
-const FACTS_MAX: usize = 4;
-/// What it is named after.
-const FACTS_IN_TITLE: usize = 2;
 
 /// How a segment is divided.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +25,8 @@ pub enum Division {
     Clusters {
         /// Columns of profiles.
         traits: Vec<String>,
-        /// How many; `None` for as many as are told apart best. At least 2, at most [`Division::CLUSTERS_MAX`].
+        /// How many; `None` for as many as are told apart best. At least 2, at most [`Division::CLUSTERS_MAX`], and fewer by
+        /// many traits.
         count: Option<usize>,
     },
     /// Into the cells of recency and frequency, by columns with scores from 1 to 5.
@@ -52,9 +48,9 @@ impl Division {
 /// A group of people within a segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Persona {
-    /// What it may be called.
+    /// What it may be called: one line, and no other of the groups has it.
     pub title: String,
-    /// What sets its people apart from everybody.
+    /// What sets its people apart from everybody: one line.
     pub description: String,
     /// The condition by which it can be saved as a segment.
     pub expression: String,
@@ -85,7 +81,8 @@ impl Engine {
     /// them, and in `described_by`, columns of `profile.profiles` or `touchpoint`.
     ///
     /// # Errors
-    /// NotFound for a column that profiles have not; InvalidInput for one that cannot divide people, and if all are alike.
+    /// NotFound for a column that profiles have not; InvalidInput for one that cannot divide people, if all are alike, and if
+    /// the conditions would be too long to be saved.
     pub async fn find_personas(
         &self,
         snapshot: &Arc<Snapshot>,
@@ -107,6 +104,66 @@ impl Engine {
         let work = async move { found(&snapshot, segment.as_deref(), &division, described_by).await };
         self.within_time(limits, work.boxed()).await
     }
+
+    /// Makes a segment of each persona, `prefix-1`, `prefix-2`, ..., and returns their names. `created_by` is kept for whoever
+    /// asks.
+    ///
+    /// # Errors
+    /// AlreadyExists, before any is made, if there are segments of some of the names. As [`Engine::create_segment`]: the
+    /// message then says which were made before.
+    pub async fn save_personas(&self, prefix: &str, personas: Vec<Persona>, created_by: &str) -> Result<Vec<String>> {
+        let names: Vec<String> = (1..=personas.len()).map(|number| format!("{prefix}-{number}")).collect();
+        let taken = self.taken(&names).await?;
+        if !taken.is_empty() {
+            let message = format!(
+                "no segment is made, since there are some of these names: {}; delete them, or take another prefix",
+                quoted(&taken)
+            );
+            return Err(EngineError::new(ErrorKind::AlreadyExists, message));
+        }
+        for (place, (name, persona)) in names.iter().zip(personas).enumerate() {
+            let Persona { title, description, expression, .. } = persona;
+            let (title, description) = (Some(title), Some(description));
+            let content = SegmentContent { title, purpose: None, description, expression };
+            let made = self.create_segment(name, content, created_by).await;
+            made.map_err(|error| but_not(&names[..place], name, error))?;
+        }
+        Ok(names)
+    }
+
+    /// Those of some names that segments have, be it in the project's files or saved ones.
+    async fn taken(&self, names: &[String]) -> Result<Vec<String>> {
+        let (project, names) = (Arc::clone(&self.project), names.to_vec());
+        let work = async move {
+            let files = expression::load(&project.folder, "segments")?;
+            let saved = saved::all(&project, None).await?.in_force;
+            let is_taken = |name: &String| saved.contains_key(name) || files.iter().any(|file| file.name == *name);
+            Ok(names.into_iter().filter(is_taken).collect())
+        };
+        self.cpu.run(work).await
+    }
+}
+
+/// The error that a persona could not be saved after some others were.
+fn but_not(made: &[String], name: &str, error: EngineError) -> EngineError {
+    if made.is_empty() {
+        return error;
+    }
+    error
+        .context(format!("{} are made, and `tessera segment delete NAME` deletes each; but not `{name}`", quoted(made)))
+}
+
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// Groups before anybody is in them.
+struct Groups {
+    /// The condition of each, and its title if it has one of its own.
+    conditions: Vec<(Option<String>, Expr)>,
+    silhouettes: Vec<(usize, f64)>,
+    /// The columns that divide.
+    columns: Vec<String>,
 }
 
 async fn found(
@@ -115,7 +172,8 @@ async fn found(
     division: &Division,
     described_by: Vec<String>,
 ) -> Result<Personas> {
-    let (census, session) = (snapshot.census()?, snapshot.session());
+    let census = snapshot.census()?;
+    let known = segment::columns(snapshot.session()).await?;
     let members = match segment {
         Some(name) => {
             let memberships = snapshot.memberships().await?;
@@ -123,145 +181,146 @@ async fn found(
         }
         None => census.people().await?.living().clone(),
     };
-    let (mut groups, silhouettes, mut columns): (Vec<(Option<String>, Expr)>, _, _) = match division {
+    let Groups { conditions, silhouettes, columns } = groups(snapshot, &known, &members, division).await?;
+    let of_each: Vec<Expr> = conditions.iter().map(|(_, condition)| condition.clone()).collect();
+    let sets = personas::selected(census, &members, &of_each).await?;
+    let mut by_size: Vec<_> = conditions.into_iter().zip(sets).collect();
+    by_size.sort_by_key(|(_, set)| Reverse(set.len()));
+    let (conditions, sets): (Vec<_>, Vec<RoaringBitmap>) = by_size.into_iter().unzip();
+    let columns = columns.into_iter().chain(described_by).collect();
+    let described = described(census, &known, &sets, columns).await?;
+    let profile_count = census.people().await?.len() as u64;
+    let today = DateTime::from_timestamp_micros(snapshot.as_of().unwrap_or_default()).unwrap_or_default().date_naive();
+    let facts: Vec<Vec<Fact>> = sets
+        .iter()
+        .enumerate()
+        .map(|(place, set)| {
+            let facts = described.iter().filter_map(|column| column.fact(place, set.len(), profile_count, today));
+            personas::told(facts.collect(), set.len())
+        })
+        .collect();
+    let personas = conditions.into_iter().zip(personas::titles(&facts)).zip(&facts).zip(&sets);
+    let personas = personas
+        .map(|((((own_title, condition), title), facts), set)| {
+            persona(own_title.unwrap_or(title), segment, condition, set.len(), facts)
+        })
+        .collect();
+    let columns = described.into_iter().map(|column| column.compared).collect();
+    Ok(Personas { personas, size: members.len(), profile_count, silhouettes, columns })
+}
+
+async fn groups(
+    snapshot: &Snapshot,
+    known: &[(String, ColumnType)],
+    members: &RoaringBitmap,
+    division: &Division,
+) -> Result<Groups> {
+    let census = snapshot.census()?;
+    match division {
         Division::Clusters { traits, count } => {
-            let clustered = personas::clustered(session, census, &members, traits, *count).await?;
-            let groups = clustered.conditions.into_iter().map(|condition| (None, condition)).collect();
-            (groups, clustered.silhouettes, traits.clone())
+            let clustered = personas::clustered(census, known, members, traits, *count).await?;
+            let conditions = clustered.conditions.into_iter().map(|condition| (None, condition)).collect();
+            Ok(Groups { conditions, silhouettes: clustered.silhouettes, columns: traits.clone() })
         }
         Division::Cells { recency, frequency, monetary } => {
-            let known = segment::columns(session).await?;
             let (recency, frequency, monetary) = (recency.clone(), frequency.clone(), monetary.clone());
             let scores = personas::Scores { recency, frequency, monetary };
-            let cells = personas::cells(&known, census, &scores).await?;
+            let cells = personas::cells(known, census, &scores).await?;
+            let conditions = cells.into_iter().map(|(name, condition)| (Some(name), condition)).collect();
             let columns = [scores.recency, scores.frequency].into_iter().chain(scores.monetary).collect();
-            (cells.into_iter().map(|(name, condition)| (Some(name), condition)).collect(), Vec::new(), columns)
+            Ok(Groups { conditions, silhouettes: Vec::new(), columns })
         }
-    };
-    let conditions: Vec<Expr> = groups.iter().map(|(_, condition)| condition.clone()).collect();
-    let sets = personas::selected(census, &members, &conditions).await?;
-    let mut by_size: Vec<((Option<String>, Expr), RoaringBitmap)> = groups.drain(..).zip(sets).collect();
-    by_size.sort_by_key(|(_, set)| std::cmp::Reverse(set.len()));
-    let (groups, sets): (Vec<_>, Vec<RoaringBitmap>) = by_size.into_iter().unzip();
-    columns.extend(described_by);
-    let compared = compared(census, &sets, columns).await?;
-    let profile_count = census.people().await?.len() as u64;
-    let mut personas: Vec<Persona> = Vec::with_capacity(groups.len());
-    for (place, (title, condition)) in groups.into_iter().enumerate() {
-        let size = sets[place].len();
-        let facts = facts(&compared, place, size, profile_count);
-        let title = title.unwrap_or_else(|| unlike(&personas, &facts));
-        personas.push(persona(title, segment, condition, size, &facts));
     }
-    Ok(Personas { personas, size: members.len(), profile_count, silhouettes, columns: compared })
+}
+
+/// What a column is of everybody and of each group.
+struct Described {
+    compared: ComparedColumn,
+    /// Of numbers and times; no other column has a mean.
+    amounts: Option<Amounts>,
+}
+
+struct Amounts {
+    are_times: bool,
+    everybody: Spread,
+    groups: Vec<Spread>,
 }
 
 /// Each column once.
-async fn compared(census: &Census, sets: &[RoaringBitmap], columns: Vec<String>) -> Result<Vec<ComparedColumn>> {
-    let mut compared: Vec<ComparedColumn> = Vec::new();
+async fn described(
+    census: &Census,
+    known: &[(String, ColumnType)],
+    sets: &[RoaringBitmap],
+    columns: Vec<String>,
+) -> Result<Vec<Described>> {
+    let mut described: Vec<Described> = Vec::new();
     for column in columns {
-        if compared.iter().all(|known| known.column != column) {
-            compared.push(compared_column(census, sets, column).await?);
+        if described.iter().all(|known| known.compared.column != column) {
+            let compared = compared_column(census, sets, column).await?;
+            let amounts = amounts(census, known, sets, &compared).await?;
+            described.push(Described { compared, amounts });
         }
     }
-    Ok(compared)
+    Ok(described)
 }
 
-/// Something in which a group differs from everybody.
-struct Fact {
-    /// For its title.
-    short: String,
-    /// For its description.
-    long: String,
-    /// How many times as much or as frequent it is; below 1 for less.
-    ratio: f64,
-}
-
-/// A title after some facts: as many as tell it from those that there are, if so many do.
-fn unlike(personas: &[Persona], facts: &[Fact]) -> String {
-    let title = |count: usize| {
-        let joined = facts.iter().take(count).map(|fact| fact.short.as_str()).collect::<Vec<_>>().join(", ");
-        let mut letters = joined.chars();
-        letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect::<String>()
-    };
-    let is_new = |title: &String| personas.iter().all(|known| known.title != *title);
-    if facts.is_empty() {
-        return "Like everybody".to_owned();
+async fn amounts(
+    census: &Census,
+    known: &[(String, ColumnType)],
+    sets: &[RoaringBitmap],
+    compared: &ComparedColumn,
+) -> Result<Option<Amounts>> {
+    let column = compared.column.as_str();
+    let column_type = known.iter().find(|(name, _)| name == column).map(|(_, column_type)| *column_type);
+    let are_times = matches!(column_type, Some(ColumnType::Date | ColumnType::Timestamp));
+    if !are_times && compared.mean.is_none() {
+        return Ok(None);
     }
-    (FACTS_IN_TITLE..=facts.len()).map(title).find(is_new).unwrap_or_else(|| title(facts.len()))
+    let everybody = spread(census, census.people().await?.living(), column, are_times).await?;
+    let mut groups = Vec::with_capacity(sets.len());
+    for set in sets {
+        groups.push(spread(census, set, column, are_times).await?);
+    }
+    Ok(Some(Amounts { are_times, everybody, groups }))
+}
+
+async fn spread(census: &Census, people: &RoaringBitmap, column: &str, are_times: bool) -> Result<Spread> {
+    let mut numbers = census.numbers(people, column).await?.unwrap_or_default();
+    if are_times {
+        // Days ago grow to the past.
+        numbers.iter_mut().flatten().for_each(|days| *days = -*days);
+    }
+    Ok(Spread::of(&numbers))
+}
+
+impl Described {
+    /// How the group at `place`, of `size` people, differs from everybody.
+    fn fact(&self, place: usize, size: u64, everybody: u64, today: NaiveDate) -> Option<Fact> {
+        let column = self.compared.column.as_str();
+        match &self.amounts {
+            Some(of) if of.are_times => Fact::of_times(column, &of.everybody, &of.groups[place], today),
+            Some(of) => Fact::of_numbers(column, &of.everybody, &of.groups[place]),
+            None => {
+                let share = |count: u64, of: u64| if of == 0 { 0.0 } else { count as f64 / of as f64 };
+                let values = self.compared.everybody.values.iter().zip(&self.compared.members[place]);
+                let frequencies = values.map(|((value, all), members)| Frequency {
+                    value: value.as_deref(),
+                    own: share(*members, size),
+                    of_all: share(*all, everybody),
+                });
+                Fact::of_values(column, frequencies)
+            }
+        }
+    }
 }
 
 fn persona(title: String, segment: Option<&str>, condition: Expr, size: u64, facts: &[Fact]) -> Persona {
-    let description = match facts {
-        _ if size == 0 => "Nobody".to_owned(),
-        [] => "Nothing sets them apart from everybody".to_owned(),
-        facts => facts.iter().map(|fact| fact.long.as_str()).collect::<Vec<_>>().join(", "),
-    };
-    let expression = match (segment, condition) {
-        (None, condition) => condition,
-        (Some(name), Expr::And(conditions)) => {
-            Expr::And(std::iter::once(Expr::InSegment(name.to_owned())).chain(conditions).collect())
-        }
-        (Some(name), condition) => Expr::And(vec![Expr::InSegment(name.to_owned()), condition]),
+    let description = facts.iter().map(|fact| fact.long.as_str()).collect::<Vec<_>>().join(", ");
+    let expression = match segment {
+        None => condition,
+        Some(name) => personas::within(name, condition),
     };
     Persona { title, description, expression: text_of(&expression), words: in_words(&expression), size }
-}
-
-/// What sets the group at `place` of the columns apart, what does so most first.
-fn facts(columns: &[ComparedColumn], place: usize, size: u64, everybody: u64) -> Vec<Fact> {
-    let mut facts: Vec<Fact> = columns.iter().filter_map(|column| fact(column, place, size, everybody)).collect();
-    let strength = |fact: &Fact| fact.ratio.max(f64::MIN_POSITIVE).ln().abs();
-    facts.sort_by(|left, right| strength(right).total_cmp(&strength(left)));
-    facts.truncate(FACTS_MAX);
-    facts
-}
-
-/// A column's mean beside everybody's, or the value of it that is most typical of the group.
-fn fact(column: &ComparedColumn, place: usize, size: u64, everybody: u64) -> Option<Fact> {
-    let name = column.column.replace('_', " ");
-    if let Some(of_all) = column.mean {
-        let mean = column.means[place]?;
-        // A ratio of debts, or to nothing, has no meaning.
-        let ratio = (of_all > 0.0 && mean >= 0.0).then(|| mean / of_all)?;
-        let short = match ratio {
-            0.0 => format!("no {name}"),
-            _ if ratio >= LIFT_MIN => format!("high {name}"),
-            _ if ratio <= 1.0 / LIFT_MIN => format!("low {name}"),
-            _ => return None,
-        };
-        let long = format!("{name} {} everybody's ({} against {})", times(ratio), number(mean), number(of_all));
-        return Some(Fact { short, long, ratio });
-    }
-    let share = |count: u64, of: u64| if of == 0 { 0.0 } else { count as f64 / of as f64 };
-    let values = column.everybody.values.iter().zip(&column.members[place]);
-    let typical = values
-        .filter_map(|((value, all), members)| {
-            let (own, of_all) = (share(*members, size), share(*all, everybody));
-            (own >= SHARE_MIN && of_all > 0.0).then(|| (own / of_all, own, of_all, value.as_deref()))
-        })
-        .filter(|(ratio, ..)| *ratio >= LIFT_MIN)
-        .max_by(|left, right| left.0.total_cmp(&right.0));
-    let (ratio, own, of_all, value) = typical?;
-    let value = value.unwrap_or("unknown");
-    let percent = |share: f64| format!("{:.0} %", share * 100.0);
-    Some(Fact {
-        short: format!("{name} {value}"),
-        long: format!("{name} {value} {} as frequent ({} against {})", times(ratio), percent(own), percent(of_all)),
-        ratio,
-    })
-}
-
-fn times(ratio: f64) -> String {
-    if ratio < 0.1 { format!("{ratio:.2} times") } else { format!("{ratio:.1} times") }
-}
-
-/// With as many digits as people read.
-fn number(value: f64) -> String {
-    match value.abs() {
-        size if size >= 100.0 => format!("{value:.0}"),
-        size if size >= 10.0 => format!("{value:.1}"),
-        _ => format!("{value:.2}"),
-    }
 }
 
 #[cfg(test)]
@@ -269,53 +328,57 @@ mod tests {
     use super::*;
     use crate::engine::segments::Breakdown;
 
-    fn numbers(column: &str, mean: f64, of_group: Option<f64>) -> ComparedColumn {
-        let everybody = Breakdown { column: column.to_owned(), values: Vec::new(), others: 10 };
-        ComparedColumn {
-            column: column.to_owned(),
-            mean: Some(mean),
-            means: vec![of_group],
-            everybody,
-            members: vec![Vec::new()],
-        }
-    }
-
-    fn countries(everybody: [u64; 2], members: [u64; 2]) -> ComparedColumn {
-        let values = [Some("FR".to_owned()), None].into_iter().zip(everybody).collect();
-        ComparedColumn {
-            column: "country".to_owned(),
-            mean: None,
-            means: vec![None],
-            everybody: Breakdown { column: "country".to_owned(), values, others: 0 },
-            members: vec![members.to_vec()],
+    fn column(name: &str, values: [(Option<&str>, u64); 2], members: [u64; 2], amounts: Option<Amounts>) -> Described {
+        let values = values.map(|(value, count)| (value.map(str::to_owned), count)).to_vec();
+        let everybody = Breakdown { column: name.to_owned(), values, others: 0 };
+        let members = vec![members.to_vec()];
+        Described {
+            compared: ComparedColumn { column: name.to_owned(), mean: None, means: vec![None], everybody, members },
+            amounts,
         }
     }
 
     #[test]
-    fn test_what_differs_most_comes_first() {
-        let columns = [
-            numbers("orders", 2.0, Some(2.2)),
-            numbers("spent", 100.0, Some(310.4)),
-            numbers("days_quiet", 40.0, Some(4.0)),
-            numbers("debt", -5.0, Some(-10.0)),
-            numbers("empty", 1.0, None),
-            countries([50, 50], [8, 2]),
-        ];
-        let facts = facts(&columns, 0, 10, 100);
-        let told: Vec<&str> = facts.iter().map(|fact| fact.long.as_str()).collect();
+    fn test_a_column_is_told_as_what_it_is() {
+        let today = NaiveDate::from_ymd_opt(2026, 6, 1).unwrap_or_default();
+        let told = |of: &Described| of.fact(0, 10, 100, today).map(|fact| fact.long);
+        let countries = column("country", [(Some("FR"), 50), (None, 50)], [8, 2], None);
+        assert_eq!(told(&countries).unwrap(), "country FR 1.6 times as frequent (80 % against 50 %)");
+        // Few have the same time: how frequent it is says nothing.
+        let [everybody, late] = [[Some(-1.0), Some(-61.0)], [Some(-1.0), Some(-1.0)]].map(|days| Spread::of(&days));
+        let values = [(Some("2026-05-31"), 1), (Some("2026-04-01"), 1)];
+        let amounts = |are_times| Some(Amounts { are_times, everybody, groups: vec![late] });
+        let orders = column("last_order_at", values, [1, 0], amounts(true));
         assert_eq!(
-            told,
-            [
-                "days quiet 0.1 times everybody's (4.00 against 40.0)",
-                "spent 3.1 times everybody's (310 against 100)",
-                "country FR 1.6 times as frequent (80 % against 50 %)",
-            ]
+            told(&orders).unwrap(),
+            "last order at 30 days later than everybody's (2026-05-31 against 2026-05-01)"
         );
-        let condition = Expr::InSegment("a".to_owned());
-        let told = persona(unlike(&[], &facts), Some("loyal"), condition.clone(), 10, &facts);
-        assert_eq!(told.title, "Low days quiet, high spent");
+        assert_eq!(told(&column("balance", values, [1, 0], amounts(false))).unwrap(), "balance -1 against -31");
+    }
+
+    #[test]
+    fn test_a_persona_says_what_sets_it_apart_and_who_is_in_it() {
+        let value = |value| Frequency { value: Some(value), own: 0.8, of_all: 0.2 };
+        let facts = ["FR", "DE"].map(|country| Fact::of_values("country", std::iter::once(value(country))));
+        let facts: Vec<Fact> = facts.into_iter().flatten().collect();
+        let told = persona("Europe".to_owned(), Some("loyal"), Expr::InSegment("a".to_owned()), 10, &facts);
         assert_eq!(told.expression, "in_segment('loyal') and in_segment('a')");
-        assert_eq!(unlike(&[told], &facts), "Low days quiet, high spent, country FR");
-        assert_eq!(persona(unlike(&[], &[]), None, condition, 10, &[]).title, "Like everybody");
+        assert_eq!(
+            told.description,
+            "country FR 4.0 times as frequent (80 % against 20 %), country DE 4.0 times as frequent (80 % against 20 %)"
+        );
+    }
+
+    #[test]
+    fn test_who_cannot_save_all_is_told_what_is_made() {
+        let failed = || EngineError::new(ErrorKind::Conflict, "try again");
+        let made = ["p-1".to_owned(), "p-2".to_owned()];
+        let told = but_not(&made, "p-3", failed());
+        assert_eq!(told.kind(), ErrorKind::Conflict);
+        assert_eq!(
+            told.to_string(),
+            "`p-1`, `p-2` are made, and `tessera segment delete NAME` deletes each; but not `p-3`: try again"
+        );
+        assert_eq!(but_not(&[], "p-1", failed()).to_string(), "try again");
     }
 }

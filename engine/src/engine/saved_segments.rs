@@ -20,6 +20,14 @@ impl Engine {
         self.cpu.run(async move { saved::all(&project, deleted_after).await }).await
     }
 
+    /// Refuses a name that segments cannot have.
+    ///
+    /// # Errors
+    /// InvalidInput.
+    pub fn check_segment_name(name: &str) -> Result<()> {
+        saved::check_name(name)
+    }
+
     /// Makes a segment. `created_by` is kept for whoever asks.
     ///
     /// # Errors
@@ -92,7 +100,7 @@ impl Engine {
                 let others = others.map(|saved| saved::source(&saved.name, &saved.content));
                 let others: Vec<SourceFile> = files.iter().cloned().chain(others).collect();
                 check_all(&name, content.as_ref(), others, &columns)?;
-                Ok(content.clone())
+                Ok(content.as_ref().map(SegmentContent::trimmed))
             };
             saved::change(&project, &name, &changed_by, now, decide).await
         };
@@ -168,17 +176,11 @@ fn check_all(
 
 /// What is kept as the header of a file has no line ends, and is not in the expression, too.
 fn check_lines(content: &SegmentContent) -> Result<()> {
-    let SegmentContent { title, purpose, description, expression } = content;
-    if let Some(key) = expression::first_key(expression) {
+    if let Some(key) = expression::first_key(&content.expression) {
         let message = format!(
             "the expression begins with a header, `-- {key}: ...`: leave it out, and give what it says by itself"
         );
         return Err(EngineError::invalid(message));
     }
-    for (what, text) in [("title", title), ("purpose", purpose), ("description", description)] {
-        if text.as_ref().is_some_and(|text| text.trim().is_empty() || text.contains(['\n', '\r'])) {
-            return Err(EngineError::invalid(format!("the {what} must be one line, or left out")));
-        }
-    }
-    Ok(())
+    content.wrong_words().map_or(Ok(()), |(_, error)| Err(error))
 }

@@ -22,6 +22,14 @@ impl Engine {
     /// The most bytes of a list that is uploaded.
     pub const LIST_BYTES_MAX: usize = LIST_BYTES_MAX;
 
+    /// Refuses a name that lists cannot have.
+    ///
+    /// # Errors
+    /// InvalidInput.
+    pub fn check_list_name(name: &str) -> Result<()> {
+        lists::check_name(name)
+    }
+
     /// Makes the list `name`, or puts another in its place: a CSV text whose header names namespaces. `uploaded_by` is kept for
     /// whoever asks.
     ///

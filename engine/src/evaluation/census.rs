@@ -24,7 +24,7 @@ use super::types::day_of;
 use crate::clock::Micros;
 use crate::config::nearest::suggestion;
 use crate::error::{EngineError, Result};
-use crate::expression::{Expr, columns_used, lists_used, purposes_used};
+use crate::expression::{Expr, KnownNames, columns_used, lists_used, purposes_used};
 use crate::query::functions::text;
 
 /// By which profiles divide beside their columns: where they did something.
@@ -249,24 +249,38 @@ impl Census {
         Ok(Arc::new(Population { session: self.session.clone(), as_of: self.as_of, people, columns, series, sets }))
     }
 
-    /// Refuses an expression that names a list or a purpose that there is not.
+    /// The lists and the purposes of consent that there are, each if some expressions name any.
     ///
     /// # Errors
-    /// InvalidInput if so; what reading them reports.
-    pub(crate) async fn check_names(&self, expression: &Expr) -> Result<()> {
-        self.sets(&[expression]).await.map(drop)
+    /// What reading them reports.
+    pub(crate) async fn known_names(&self, expressions: &[&Expr]) -> Result<KnownNames> {
+        let mut known = KnownNames::default();
+        if expressions.iter().any(|expression| !lists_used(expression).is_empty()) {
+            known.lists = Some(self.lists().await?.keys().cloned().collect());
+        }
+        if expressions.iter().any(|expression| !purposes_used(expression).is_empty()) {
+            known.purposes = Some(self.consents().await?.keys().cloned().collect());
+        }
+        Ok(known)
+    }
+
+    async fn lists(&self) -> Result<&BTreeMap<String, RoaringBitmap>> {
+        self.lists.get_or_try_init(async || self.read_sets(LISTED).await).await
+    }
+
+    async fn consents(&self) -> Result<&BTreeMap<String, RoaringBitmap>> {
+        let query = self.scope.consented();
+        self.consents.get_or_try_init(async || self.read_sets(&query).await).await
     }
 
     /// Sets of profiles that some expressions need, by the columns that tell who is in them.
     async fn sets(&self, expressions: &[&Expr]) -> Result<BTreeMap<String, RoaringBitmap>> {
         let mut sets = BTreeMap::new();
         for list in expressions.iter().flat_map(|expression| lists_used(expression)) {
-            let lists = self.lists.get_or_try_init(async || self.read_sets(LISTED).await).await?;
-            sets.insert(list_column(&list), known("list", &list, lists)?);
+            sets.insert(list_column(&list), known("list", &list, self.lists().await?)?);
         }
         for purpose in expressions.iter().flat_map(|expression| purposes_used(expression)) {
-            let query = self.scope.consented();
-            let consents = self.consents.get_or_try_init(async || self.read_sets(&query).await).await?;
+            let consents = self.consents().await?;
             sets.insert(consent_column(&purpose), known("purpose of consent", &purpose, consents)?);
         }
         Ok(sets)

@@ -191,7 +191,9 @@ impl Compiler<'_> {
         use ScalarFunction as Function;
         let arguments = match function {
             // Their arguments are of different types.
-            Function::Plain(_) | Function::DateTrunc | Function::DatePart | Function::TimeZone => self.all(arguments)?,
+            Function::Plain(_) | Function::DateTrunc | Function::DatePart | Function::TimeZone => {
+                self.all(arguments)?
+            }
             _ => self.alike(&arguments.iter().collect::<Vec<_>>())?,
         };
         Ok(match (function, arguments.as_slice()) {
@@ -216,7 +218,8 @@ impl Compiler<'_> {
                 cast(functions::date_part(part.clone(), time), DataType::Int64)
             }
             (Function::TimeZone, [Expr::Literal(zone, _), time]) => {
-                let there = cast(time.clone(), DataType::Timestamp(TimeUnit::Microsecond, Some(zone.to_string().into())));
+                let there =
+                    cast(time.clone(), DataType::Timestamp(TimeUnit::Microsecond, Some(zone.to_string().into())));
                 cast(functions::to_local_time(vec![there]), timestamp_type())
             }
             (Function::Now, _) => lit(timestamp(self.as_of)),

@@ -12,6 +12,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use roaring::RoaringBitmap;
 
 use super::block::Block;
+use super::evaluated::evaluated;
 use crate::error::{EngineError, Result};
 
 pub(super) use taken_apart::TakenApart;
@@ -55,8 +56,7 @@ struct Compiled {
 impl Compiled {
     /// What it says of the rows of a batch.
     fn truth(&self, batch: &RecordBatch) -> Result<BooleanArray> {
-        let truth = self.value.evaluate(batch).and_then(|truth| truth.into_array(batch.num_rows()));
-        let truth = truth.map_err(|error| EngineError::from(error).context(&self.whose))?;
+        let truth = evaluated(&self.value, batch).map_err(|error| EngineError::from(error).context(&self.whose))?;
         // A constant null has no type.
         let truth = arrow::compute::cast(&truth, &DataType::Boolean)?;
         let truth = truth.as_boolean();

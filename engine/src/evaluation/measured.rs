@@ -16,6 +16,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::prelude::SessionContext;
 
 use super::compile;
+use super::evaluated::evaluated;
 use super::kept::{Keeping, Kept, What};
 use super::property::{PROPERTIES, property};
 use super::types::stored_type;
@@ -162,8 +163,7 @@ impl Measured {
         let events = events.unwrap_or(&nothing);
         let (events, rows) = match &self.condition {
             Some((condition, text)) => {
-                let is_true = condition.evaluate(events).and_then(|truth| truth.into_array(events.num_rows()));
-                let is_true = is_true.map_err(|error| {
+                let is_true = evaluated(condition, events).map_err(|error| {
                     EngineError::from(error).context(format!("`filter (where {text})` of a figure"))
                 })?;
                 let is_true = is_true.as_boolean();

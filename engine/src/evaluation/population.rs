@@ -13,6 +13,7 @@ use roaring::RoaringBitmap;
 
 use super::block::{Block, Layout};
 use super::compile::Compiler;
+use super::evaluated::evaluated;
 use super::figures::Figures;
 use super::kept::Kept;
 use super::people::People;
@@ -74,7 +75,7 @@ impl Population {
         let nothing = new_empty_array(&value.data_type(layout.schema())?);
         let parts = self.by_block(Vec::new, move |population, values: &mut Vec<(u32, ArrayRef)>, rows| {
             let batch = Block::new(population, &layout, rows.clone()).batch()?;
-            values.push((rows.start, value.evaluate(&batch)?.into_array(batch.num_rows())?));
+            values.push((rows.start, evaluated(&value, &batch)?));
             Ok(())
         });
         let mut parts: Vec<(u32, ArrayRef)> = parts.await?.into_iter().flatten().collect();

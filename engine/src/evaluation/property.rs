@@ -4,14 +4,17 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, StringViewBuilder};
+use arrow::array::{Array, ArrayRef, Decimal128Array, StringViewBuilder};
 use arrow::datatypes::DataType;
 use datafusion::logical_expr::{Expr, ScalarUDF, lit};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::query::functions::{of_columns, text};
+use crate::decimal::{self, parse_decimal};
+use crate::query::functions::{of_column, of_columns, text};
 
+/// The type of numbers in properties.
+const NUMBER: DataType = DataType::Decimal128(decimal::PRECISION, decimal::SCALE);
 /// The column of events with their properties.
 pub(super) const PROPERTIES: &str = "properties";
 
@@ -32,6 +35,14 @@ pub(super) fn function() -> Arc<ScalarUDF> {
             values.append_option(json.and_then(|json| property(json, &path)));
         }
         Ok(Arc::new(values.finish()) as ArrayRef)
+    })
+}
+
+/// `event_number(text)`: the number that figures read in a property, with four places; null for what they pass over.
+pub(super) fn number() -> Arc<ScalarUDF> {
+    of_column("event_number", NUMBER, |texts| {
+        let numbers = text(texts)?.iter().map(|text| text.and_then(parse_decimal)).collect::<Decimal128Array>();
+        Ok(Arc::new(numbers.with_data_type(NUMBER)) as ArrayRef)
     })
 }
 

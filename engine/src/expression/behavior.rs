@@ -196,8 +196,8 @@ pub(crate) enum Window {
     Within {
         /// How long; not nothing, and no minutes. Without `ago`, the day itself counts beside them.
         last: Span,
-        /// If it is not nothing: they end just before the day that lies so far back.
-        ago: Span,
+        /// They end just before the day that lies so far back: just before the day itself if that is no time at all.
+        ago: Option<Span>,
     },
     /// This day, and all after it.
     Since(NaiveDate),
@@ -208,15 +208,15 @@ pub(crate) enum Window {
 impl Window {
     /// A window that ends with the day for which it is computed.
     pub(crate) fn last(last: Span) -> Self {
-        Self::Within { last, ago: Span::default() }
+        Self::Within { last, ago: None }
     }
 
     /// The first and the last day that count, both included, as they are on the day `today`; `None` for no bound.
     pub(crate) fn bounds(self, today: NaiveDate) -> (Option<NaiveDate>, Option<NaiveDate>) {
         match self {
             Self::Ever => (None, None),
-            Self::Within { last, ago } if ago.is_nothing() => (Some(last.before(today)), None),
-            Self::Within { last, ago } => (Some(ago.and(last).before(today)), ago.before(today).pred_opt()),
+            Self::Within { last, ago: None } => (Some(last.before(today)), None),
+            Self::Within { last, ago: Some(ago) } => (Some(ago.and(last).before(today)), ago.before(today).pred_opt()),
             Self::Since(first) => (Some(first), None),
             Self::Between(first, last) => (Some(first), Some(last)),
         }

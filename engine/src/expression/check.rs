@@ -189,6 +189,10 @@ impl<'a> Checker<'a> {
             return Ok((Expr::Column { name: name.to_owned(), column_type }, Some(column_type)));
         }
         let wanted = ident.value.as_str();
+        // Where no condition follows it, the parser takes it for a name.
+        if ident.quote_style.is_none() && wanted.eq_ignore_ascii_case("not") {
+            return self.refuse(sql, "there is no condition after `not`; write one, or remove `not`");
+        }
         let names = self.columns.iter().map(|(name, _)| *name);
         let hint = match (nearest(wanted, names.clone()), ident.quote_style) {
             (Some(known), _) => format!("did you mean `{known}`?"),
@@ -260,7 +264,7 @@ impl<'a> Checker<'a> {
 
 /// Where an expression starts. Walks down the left side in a loop: the parser's own `span` of a long chain of `and`
 /// would need more stack than a thread has.
-fn start_of(sql: &SqlExpr) -> Location {
+pub(super) fn start_of(sql: &SqlExpr) -> Location {
     let mut first = sql;
     loop {
         first = match first {

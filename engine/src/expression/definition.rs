@@ -1,12 +1,13 @@
 //! Files of the language before they are read, and what they define.
 
 use super::behavior::Window;
+use super::references::Reference;
 use super::tree::{ColumnType, Expr};
 
 /// A file not yet parsed: what its expression may name is known only when profiles are computed.
 #[derive(Debug, Clone)]
 pub(crate) struct SourceFile {
-    /// The name of what it defines: the file's, without `.sql`.
+    /// The name of what it defines: the file's, without its ending.
     pub(crate) name: String,
     /// Where the file is, for messages.
     pub(crate) file: String,
@@ -31,6 +32,8 @@ pub(crate) struct SegmentDefinition {
     pub(crate) sql: String,
     /// The expression. It is a condition: its type is boolean, and a profile for which it is null is no member.
     pub(crate) expression: Expr,
+    /// What the expression names that is defined elsewhere, in the order of the text.
+    pub(super) references: Vec<Reference>,
 }
 
 /// A trait as its file defines it: a column that is computed for every profile.
@@ -52,4 +55,6 @@ pub(crate) struct TraitDefinition {
     pub(crate) sql: String,
     /// The expression. Its windows are all given.
     pub(crate) expression: Expr,
+    /// What the expression names that is defined elsewhere, in the order of the text.
+    pub(super) references: Vec<Reference>,
 }

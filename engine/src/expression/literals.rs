@@ -49,6 +49,12 @@ fn number(digits: &str) -> Checked<Literal> {
             None => Err(too_long(digits)),
         };
     }
+    // `5.` is a decimal that reads like the end of a sentence.
+    match digits.strip_suffix('.') {
+        Some(whole) if whole.parse::<i64>().is_ok() => return Ok(Literal::Decimal(format!("{whole}.0"))),
+        Some(whole) => return number(whole),
+        None => {}
+    }
     let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     let count = digits.bytes().filter(u8::is_ascii_digit).count();
     if is_plain && (1..=DECIMAL_DIGITS_MAX).contains(&count) {
@@ -126,6 +132,13 @@ pub(super) fn interval(interval: &Interval) -> Checked<Span> {
 /// The same of whole days, as windows have them.
 pub(super) fn interval_days(interval: &Interval) -> Checked<Span> {
     days_of_text(&interval_text(interval)?)
+}
+
+/// Whether it is `interval '0 days'`, which no other place takes.
+pub(super) fn is_no_day(interval: &Interval) -> bool {
+    let is_none =
+        |text: String| matches!(text.split_whitespace().collect::<Vec<_>>().as_slice(), ["0", "day" | "days"]);
+    interval_text(interval).is_ok_and(is_none)
 }
 
 /// The minutes of `interval '1 day'` or `interval '1 hour 30 minutes'`: how far apart instants may be.

@@ -142,7 +142,7 @@ impl Checker<'_> {
                 let usage = "write `did_first_time('Order Completed', within => interval '90 days')`";
                 return self.refuse(call.sql, format!("`did_first_time` needs a window; {usage}"));
             }
-            Window::Within { last, ago } => (day_before(last.and(ago)), (!ago.is_nothing()).then(|| day_before(ago))),
+            Window::Within { last, ago } => (day_before(last.and(ago.unwrap_or_default())), ago.map(day_before)),
             Window::Since(day) => (Expr::Literal(Literal::Date(day)), None),
             Window::Between(day, last) => {
                 let end = last.succ_opt().map(|end| Expr::Literal(Literal::Date(end)));

@@ -86,7 +86,10 @@ impl Checker<'_> {
 
     pub(super) fn arithmetic(&self, sql: &SqlExpr, op: BinaryOp, left: &SqlExpr, right: &SqlExpr) -> Result<Typed> {
         let left_typed = self.expression(left)?;
-        let right = if let SqlExpr::Nested(inner) = right { inner } else { right };
+        let mut right = right;
+        while let SqlExpr::Nested(inner) = right {
+            right = inner;
+        }
         let is_shift = matches!(op, BinaryOp::Add | BinaryOp::Subtract);
         if is_shift && matches!(right, SqlExpr::Interval(_)) {
             return self.shift(op, (left, left_typed), right);
@@ -97,8 +100,7 @@ impl Checker<'_> {
                 let [left, right] = [right_typed.0, left_typed.0].map(|day| Box::new(Expr::DaysSince(Box::new(day))));
                 return Ok((Expr::Binary { op, left, right }, Some(ColumnType::Integer)));
             }
-            let hint = "write `days_since(first_seen_at) > 30`, or `first_seen_at < now() - interval '30 days'`";
-            return self.refuse(sql, format!("times cannot be subtracted; {hint}"));
+            return self.no_shift(sql, op, left_typed.1, (right, right_typed.1));
         }
         let (left_expr, left_type) = self.as_number(left, left_typed)?;
         let (right_expr, right_type) = self.number(right)?;
@@ -106,6 +108,29 @@ impl Checker<'_> {
         let result_type = if is_integer { ColumnType::Integer } else { ColumnType::Decimal };
         let expr = Expr::Binary { op, left: Box::new(left_expr), right: Box::new(right_expr) };
         Ok((expr, Some(result_type)))
+    }
+
+    /// Refuses to add something that is no interval to a time, or to take it off.
+    fn no_shift(
+        &self,
+        sql: &SqlExpr,
+        op: BinaryOp,
+        left_type: Option<ColumnType>,
+        right: (&SqlExpr, Option<ColumnType>),
+    ) -> Result<Typed> {
+        let (right_sql, right_type) = right;
+        let (done, preposition) = if op == BinaryOp::Add { ("added", "to") } else { ("subtracted", "from") };
+        if right_type.is_some_and(is_time) {
+            let hint = "write `days_since(first_seen_at) > 30`, or `first_seen_at < now() - interval '30 days'`";
+            return self.refuse(sql, format!("times cannot be {done}; {hint}"));
+        }
+        let message = format!(
+            "{} is {}, which cannot be {done} {preposition} {}; write an interval, such as `interval '30 days'`",
+            snippet(right_sql),
+            type_name(right_type),
+            type_name(left_type)
+        );
+        self.refuse(right_sql, message)
     }
 
     /// A date or time moved by an interval.

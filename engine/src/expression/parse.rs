@@ -8,17 +8,21 @@
 
 pub(super) use datafusion::sql::sqlparser as sql_parser;
 
+use std::collections::BTreeSet;
+
 use super::check::{Checker, Scope};
 use super::header::read_header;
+use super::order::order;
+use super::references::{KnownNames, references_in};
 use super::syntax::{Kind, check_text, parse_sql};
-use super::{ColumnType, SegmentDefinition, SourceFile};
+use super::{ColumnType, Expr, SegmentDefinition, SourceFile};
 use crate::error::{EngineError, Result};
 
 const HEADER_KEYS: [&str; 3] = ["title", "purpose", "description"];
 
 /// Parses and checks one segment. `columns` are those of `profile.profiles`.
 ///
-/// Whether the segments that it refers to exist is for [`order`](fn@super::order) to find out.
+/// Whether what it names exists is for [`ReadSegments::checked`] to find out.
 ///
 /// # Errors
 ///
@@ -39,27 +43,61 @@ pub(crate) fn parse_segment(source: &SourceFile, columns: &[(String, ColumnType)
         description: header.text("description"),
         sql: as_written(header.rest),
         expression,
+        references: references_in(&parsed),
     })
 }
 
-/// Parses and checks all segments, in an order in which each comes after those that it names.
+/// Parses and checks all segments, in an order in which each comes after those that it names. Lists and purposes of consent
+/// may be any.
 ///
 /// # Errors
 ///
-/// `InvalidInput` with a line for each file that is wrong, as [`parse_segment`] and [`order`](fn@super::order) say it.
+/// As [`ReadSegments::checked`].
 pub(crate) fn parse_segments(files: &[SourceFile], columns: &[(String, ColumnType)]) -> Result<Vec<SegmentDefinition>> {
-    let mut definitions = Vec::new();
-    let mut problems = Vec::new();
-    for file in files {
-        match parse_segment(file, columns) {
-            Ok(definition) => definitions.push(definition),
-            Err(error) => problems.push(error.to_string()),
+    read_segments(files, columns).checked(KnownNames::default())
+}
+
+/// Parses and checks each segment for itself.
+pub(crate) fn read_segments(files: &[SourceFile], columns: &[(String, ColumnType)]) -> ReadSegments {
+    let names = files.iter().map(|file| file.name.clone()).collect();
+    ReadSegments { names, read: files.iter().map(|file| parse_segment(file, columns)).collect() }
+}
+
+/// All segments before it is known whether what they name is there.
+pub(crate) struct ReadSegments {
+    /// Those of wrong ones, too: who names one of them is right.
+    names: BTreeSet<String>,
+    read: Vec<Result<SegmentDefinition>>,
+}
+
+impl ReadSegments {
+    /// The conditions of those that are right as far as it is known.
+    pub(crate) fn expressions(&self) -> Vec<&Expr> {
+        self.read.iter().flatten().map(|definition| &definition.expression).collect()
+    }
+
+    /// The segments, in an order in which each comes after those that it names. `known` says which lists and purposes there
+    /// are.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` with a line for each mistake: as [`parse_segment`] says it, one of a file; for each call that names what
+    /// is not there; for each circle of segments.
+    pub(crate) fn checked(self, known: KnownNames) -> Result<Vec<SegmentDefinition>> {
+        let known = KnownNames { segments: Some(self.names), ..known };
+        let (mut definitions, mut mistakes) = (Vec::new(), Vec::new());
+        for read in self.read {
+            match read {
+                Ok(definition) => {
+                    mistakes.extend(known.mistakes(&definition.file, &definition.name, &definition.references));
+                    definitions.push(definition);
+                }
+                Err(error) => mistakes.push(error.to_string()),
+            }
         }
+        let ordered = order(definitions, &mut mistakes);
+        if mistakes.is_empty() { Ok(ordered) } else { Err(EngineError::invalid(mistakes.join("\n"))) }
     }
-    if !problems.is_empty() {
-        return Err(EngineError::invalid(problems.join("\n")));
-    }
-    super::order(definitions)
 }
 
 /// What the file of a segment says before its expression is checked.

@@ -8,6 +8,9 @@ use super::parse::sql_parser::ast::{Expr as SqlExpr, Value, ValueWithSpan};
 use super::{ColumnType, Expr};
 use crate::error::Result;
 
+/// The longest pattern of `like`, which becomes a regular expression: of many wildcards it would be too large to run.
+const PATTERN_BYTES_MAX: usize = 1_000;
+
 impl Checker<'_> {
     pub(super) fn like(
         &self,
@@ -26,6 +29,9 @@ impl Checker<'_> {
             Some(other) => Err(format!("`escape {other}` is no text; write a character, such as '!'")),
         };
         let pattern = pattern.map_err(|message| self.error(pattern_sql, message))?;
+        if pattern.len() > PATTERN_BYTES_MAX {
+            return self.refuse(pattern_sql, format!("the pattern is longer than {PATTERN_BYTES_MAX} bytes"));
+        }
         Ok((Expr::Like { expr, pattern, negated, case_insensitive }, Some(ColumnType::Boolean)))
     }
 

@@ -7,7 +7,7 @@ use super::behavior::{Measure, Sequence, Window};
 use super::check::{Checker, Scope};
 use super::functions::{Family, family};
 use super::header::read_header;
-use super::parse::sql_parser::ast::{Expr as SqlExpr, Ident, Visit, Visitor};
+use super::parse::sql_parser::ast::{Expr as SqlExpr, Function, Ident, Visit, Visitor};
 use super::syntax::{Kind, check_text, parse_sql};
 use super::traits::window_of;
 use super::tree::Expr;
@@ -63,6 +63,8 @@ fn calls(text: &str, file: &str) -> Result<Vec<Expr>> {
 pub(super) enum Node<'s> {
     /// A call that tells of events. What is inside it is not walked: it is about events.
     Events(&'s SqlExpr),
+    /// Another call: the whole of it, and taken apart. What is inside it is walked, too.
+    Call(&'s SqlExpr, &'s Function),
     /// The name of a column of profiles.
     Name(&'s Ident),
 }
@@ -94,8 +96,12 @@ impl<F: FnMut(Node<'_>)> Visitor for Walk<'_, F> {
                 (self.visit)(Node::Events(sql));
             }
             self.inside += 1;
-        } else if let (0, SqlExpr::Identifier(name)) = (self.inside, sql) {
-            (self.visit)(Node::Name(name));
+        } else if self.inside == 0 {
+            match sql {
+                SqlExpr::Function(function) => (self.visit)(Node::Call(sql, function)),
+                SqlExpr::Identifier(name) => (self.visit)(Node::Name(name)),
+                _ => {}
+            }
         }
         ControlFlow::Continue(())
     }

@@ -9,7 +9,7 @@ use crate::error::Result;
 
 /// Each step costs a pass over the events of a profile.
 const STEPS_MAX: usize = 10;
-const USAGE: &str = "write `did_sequence('Product Viewed' then 'Order Completed')`";
+pub(super) const USAGE: &str = "write `did_sequence('Product Viewed' then 'Order Completed')`";
 const STEP_USAGE: &str =
     "write a step as 'Page Viewed' or as `event('Page Viewed') filter (where page_section = 'pricing')`";
 

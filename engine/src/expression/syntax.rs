@@ -5,6 +5,7 @@ use super::parse::sql_parser::dialect::PostgreSqlDialect;
 use super::parse::sql_parser::keywords::Keyword;
 use super::parse::sql_parser::parser::{Parser, ParserError};
 use super::parse::sql_parser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Whitespace};
+use super::sequences::USAGE as STEPS_USAGE;
 use crate::error::{EngineError, Result};
 
 /// A person who writes more than this means data, not a rule.
@@ -102,28 +103,56 @@ pub(super) fn parse_sql(kind: Kind, file: &str, text: &str) -> Result<SqlExpr> {
     let mut tokens = Tokenizer::new(&PostgreSqlDialect {}, text)
         .tokenize_with_location()
         .map_err(|error| refused(file, error.location, lower_first(&error.message)))?;
-    separate_steps(&mut tokens);
+    separate_steps(file, &mut tokens)?;
     check_size(kind, file, &tokens)?;
+    check_conjunctions(file, &tokens)?;
     parse_expression(kind, file, tokens)
 }
 
-/// SQL has no `'A' then 'B'`: inside the brackets of `did_sequence`, and not deeper, a `then` becomes a comma.
-fn separate_steps(tokens: &mut [TokenWithSpan]) {
+/// SQL has no `'A' then 'B'`: inside the brackets of `did_sequence`, and not deeper, a `then` becomes a comma. Refuses what the
+/// parser would call a misplaced comma where nobody wrote one, and commas that stand for `then`.
+fn separate_steps(file: &str, tokens: &mut [TokenWithSpan]) -> Result<()> {
     // For each open bracket, whether it is one of `did_sequence`.
     let mut brackets: Vec<bool> = Vec::new();
-    let mut is_after_name = false;
-    for TokenWithSpan { token, .. } in tokens {
-        match token {
-            Token::Whitespace(_) => continue,
-            Token::LParen => brackets.push(is_after_name),
-            Token::RParen => drop(brackets.pop()),
-            Token::Word(word) if word.keyword == Keyword::THEN && brackets.last() == Some(&true) => {
-                *token = Token::Comma;
+    let mut separators = Vec::new();
+    let mut before: Option<&TokenWithSpan> = None;
+    for (index, token) in tokens.iter().enumerate().filter(|(_, token)| !is_blank(token)) {
+        let (is_among_steps, last) = (brackets.last() == Some(&true), before.map(|before| &before.token));
+        match (&token.token, before) {
+            (Token::LParen, _) => brackets.push(last.is_some_and(|last| is_word(last, "did_sequence"))),
+            (Token::RParen, _) => drop(brackets.pop()),
+            (_, Some(comma)) if is_among_steps && comma.token == Token::Comma && begins_step(&token.token) => {
+                let message = format!("steps are joined by `then`, not by a comma; {STEPS_USAGE}");
+                return Err(refused(file, comma.span.start, message));
+            }
+            (then, _) if is_among_steps && is_word(then, "then") => {
+                if last.is_some_and(|last| !ends_step(last)) {
+                    let message = format!("there is no step before `then`; {STEPS_USAGE}");
+                    return Err(refused(file, token.span.start, message));
+                }
+                separators.push(index);
             }
             _ => {}
         }
-        is_after_name = matches!(token, Token::Word(word) if word.value.eq_ignore_ascii_case("did_sequence"));
+        before = Some(token);
     }
+    for separator in separators {
+        tokens[separator].token = Token::Comma;
+    }
+    Ok(())
+}
+
+/// Whether it is a word, without quotes around it.
+fn is_word(token: &Token, word: &str) -> bool {
+    matches!(token, Token::Word(it) if it.quote_style.is_none() && it.value.eq_ignore_ascii_case(word))
+}
+
+fn begins_step(token: &Token) -> bool {
+    matches!(token, Token::SingleQuotedString(_)) || is_word(token, "event") || is_word(token, "not")
+}
+
+fn ends_step(token: &Token) -> bool {
+    !matches!(token, Token::LParen | Token::Comma) && !is_word(token, "then") && !is_word(token, "not")
 }
 
 /// How many tokens surround the current one.
@@ -221,6 +250,23 @@ fn check_size(kind: Kind, file: &str, tokens: &[TokenWithSpan]) -> Result<()> {
 
 fn too_deep(kind: Kind) -> String {
     format!("the expression is nested too deeply; {}", kind.split())
+}
+
+/// Refuses an `and` or `or` with nothing before it. The parser would take it for a name, and find fault with what follows.
+fn check_conjunctions(file: &str, tokens: &[TokenWithSpan]) -> Result<()> {
+    let mut before: Option<&Token> = None;
+    for TokenWithSpan { token, span } in tokens.iter().filter(|token| !is_blank(token)) {
+        let is_beginning = match before {
+            None | Some(Token::LParen | Token::Comma) => true,
+            Some(before) => ["and", "or", "not", "case", "where"].iter().any(|word| is_word(before, word)),
+        };
+        if let Some(word) = ["and", "or"].iter().find(|word| is_beginning && is_word(token, word)) {
+            let message = format!("there is nothing before `{word}`; write a condition there, or remove `{word}`");
+            return Err(refused(file, span.start, message));
+        }
+        before = Some(token);
+    }
+    Ok(())
 }
 
 fn parse_expression(kind: Kind, file: &str, tokens: Vec<TokenWithSpan>) -> Result<SqlExpr> {

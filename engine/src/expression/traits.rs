@@ -13,9 +13,11 @@ use super::behavior::Window;
 use super::check::{Checker, Scope, snippet};
 use super::definition::{SourceFile, TraitDefinition};
 use super::header::{Header, read_header};
-use super::order::{Ranks, circle_message, ranks};
+use super::order::{Ranks, circle_message, next_in, ranks};
 use super::parse::as_written;
 use super::parse::sql_parser::ast::{Expr as SqlExpr, Ident};
+use super::parse::sql_parser::tokenizer::Location;
+use super::references::{KnownNames, references_in};
 use super::search::{Node, walk};
 use super::syntax::{Kind, check_text, parse_sql, refused};
 use super::text::needs_quotes;
@@ -83,11 +85,15 @@ pub(crate) fn parse_traits(files: &[SourceFile], columns: &[(String, ColumnType)
             Err(error) => problems.push(error.to_string()),
         }
     }
-    let needs = references(files, &read, columns);
-    let Ranks { ranks, circle } = ranks(&needs);
-    if let Some(first) = circle.first() {
-        let file = read.get(first).map_or("", |found| found.source.file.as_str());
-        problems.push(circle_message("traits", file, &circle));
+    let named: BTreeMap<&str, Vec<(&str, Location)>> =
+        read.iter().map(|(name, found)| (*name, named_in(&found.parsed, files, columns))).collect();
+    let needs = needs(files, &named);
+    let Ranks { ranks, circles } = ranks(&needs);
+    for circle in &circles {
+        let first = circle.first().and_then(|first| Some((read.get(first)?, named.get(first)?)));
+        let Some((found, named)) = first else { continue };
+        let next = named.iter().find(|(name, _)| Some(*name) == next_in(circle));
+        problems.extend(next.map(|(_, at)| circle_message("traits", &found.source.file, *at, circle)));
     }
 
     let mut ordered: Vec<&ReadTrait<'_>> = read.values().collect();
@@ -110,6 +116,17 @@ pub(crate) fn parse_traits(files: &[SourceFile], columns: &[(String, ColumnType)
         }
     }
     if problems.is_empty() { Ok(definitions) } else { Err(EngineError::invalid(problems.join("\n"))) }
+}
+
+/// Refuses traits that name something that there is not.
+///
+/// # Errors
+///
+/// `InvalidInput` as [`parse_traits`], with a line for each call.
+pub(crate) fn check_trait_names(definitions: &[TraitDefinition], known: &KnownNames) -> Result<()> {
+    let of = |it: &TraitDefinition| known.mistakes(&it.file, &it.name, &it.references);
+    let mistakes: Vec<String> = definitions.iter().flat_map(of).collect();
+    if mistakes.is_empty() { Ok(()) } else { Err(EngineError::invalid(mistakes.join("\n"))) }
 }
 
 /// A trait's file, read but not yet checked.
@@ -173,12 +190,12 @@ fn type_of(file: &str, header: &Header<'_>) -> Result<Option<ColumnType>> {
     }
 }
 
-/// For each trait, the traits that it names as columns: those that were read, and those that are wrong.
-fn references<'s>(
+/// The traits that an expression names as columns, right or wrong ones, and where, in the order of the text.
+fn named_in<'s>(
+    parsed: &SqlExpr,
     files: &'s [SourceFile],
-    read: &BTreeMap<&'s str, ReadTrait<'s>>,
     columns: &[(String, ColumnType)],
-) -> BTreeMap<&'s str, BTreeSet<&'s str>> {
+) -> Vec<(&'s str, Location)> {
     let named = |ident: &Ident| {
         let is_column = columns.iter().any(|(column, _)| *column == ident.value);
         let is_meant = |name: &str| match ident.quote_style {
@@ -188,17 +205,22 @@ fn references<'s>(
         let found = files.iter().map(|source| source.name.as_str()).find(|name| is_meant(name));
         found.filter(|_| !is_column)
     };
-    let mut references: BTreeMap<&str, BTreeSet<&str>> =
-        files.iter().map(|source| (source.name.as_str(), BTreeSet::new())).collect();
-    for (name, found) in read {
-        let needed = references.entry(name).or_default();
-        walk(&found.parsed, &mut |node| {
-            if let Node::Name(ident) = node {
-                needed.extend(named(ident));
-            }
-        });
-    }
-    references
+    let mut found = Vec::new();
+    walk(parsed, &mut |node| {
+        if let Node::Name(ident) = node {
+            found.extend(named(ident).map(|name| (name, ident.span.start)));
+        }
+    });
+    found
+}
+
+/// For each trait, the traits that it names. Of a wrong one that is not known.
+fn needs<'s>(
+    files: &'s [SourceFile],
+    named: &BTreeMap<&'s str, Vec<(&'s str, Location)>>,
+) -> BTreeMap<&'s str, BTreeSet<&'s str>> {
+    let of = |name: &str| named.get(name).into_iter().flatten().map(|(named, _)| *named).collect();
+    files.iter().map(|source| (source.name.as_str(), of(&source.name))).collect()
 }
 
 fn check_trait(found: &ReadTrait<'_>, columns: &[(String, ColumnType)]) -> Result<TraitDefinition> {
@@ -232,6 +254,7 @@ fn check_trait(found: &ReadTrait<'_>, columns: &[(String, ColumnType)]) -> Resul
         window: *window,
         sql: as_written(header.rest),
         expression,
+        references: references_in(parsed),
     })
 }
 

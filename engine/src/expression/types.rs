@@ -25,6 +25,8 @@ impl Checker<'_> {
             (Some(left_type), Some(right_type)) if is_time(left_type) && is_time(right_type) => {
                 Ok((left_expr, right_expr, ColumnType::Timestamp))
             }
+            (None, _) => self.no_value(left_sql),
+            (_, None) => self.no_value(right_sql),
             _ => {
                 let hint = mismatch_hint((left_sql, left_type), (right_sql, right_type));
                 let (left_name, right_name) = (type_name(left_type), type_name(right_type));
@@ -65,8 +67,14 @@ impl Checker<'_> {
         }
         match common {
             Some(common) => Ok((fitted, common)),
-            None => self.refuse(decisive_sql, format!("{} is an interval, not a value", snippet(decisive_sql))),
+            None => self.no_value(decisive_sql),
         }
+    }
+
+    /// Refuses an interval where a value is needed.
+    fn no_value<T>(&self, sql: &SqlExpr) -> Result<T> {
+        let hint = "move a time by it, such as `last_seen_at < now() - interval '30 days'`";
+        self.refuse(sql, format!("{} is an interval, not a value; {hint}", snippet(sql)))
     }
 
     fn as_time(&self, sql: &SqlExpr, expr: Expr, own: Option<ColumnType>, other: Option<ColumnType>) -> Result<Typed> {

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::behavior::{Measure, Sequence};
 use super::tree::{Expr, ScalarFunction};
 
-/// What splits go by: it stays the same when profiles merge.
-pub(crate) const SPLIT_COLUMN: &str = "profile_id";
+/// What splits go by: it stays the same when somebody logs in, and the profile goes by another id.
+pub(crate) const SPLIT_COLUMN: &str = "first_identifier";
 
 /// Returns the measures that an expression needs, each once, ordered.
 pub(crate) fn measures_used(expression: &Expr) -> Vec<Measure> {

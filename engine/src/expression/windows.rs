@@ -57,11 +57,19 @@ impl Checker<'_> {
         };
         let Some(ago) = call.named("ago") else { return Ok(window) };
         match (window, call.named("within")) {
-            (Window::Within { last, .. }, Some(_)) => Ok(Window::Within { last, ago: self.days(call, "ago", ago)? }),
+            (Window::Within { last, .. }, Some(_)) => Ok(Window::Within { last, ago: Some(self.ago(call, ago)?) }),
             _ => {
                 let usage = "write `within => interval '30 days', ago => interval '30 days'`";
                 self.refuse(ago, format!("`ago` moves the window of `within` back; {usage}"))
             }
+        }
+    }
+
+    /// How far back a window ends; `0 days` leaves out today alone.
+    fn ago(&self, call: &Call<'_>, value: &SqlExpr) -> Result<Span> {
+        match value {
+            SqlExpr::Interval(interval) if literals::is_no_day(interval) => Ok(Span::default()),
+            other => self.days(call, "ago", other),
         }
     }
 

@@ -9,6 +9,7 @@ use rlibphonenumber::{NumberLengthType, PHONE_NUMBER_UTIL, PhoneNumberFormat, Re
 use super::blocklist::{Blocklist, DEFAULT_BLOCKED};
 use crate::config::{IdentityConfig, Normalize};
 use crate::error::{EngineError, Result};
+use crate::salesforce_id;
 
 /// The rules of a project's namespaces.
 #[derive(Debug)]
@@ -117,29 +118,7 @@ fn comparable(normalize: Normalize, region: Option<Region>, trimmed: &str) -> Op
         Normalize::Digits => digits(trimmed),
         Normalize::Email => email(trimmed),
         Normalize::Phone => phone(trimmed, region),
-        Normalize::SalesforceId => salesforce_id(trimmed),
-    }
-}
-
-/// An id of Salesforce with 18 letters; `None` if it is none. In an id of 15 letters case counts, so spreadsheets mix them
-/// up; the three more tell which letters are capitals, five in each. Source: [Salesforce on ids][ids].
-///
-/// [ids]: https://developer.salesforce.com/docs/atlas.en-us.object_reference.meta/object_reference/field_types.htm
-fn salesforce_id(trimmed: &str) -> Option<Cow<'_, str>> {
-    const LETTERS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ012345";
-    if !trimmed.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        return None;
-    }
-    match trimmed.len() {
-        18 => Some(Cow::Borrowed(trimmed)),
-        15 => {
-            let capitals = |five: &[u8]| {
-                five.iter().rev().fold(0, |bits, byte| bits << 1 | usize::from(byte.is_ascii_uppercase()))
-            };
-            let check = trimmed.as_bytes().chunks(5).map(|five| char::from(LETTERS[capitals(five)]));
-            Some(Cow::Owned(trimmed.chars().chain(check).collect()))
-        }
-        _ => None,
+        Normalize::SalesforceId => salesforce_id::with_18_letters(trimmed),
     }
 }
 

@@ -11,7 +11,7 @@ use super::identifier_rules::IdentifierRules;
 use super::pipeline::{self, BatchContext, InputSummary, ParsedChunk};
 use super::quarantine::Reason;
 use super::{Input, PARTITION_COLUMNS, latest_sequence, table_schema, tables};
-use crate::config::{Source, SourceKind};
+use crate::config::{IdentityConfig, Normalize, Source, SourceKind};
 use crate::error::{EngineError, Result};
 use crate::progress::Progress;
 use crate::project::Project;
@@ -154,6 +154,11 @@ fn batch_id(project: &Project, source: &Source, summary: &InputSummary) -> Strin
     blake3::hash(identity.as_bytes()).to_hex()[..32].to_owned()
 }
 
+fn salesforce_namespaces(config: &IdentityConfig) -> Vec<String> {
+    let of_salesforce = config.namespaces.iter().filter(|namespace| namespace.normalize == Normalize::SalesforceId);
+    of_salesforce.map(|namespace| namespace.name.clone()).collect()
+}
+
 async fn parse(
     project: &Project,
     source: &Source,
@@ -169,6 +174,7 @@ async fn parse(
         identifiers: IdentifierRules {
             max: project.config.landing.identifiers_max,
             judge: Arc::clone(&project.judge_identifiers),
+            salesforce_namespaces: salesforce_namespaces(&project.config.identity),
         },
     };
     let parsed = tokio::task::spawn_blocking(move || {

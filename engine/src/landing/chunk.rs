@@ -229,7 +229,7 @@ pub(crate) fn count_line_feeds(text: &[u8]) -> u64 {
 }
 
 /// The end of the last whole CSV record in `text`, which starts with a record, and whether a quote is still open at the end.
-fn last_record_end(text: &[u8], delimiter: u8) -> (usize, bool) {
+pub(crate) fn last_record_end(text: &[u8], delimiter: u8) -> (usize, bool) {
     let mut last_end = 0;
     let mut at = 0;
     // At the start of each turn, `at` is the start of a field.

@@ -24,15 +24,19 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// Reads a header line; Err when it is not UTF-8.
-    pub(crate) fn parse(line: &[u8]) -> Result<Self, std::str::Utf8Error> {
+    /// Reads a header line.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what to do: it is not UTF-8, or the whole of a file whose lines end as on old Macs.
+    pub(crate) fn parse(line: &[u8]) -> Result<Self, &'static str> {
         let delimiter = detect_delimiter(line);
         let mut records = Records::new(line, delimiter);
         let mut columns: Vec<String> = Vec::new();
         let mut names = HashSet::new();
         if let Some(record) = records.next_record() {
             for (start, end) in record.fields() {
-                let name = std::str::from_utf8(&record.output[start..end])?.trim();
+                let name = std::str::from_utf8(&record.output[start..end]);
+                let name = name.map_err(|_| "is not UTF-8; convert the file to UTF-8")?.trim();
                 let mut unique = name.to_owned();
                 let mut number = 2;
                 while !name.is_empty() && !names.insert(unique.clone()) {
@@ -41,6 +45,11 @@ impl Header {
                 }
                 columns.push(unique);
             }
+        }
+        if records.next_record().is_some() {
+            return Err(
+                "ends with a carriage return alone, as on old Macs; save the file with lines that end with line feeds",
+            );
         }
         Ok(Self { delimiter, columns })
     }
@@ -142,6 +151,14 @@ mod tests {
         assert_eq!(columns("a;b;\"c,d,e,f\""), (';', vec!["a".into(), "b".into(), "c,d,e,f".into()]));
         assert_eq!(columns("a\tb"), ('\t', vec!["a".into(), "b".into()]));
         assert_eq!(columns("a"), (',', vec!["a".into()]));
+    }
+
+    #[test]
+    fn test_header_is_one_line() {
+        assert_eq!(columns("a,b\r").1, ["a", "b"]);
+        assert_eq!(columns("a,\"b\rc\"").1, ["a", "b\rc"]);
+        assert!(Header::parse(b"a,b\r1,2").unwrap_err().contains("old Macs"));
+        assert!(Header::parse(b"a,\xff").unwrap_err().contains("UTF-8"));
     }
 
     #[test]

@@ -11,6 +11,8 @@ pub(crate) struct IdentifierRules {
     pub(crate) max: usize,
     /// Whether identifiers name a person.
     pub(crate) judge: JudgeIdentifiers,
+    /// Namespaces of Salesforce's ids.
+    pub(crate) salesforce_namespaces: Vec<String>,
 }
 
 impl std::fmt::Debug for IdentifierRules {

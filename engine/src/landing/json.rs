@@ -168,6 +168,14 @@ pub(crate) fn scalar_text(raw: &str) -> Option<Cow<'_, str>> {
     }
 }
 
+/// The texts of a list's entries; None for what is no list, or a list of others.
+pub(crate) fn entries_text(list: &str) -> Option<Vec<Cow<'_, str>>> {
+    let entries: Vec<&RawValue> = serde_json::from_str(list).ok()?;
+    let is_single = |entry: &&RawValue| !entry.get().starts_with(['[', '{']);
+    let texts = entries.iter().filter_map(|entry| scalar_text(entry.get()));
+    entries.iter().all(is_single).then(|| texts.collect())
+}
+
 /// The trimmed text of an id: a string or a number.
 pub(crate) fn id_text(raw: &str) -> Option<Cow<'_, str>> {
     match raw.as_bytes().first()? {

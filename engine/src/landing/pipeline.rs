@@ -166,9 +166,8 @@ fn open_text(
                 line = chunker.header()?;
             }
             let line = line.unwrap_or_default();
-            let header = csv::Header::parse(&line).map_err(|_| {
-                EngineError::invalid(format!("the header of `{name}` is not UTF-8; convert the file to UTF-8"))
-            })?;
+            let header = csv::Header::parse(&line)
+                .map_err(|problem| EngineError::invalid(format!("the header of `{name}` {problem}")))?;
             if !header.columns.is_empty() {
                 mapping.find_columns(&source.name, &name, &header.columns)?;
             }

@@ -2,6 +2,7 @@
 //!
 //! `batch_id` is not among the columns: it is derived from the input's content, which is known only when the input has been read.
 
+use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{
@@ -259,7 +260,8 @@ impl EventsBuilder {
             builder.append_option(text);
         }
         self.revenue.append_option(row.revenue);
-        for (builder, text) in self.texts.iter_mut().zip([row.currency, row.properties, row.context]) {
+        let currency = row.currency.map(currency_code);
+        for (builder, text) in self.texts.iter_mut().zip([currency.as_deref(), row.properties, row.context]) {
             builder.append_option(text);
         }
         self.rows += 1;
@@ -283,6 +285,12 @@ impl EventsBuilder {
         columns.extend(self.texts.iter_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef));
         Ok(UnnumberedRows { schema: events_schema(), columns, content_hashes: self.content_hashes })
     }
+}
+
+/// A currency as ISO 4217 writes it; what is none stays as it is.
+fn currency_code(text: &str) -> Cow<'_, str> {
+    let is_code = text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_alphabetic());
+    if is_code { Cow::Owned(text.to_ascii_uppercase()) } else { Cow::Borrowed(text) }
 }
 
 /// Builds the records of one chunk.

@@ -7,14 +7,15 @@ use chrono_tz::Tz;
 
 use crate::config::nearest::suggestion;
 use crate::config::{EventName, Source, SourceKind, preset};
-use crate::decimal::parse_decimal;
+use crate::decimal::{parse_decimal, with_decimal_point};
 use crate::error::{EngineError, Result};
 use crate::landing::identifier_rules::IdentifierRules;
-use crate::landing::json::ObjectWriter;
+use crate::landing::json::{ObjectWriter, entries_text};
 use crate::landing::quarantine::{Reason, Rejection};
 use crate::landing::row_id::{EventId, content_hash};
 use crate::landing::schema::{EventRow, EventsBuilder, Pair, RecordRow, RecordsBuilder, UnnumberedRows};
 use crate::landing::time::{check_possible, parse_time, parse_zone};
+use crate::salesforce_id;
 
 /// The property that holds what rows of one event say of its products, as the Segment spec calls it.
 pub(crate) const PRODUCTS: &str = "products";
@@ -37,6 +38,7 @@ type Slot = usize;
 pub(crate) struct Mapping {
     kind: SourceKind,
     zone: Tz,
+    has_decimal_comma: bool,
     identifier_rules: IdentifierRules,
     /// The slots of each column, by the names that it may have in a file.
     slots: HashMap<String, Vec<Slot>>,
@@ -45,6 +47,8 @@ pub(crate) struct Mapping {
     /// Slots whose columns are a preset's.
     loose: Vec<bool>,
     key: Option<Slot>,
+    /// Whether keys are ids of Salesforce, which has two spellings of each.
+    has_salesforce_keys: bool,
     updated_at: Option<Slot>,
     deleted: Option<Slot>,
     merged_into: Option<Slot>,
@@ -92,6 +96,9 @@ impl Mapping {
         let message_id = source.message_id.as_deref().map(&mut slot);
         let page_path = source.page_path.as_deref().map(&mut slot);
         let products: Vec<_> = source.products.iter().map(|(name, column)| (name.clone(), slot(column))).collect();
+        let has_salesforce_keys = identifiers
+            .iter()
+            .any(|(namespace, slot)| Some(*slot) == key && identifier_rules.salesforce_namespaces.contains(namespace));
         // One more than the last slot with a use of its own: what follows may be used twice.
         let single =
             [key, updated_at, deleted, merged_into, event_slot, occurred_at, revenue, currency, message_id, page_path];
@@ -115,8 +122,10 @@ impl Mapping {
         Ok(Self {
             kind: source.kind,
             zone: parse_zone(&source.name, source.time_zone.as_deref())?,
+            has_decimal_comma: source.has_decimal_comma,
             identifier_rules: identifier_rules.clone(),
             key,
+            has_salesforce_keys,
             updated_at,
             deleted,
             merged_into,
@@ -169,7 +178,9 @@ impl Mapping {
         let is_it = |column: &String, slot| self.slots.get(column).is_some_and(|slots| slots.contains(&slot));
         let place = |slot: Slot| of_file.iter().position(|column| is_it(column, slot));
         let Some(by) = self.group_by.and_then(place) else { return Ok(None) };
-        let products = self.products.iter().filter_map(|(name, slot)| Some((name.clone(), place(*slot)?)));
+        let products = self.products.iter().filter_map(|(name, slot)| {
+            Some(ProductColumn { name: name.clone(), place: place(*slot)?, is_loose: self.loose[*slot] })
+        });
         let grouping = Grouping { by, products: products.collect() };
         if !grouping.products.is_empty() && of_file.iter().any(|column| column == PRODUCTS) {
             return Err(EngineError::invalid(format!(
@@ -190,8 +201,28 @@ impl Mapping {
 pub(crate) struct Grouping {
     /// The number of the column that such rows have in common.
     pub(crate) by: usize,
-    /// Names and numbers of the columns that say something of one product.
-    pub(crate) products: Vec<(String, usize)>,
+    /// The columns that say something of one product.
+    pub(crate) products: Vec<ProductColumn>,
+}
+
+/// A column that says something of one product.
+#[derive(Debug)]
+pub(crate) struct ProductColumn {
+    /// What the product calls it.
+    pub(crate) name: String,
+    /// The column's number in the file.
+    pub(crate) place: usize,
+    /// Whether it is a preset's.
+    pub(crate) is_loose: bool,
+}
+
+/// A cell of a preset's column without the apostrophe in front that keeps spreadsheets from taking a text for a number. `'t
+/// Hooft` is a name.
+pub(crate) fn unguarded(text: &str) -> &str {
+    match text.strip_prefix('\'') {
+        Some(rest) if text.bytes().any(|byte| byte.is_ascii_digit()) => rest.trim_start(),
+        _ => text,
+    }
 }
 
 /// Three capital letters, as ISO 4217 has them: a column's name in the file wins over that.
@@ -235,10 +266,8 @@ impl<'r> Row<'r> {
 
     fn text(&self, slot: Option<Slot>) -> Option<&'r str> {
         let text = self.cell(slot)?.text.as_ref();
-        // An apostrophe in front keeps spreadsheets from taking a text for a number. `'t Hooft` is a name.
-        let is_guarded = text.starts_with('\'') && text.bytes().any(|byte| byte.is_ascii_digit());
         let is_loose = slot.is_some_and(|slot| self.mapping.loose[slot]);
-        let text = if is_loose && is_guarded { text[1..].trim_start() } else { text };
+        let text = if is_loose { unguarded(text) } else { text };
         (!text.is_empty()).then_some(text)
     }
 
@@ -292,23 +321,19 @@ fn push_event(
         .ok_or_else(|| Rejection::new(Reason::NoTime, "the column mapped as `occurred_at` is empty"))?;
     let identifiers = identifiers(mapping, row)?;
     let attributes = mapped_attributes(mapping, row);
-    let revenue = match row.text(mapping.revenue) {
-        Some(text) => Some(parse_decimal(text).ok_or_else(|| {
-            Rejection::new(
-                Reason::BadNumber,
-                "the column mapped as `revenue` is no number; write it as 1234.50, without currency or separators",
-            )
-        })?),
-        None => None,
-    };
+    let revenue = row.text(mapping.revenue).map(|text| revenue(mapping, text)).transpose()?;
     json.clear();
     match &mapping.properties {
         Some(slots) => {
-            let listed = slots.iter().filter_map(|slot| row.cell(Some(*slot)));
+            for slot in slots {
+                row.cell(Some(*slot))
+                    .into_iter()
+                    .for_each(|cell| push_property(json, mapping, cell, mapping.loose[*slot]));
+            }
             let products = row.cells.iter().filter(|cell| !mapping.products.is_empty() && cell.name == PRODUCTS);
-            listed.chain(products).for_each(|cell| push_cell(json, cell));
+            products.for_each(|cell| push_cell(json, cell));
         }
-        None => row.unused().for_each(|cell| push_cell(json, cell)),
+        None => row.unused().for_each(|cell| push_property(json, mapping, cell, false)),
     }
     events.push(&EventRow {
         id: match row.text(mapping.message_id) {
@@ -346,6 +371,8 @@ fn push_record(
 ) -> Result<(), Rejection> {
     let key =
         row.text(mapping.key).ok_or_else(|| Rejection::new(Reason::NoKey, "the column mapped as `key` is empty"))?;
+    let spelled = if mapping.has_salesforce_keys { salesforce_id::with_18_letters(key) } else { None };
+    let key = spelled.as_deref().unwrap_or(key);
     let updated_at = time(mapping, row, mapping.updated_at, "updated_at")?;
     let is_merged = row.text(mapping.merged_into).is_some();
     let is_deleted = is_deleted(mapping, row)? && !is_merged;
@@ -378,6 +405,34 @@ fn push_record(
         Some(refusal) if !is_deleted => Err(refusal),
         _ => Ok(()), // of whom is no more nothing else need be told
     }
+}
+
+/// An amount in units of the last digit.
+fn revenue(mapping: &Mapping, text: &str) -> Result<i128, Rejection> {
+    let with_point = if mapping.has_decimal_comma { with_decimal_point(text) } else { Some(text.to_owned()) };
+    with_point.as_deref().and_then(parse_decimal).ok_or_else(|| {
+        let detail = match mapping.has_decimal_comma {
+            true => {
+                "the column mapped as `revenue` is no number such as 1.234,50; `decimal_sign` says that it has a comma"
+            }
+            false => {
+                "the column mapped as `revenue` is no number; write it as 1234.50, without currency or separators, or \
+                 give the source `decimal_sign = \",\"` if it is written as 1234,50"
+            }
+        };
+        Rejection::new(Reason::BadNumber, detail)
+    })
+}
+
+/// A cell as a property, by what the source says of numbers, and a preset of its columns.
+fn push_property(json: &mut ObjectWriter, mapping: &Mapping, cell: &Cell<'_>, is_loose: bool) {
+    if cell.json.is_some() {
+        return push_cell(json, cell);
+    }
+    let text = if is_loose { unguarded(&cell.text) } else { &cell.text };
+    // Without a comma it may be anything: 1.234 is a version, too.
+    let number = if mapping.has_decimal_comma && text.contains(',') { with_decimal_point(text) } else { None };
+    json.push_text(&cell.name, number.as_deref().unwrap_or(text));
 }
 
 fn push_cell(json: &mut ObjectWriter, cell: &Cell<'_>) {
@@ -419,10 +474,8 @@ fn identifiers<'r>(mapping: &'r Mapping, row: &Row<'r>) -> Result<Vec<Pair<'r>>,
     let mut identifiers: Vec<Pair<'r>> = Vec::with_capacity(mapping.identifiers.len());
     for (namespace, slot) in &mapping.identifiers {
         let Some(text) = row.text(Some(*slot)) else { continue };
-        // Exports join several addresses or ids with semicolons, which none of them has.
-        let separators: &[char] = if mapping.loose[*slot] { &[';'] } else { &[] };
-        for value in text.split(separators).map(str::trim).filter(|value| !value.is_empty()) {
-            let identifier = (Cow::Borrowed(namespace.as_str()), Cow::Borrowed(value));
+        for value in identifier_values(mapping, row, *slot, text)? {
+            let identifier = (Cow::Borrowed(namespace.as_str()), value);
             if !identifiers.contains(&identifier) {
                 identifiers.push(identifier);
             }
@@ -430,6 +483,39 @@ fn identifiers<'r>(mapping: &'r Mapping, row: &Row<'r>) -> Result<Vec<Pair<'r>>,
     }
     mapping.identifier_rules.check(&identifiers, "all columns mapped as identifiers are empty")?;
     Ok(identifiers)
+}
+
+/// The values in a cell of identifiers: several in a list of JSON. Exports join several addresses or ids with semicolons,
+/// which none of them has.
+fn identifier_values<'r>(
+    mapping: &Mapping,
+    row: &Row<'r>,
+    slot: Slot,
+    text: &'r str,
+) -> Result<Vec<Cow<'r, str>>, Rejection> {
+    let values = match row.cell(Some(slot)).and_then(|cell| cell.json).and_then(|json| json.bytes().next()) {
+        Some(b'[') => entries_text(text),
+        Some(b'{') => None,
+        _ => {
+            let separators: &[char] = if mapping.loose[slot] { &[';'] } else { &[] };
+            Some(text.split(separators).map(Cow::Borrowed).collect())
+        }
+    };
+    let values = values.ok_or_else(|| {
+        let column = &mapping.columns[slot];
+        Rejection::new(
+            Reason::BadRow,
+            format!("`{column}`, mapped as an identifier, is neither a text nor a list of texts"),
+        )
+    })?;
+    Ok(values.into_iter().map(trimmed).filter(|value| !value.is_empty()).collect())
+}
+
+fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+        Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
+    }
 }
 
 fn mapped_attributes<'r>(mapping: &'r Mapping, row: &Row<'r>) -> Vec<Pair<'r>> {

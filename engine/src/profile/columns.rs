@@ -93,6 +93,11 @@ impl AttributeColumn {
             ),
             ("text", _) => format!("first_value(attribute) {of_attribute}"),
             // What has not that form is shown by `profile.attributes` only.
+            ("date", _) => {
+                let day = format!("try_cast(first_value(attribute) {of_attribute} as date)");
+                // A cast takes years with a sign, too: `-1980-03-05`.
+                format!("case when {day} between date '0001-01-01' and date '9999-12-31' then {day} end")
+            }
             (other, _) => format!("try_cast(first_value(attribute) {of_attribute} as {other})"),
         };
         Self { attribute: attribute.to_owned(), name, value }
@@ -121,7 +126,28 @@ pub(super) fn snake_case(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::snake_case;
+    use datafusion::prelude::SessionContext;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn test_dates_have_years_of_four_digits_and_no_sign() {
+        let column = AttributeColumn::new(&HashSet::new(), "born_on", "date", None);
+        for (told, expected) in [
+            ("1980-03-05", Some("1980-03-05")),
+            ("0001-01-01", Some("0001-01-01")),
+            ("-1980-03-05", None),
+            ("0000-01-01", None),
+            ("+12000-01-01", None),
+            ("yesterday", None),
+        ] {
+            let rows = format!("(values ('born_on', '{told}'), ('city', 'Paris')) as t(name, attribute)");
+            let sql = format!("select cast({} as varchar) from {rows}", column.value);
+            let batches = SessionContext::new().sql(&sql).await.unwrap().collect().await.unwrap();
+            let days = text(batches[0].column(0)).unwrap();
+            assert_eq!(days.iter().collect::<Vec<_>>(), [expected], "{told}");
+        }
+    }
 
     #[test]
     fn test_snake_case_joins_spellings() {

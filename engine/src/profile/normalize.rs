@@ -6,26 +6,74 @@ mod currency;
 mod date;
 mod language;
 mod person_name;
+mod spelling;
 
 use crate::config::AttributeForm;
 
 /// What exports write where nothing is known, in lower case.
 const PLACEHOLDERS: [&str; 12] =
     ["-", "--", "?", ".", "n/a", "na", "none", "null", "nil", "undefined", "unknown", "not specified"];
-const TRUE: [&str; 9] = ["true", "t", "yes", "y", "1", "on", "x", "subscribed", "checked"];
-const FALSE: [&str; 9] = ["false", "f", "no", "n", "0", "off", "unsubscribed", "unchecked", "not subscribed"];
 
-/// What people write beside those for consent, in lower case and without blanks and signs.
-const AGREES: [&str; 6] = ["granted", "optedin", "optin", "accepted", "agreed", "allowed"];
-const OBJECTS: [&str; 9] =
-    ["withdrawn", "optedout", "optout", "refused", "rejected", "declined", "denied", "revoked", "notallowed"];
+/// Yes and no in English, French, German, Dutch, Spanish, Italian and the languages of the North, and what spreadsheets and
+/// forms write: in lower case, without marks, blanks and hyphens.
+const TRUE: [&str; 21] = [
+    "true",
+    "t",
+    "yes",
+    "y",
+    "1",
+    "1.0",
+    "on",
+    "x",
+    "checked",
+    "enabled",
+    "subscribed",
+    "optedin",
+    "optin",
+    "vrai",
+    "oui",
+    "wahr",
+    "ja",
+    "waar",
+    "verdadero",
+    "vero",
+    "si",
+];
+const FALSE: [&str; 22] = [
+    "false",
+    "f",
+    "no",
+    "n",
+    "0",
+    "0.0",
+    "off",
+    "unchecked",
+    "disabled",
+    "unsubscribed",
+    "notsubscribed",
+    "optedout",
+    "optout",
+    "faux",
+    "non",
+    "falsch",
+    "nein",
+    "onwaar",
+    "nee",
+    "falso",
+    "nej",
+    "nei",
+];
+
+/// What people write beside those for consent, by the letters.
+const AGREES: [&str; 4] = ["granted", "accepted", "agreed", "allowed"];
+const OBJECTS: [&str; 7] = ["withdrawn", "refused", "rejected", "declined", "denied", "revoked", "notallowed"];
 
 /// What an answer makes of consent, where yes grants it or, of an attribute such as `opted_out`, withdraws it: `granted`,
 /// `withdrawn`, or `unclear` for what is neither yes nor no. Nothing for an answer that says nothing: whoever has not opted
 /// out has not agreed.
 pub(super) fn consent_status(told: &str, yes_grants: bool) -> Option<&'static str> {
     let known = normalized(AttributeForm::Boolean, told)?;
-    let letters: String = known.chars().filter(|letter| letter.is_alphanumeric()).collect::<String>().to_lowercase();
+    let letters = spelling::letters(&known);
     let is_yes = letters == "true" || AGREES.contains(&letters.as_str());
     let is_no = letters == "false" || OBJECTS.contains(&letters.as_str());
     match yes_grants {
@@ -60,7 +108,10 @@ pub(super) fn normalized(form: AttributeForm, told: &str) -> Option<String> {
 }
 
 fn boolean(lower: &str) -> Option<String> {
-    let is = |words: &[&str]| words.contains(&lower);
+    let is_number = !lower.contains(char::is_alphabetic);
+    // `-1` is not `1`, and `s/i` is Spanish for no information.
+    let word = if is_number { lower.to_owned() } else { spelling::without_marks(lower).replace([' ', '-', '_'], "") };
+    let is = |words: &[&str]| words.contains(&word.as_str());
     (is(&TRUE) || is(&FALSE)).then(|| is(&TRUE).to_string())
 }
 
@@ -82,9 +133,12 @@ mod tests {
             ("yes", Some("granted"), Some("withdrawn")),
             ("TRUE", Some("granted"), Some("withdrawn")),
             ("Opted-in", Some("granted"), Some("withdrawn")),
+            ("oui", Some("granted"), Some("withdrawn")),
+            ("Accepted", Some("granted"), Some("withdrawn")),
             ("subscribed", Some("granted"), Some("withdrawn")),
             ("0", Some("withdrawn"), None),
             ("Opt out", Some("withdrawn"), None),
+            ("disabled", Some("withdrawn"), None),
             ("not subscribed", Some("withdrawn"), None),
             ("DENIED", Some("withdrawn"), None),
             ("pending", Some("unclear"), Some("unclear")),
@@ -124,16 +178,85 @@ mod tests {
     }
 
     #[test]
+    fn test_other_spellings_of_countries() {
+        assert_all(
+            AttributeForm::Country,
+            &[
+                ("UAE", Some("AE")),
+                ("U.A.E.", Some("AE")),
+                ("U.K.", Some("GB")),
+                ("DR Congo", Some("CD")),
+                ("Congo, the Democratic Republic of the", Some("CD")),
+                ("Kosovo", Some("XK")),
+                ("xk", Some("XK")),
+                ("Eire", Some("IE")),
+                ("Éire", Some("IE")),
+                ("Republic of Ireland", Some("IE")),
+                ("Trinidad & Tobago", Some("TT")),
+                ("Bosnia&Herzegovina", Some("BA")),
+                ("St. Vincent & the Grenadines", Some("VC")),
+                ("Curacao", Some("CW")),
+                ("Cote D Ivoire", Some("CI")),
+                ("COTE DIVOIRE", Some("CI")),
+                ("Guinea Bissau", Some("GW")),
+                ("Espana", Some("ES")),
+                ("OSTERREICH", Some("AT")),
+                // `e` and a mark of its own.
+                ("Re\u{301}union", Some("RE")),
+                ("GER", Some("DE")),
+                ("EL", Some("GR")),
+                ("076", Some("BR")),
+                ("UC", Some("UC")),
+                // ISO writes three digits.
+                ("76", Some("76")),
+            ],
+        );
+    }
+
+    #[test]
     fn test_languages_and_currencies() {
         let french = ["fr", "FR", "fr-FR", "fr_CA", "fra", "fre", "French", "fran\u{e7}ais"];
         assert_all(AttributeForm::Language, &french.map(|told| (told, Some("fr"))));
         assert_all(AttributeForm::Language, &[("Klingonese", Some("Klingonese")), ("zh-Hans-CN", Some("zh"))]);
+        assert_all(
+            AttributeForm::Language,
+            &[
+                ("English (US)", Some("en")),
+                ("Chinese (Simplified)", Some("zh")),
+                ("Klingonese (Qo'noS)", Some("Klingonese (Qo'noS)")),
+                ("Portugais", Some("pt")),
+                ("FRANCAIS", Some("fr")),
+                ("Französisch", Some("fr")),
+                ("Greek", Some("el")),
+                ("iw", Some("he")),
+                ("in_ID", Some("id")),
+                ("ji", Some("yi")),
+            ],
+        );
         let euro = ["EUR", "eur", " Eur ", "€"];
         assert_all(AttributeForm::Currency, &euro.map(|told| (told, Some("EUR"))));
         // A dollar may be one of twenty.
         assert_all(
             AttributeForm::Currency,
             &[("US$", Some("USD")), ("£", Some("GBP")), ("$", Some("$")), ("XQQ", Some("XQQ"))],
+        );
+        assert_all(
+            AttributeForm::Currency,
+            &[
+                ("Euro", Some("EUR")),
+                ("EUROS", Some("EUR")),
+                ("US Dollar", Some("USD")),
+                ("US dollars", Some("USD")),
+                ("Pound sterling", Some("GBP")),
+                ("Polish zloty", Some("PLN")),
+                ("zł", Some("PLN")),
+                ("₽", Some("RUB")),
+                ("C$", Some("CAD")),
+                ("A$", Some("AUD")),
+                ("Dollar", Some("Dollar")),
+                ("kr", Some("kr")),
+                ("Gold", Some("Gold")),
+            ],
         );
     }
 
@@ -177,13 +300,83 @@ mod tests {
     }
 
     #[test]
+    fn test_days_with_times_and_weekdays() {
+        let day = AttributeForm::Date(None);
+        let told = [
+            "1980.03.05",
+            "1980-03-05T00:00",
+            "1980/3/5 0:00",
+            "5.3.1980 12.30",
+            "05.03.1980 00:00:00.000",
+            "5 March 1980 00:00",
+            "March 5, 1980, 12:00 AM",
+            "March 5, 1980 at 12:00:00 AM UTC+1",
+            "Mar  5 1980 12:00AM",
+            "5-Mar-1980 9 p.m.",
+            "Wednesday, March 5, 1980",
+            "Wed, 5 Mar 1980",
+            "Wed, 05 Mar 1980 00:00:00 GMT",
+            "mercredi 5 mars 1980",
+            "Mittwoch, den 5. März 1980",
+        ];
+        assert_all(day, &told.map(|told| (told, Some("1980-03-05"))));
+        assert_all(
+            day,
+            &[
+                ("25/03/1980 00:00:00", Some("1980-03-25")),
+                ("12/25/1980 12:00 AM", Some("1980-12-25")),
+                ("3/4/1980 00:00", Some("3/4/1980 00:00")),
+                ("5-3-1980", Some("5-3-1980")),
+                ("25/03/80 00:00", Some("25/03/80 00:00")),
+                ("25/03/1980 - 26/03/1980", Some("25/03/1980 - 26/03/1980")),
+                // It was a Wednesday.
+                ("Thursday, March 5, 1980", Some("Thursday, March 5, 1980")),
+                ("-1980-03-05", Some("-1980-03-05")),
+            ],
+        );
+        let day_first = AttributeForm::Date(Some(DateOrder::DayFirst));
+        assert_all(day_first, &[("3/4/1980 00:00", Some("1980-04-03")), ("03-04-1980, 9 AM", Some("1980-04-03"))]);
+        let month_first = AttributeForm::Date(Some(DateOrder::MonthFirst));
+        assert_all(month_first, &[("3/4/1980 12:00:00 AM", Some("1980-03-04"))]);
+    }
+
+    #[test]
+    fn test_days_in_other_languages() {
+        assert_all(
+            AttributeForm::Date(None),
+            &[
+                ("9 Sept. 1980", Some("1980-09-09")),
+                ("September 9th, 1980", Some("1980-09-09")),
+                ("5 mars 1980", Some("1980-03-05")),
+                ("1 août 1980", Some("1980-08-01")),
+                ("1er août 1980", Some("1980-08-01")),
+                ("25 DÉCEMBRE 1980", Some("1980-12-25")),
+                ("5. März 1980", Some("1980-03-05")),
+                ("5.Mai 1980", Some("1980-05-05")),
+                ("5 de marzo de 1980", Some("1980-03-05")),
+                ("1º enero 1980", Some("1980-01-01")),
+                ("5 gennaio 1980", Some("1980-01-05")),
+                ("5 mei 1980", Some("1980-05-05")),
+                ("5 mars 80", Some("5 mars 80")),
+                ("5 brumaire 1980", Some("5 brumaire 1980")),
+            ],
+        );
+    }
+
+    #[test]
     fn test_booleans() {
         assert_all(AttributeForm::Boolean, &["yes", "TRUE", "1", "Y", "on"].map(|told| (told, Some("true"))));
         assert_all(
             AttributeForm::Boolean,
             &["no", "False", "0", "n", "unsubscribed"].map(|told| (told, Some("false"))),
         );
+        let yes = ["WAHR", "VRAI", "oui", "ja", "sì", "Sí", "si", "1.0", "enabled", "opted in", "Opt-in", "subscribed"];
+        assert_all(AttributeForm::Boolean, &yes.map(|told| (told, Some("true"))));
+        let no =
+            ["FALSCH", "FAUX", "non", "nein", "nee", "0.0", "disabled", "opted_out", "Opted out", "not subscribed"];
+        assert_all(AttributeForm::Boolean, &no.map(|told| (told, Some("false"))));
         assert_all(AttributeForm::Boolean, &[("perhaps", Some("perhaps")), (" ", None), ("Unknown", None)]);
+        assert_all(AttributeForm::Boolean, &[("10", Some("10")), ("-1", Some("-1")), ("S/I", Some("S/I"))]);
     }
 
     #[test]
@@ -201,6 +394,11 @@ mod tests {
                 ("van der berg", Some("Van Der Berg")),
                 ("\u{e9}lodie", Some("\u{c9}lodie")),
                 ("李 小龍", Some("李 小龍")),
+                ("ΓΙΏΡΓΟΣ ΣΟΦΌΣ", Some("Γιώργος Σοφός")),
+                ("JOHN SMITH III", Some("John Smith III")),
+                ("john smith iv", Some("John Smith IV")),
+                ("VI NGUYEN", Some("Vi Nguyen")),
+                ("e\u{301}lodie", Some("E\u{301}lodie")),
                 ("N/A", None),
             ],
         );

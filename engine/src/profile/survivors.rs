@@ -90,7 +90,8 @@ impl Survivors {
     }
 
     fn normalize(&self, names: &StringViewArray, values: StringViewArray) -> Result<ArrayRef> {
-        if self.0.values().all(|attribute| attribute.form == AttributeForm::Text && attribute.separator.is_none()) {
+        let is_as_told = |attribute: &Attribute| attribute.form == AttributeForm::Text && between(attribute).is_none();
+        if self.0.values().all(is_as_told) {
             return Ok(Arc::new(values));
         }
         let mut forms = StringViewBuilder::with_capacity(values.len());
@@ -110,18 +111,42 @@ impl Survivors {
     }
 }
 
+/// Between the values of an attribute that is a list: its separator, or with the rule `all` the unit separator, by which
+/// `profile.attributes` takes them apart. None for an attribute of one value.
+fn between(attribute: &Attribute) -> Option<char> {
+    attribute.separator.or((attribute.rule == SurvivorRule::All).then_some('\u{1f}'))
+}
+
 /// The value in the attribute's form, or each of the several that it is, without those that say nothing.
 fn normalized_parts(attribute: &Attribute, value: &str) -> Option<String> {
     let of_part = |part: &str| match attribute.form {
         AttributeForm::Text => (!part.trim().is_empty()).then(|| part.trim().to_owned()),
         form => normalized(form, part),
     };
-    match attribute.separator {
+    match between(attribute) {
         None if attribute.form == AttributeForm::Text => Some(value.to_owned()),
         None => of_part(value),
-        Some(separator) => {
-            let parts: Vec<String> = value.split(separator).filter_map(of_part).collect();
-            (!parts.is_empty()).then(|| parts.join(&separator.to_string()))
+        Some(between) => {
+            let parts: Vec<String> = match entries(value) {
+                Some(entries) => entries.iter().filter_map(|entry| of_part(entry)).collect(),
+                None => value.split(between).filter_map(of_part).collect(),
+            };
+            (!parts.is_empty()).then(|| parts.join(&between.to_string()))
         }
     }
+}
+
+/// The entries of a list in JSON, as traits of SDKs have them; None for any other text.
+fn entries(value: &str) -> Option<Vec<String>> {
+    if !value.starts_with('[') {
+        return None;
+    }
+    let entries: Vec<serde_json::Value> = serde_json::from_str(value).ok()?;
+    let text = |entry: serde_json::Value| match entry {
+        serde_json::Value::String(text) => Some(text),
+        serde_json::Value::Null => Some(String::new()),
+        serde_json::Value::Bool(_) | serde_json::Value::Number(_) => Some(entry.to_string()),
+        serde_json::Value::Array(_) | serde_json::Value::Object(_) => None,
+    };
+    entries.into_iter().map(text).collect()
 }

@@ -11,8 +11,8 @@ use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 
 use crate::error::{EngineError, Result};
-use crate::evaluation::{Keeping, column_type, known_name};
-use crate::expression::{self, ColumnType, lists_used, purposes_used};
+use crate::evaluation::{Keeping, column_type};
+use crate::expression::{self, ColumnType, KnownNames};
 use crate::identity::corrections::Corrections;
 use crate::model::built_in;
 use crate::model::catalog::Catalog;
@@ -90,7 +90,7 @@ pub(crate) async fn check(project: &Project, catalog: &Catalog) -> Result<()> {
 /// Checks traits, segments and lists as the next refresh will read them, over the attributes that profiles of `session` have.
 ///
 /// # Errors
-/// InvalidInput saying file, line and what to do.
+/// InvalidInput with a line for each mistake, saying file, line and column: of traits, and once those are right, of segments.
 pub(crate) async fn check_definitions(project: &Project, session: &SessionContext) -> Result<()> {
     let traits = profile::traits::parse(session, &expression::load(&project.folder, "traits")?).await?;
     let files = with_saved(project, expression::load(&project.folder, "segments")?).await?;
@@ -99,17 +99,12 @@ pub(crate) async fn check_definitions(project: &Project, session: &SessionContex
     let mut columns: Vec<(String, ColumnType)> =
         known.filter_map(|field| Some((field.name().clone(), column_type(field.data_type())?))).collect();
     columns.extend(traits.iter().map(|definition| (definition.name.clone(), definition.column_type)));
-    let segments = expression::parse_segments(&files, &columns)?;
-    let lists = lists::load(project).await?;
-    let lists: BTreeSet<String> = lists.into_iter().map(|list| list.name).collect();
-    let purposes = purposes(session).await?;
-    let of_traits = traits.iter().map(|definition| (&definition.file, &definition.expression));
-    let of_segments = segments.iter().map(|definition| (&definition.file, &definition.expression));
-    for (file, expression) in of_traits.chain(of_segments) {
-        known_name("list", &lists_used(expression), &lists).map_err(|error| error.context(file))?;
-        known_name("purpose of consent", &purposes_used(expression), &purposes).map_err(|error| error.context(file))?;
-    }
-    Ok(())
+    let lists = lists::load(project).await;
+    let list_names = lists.as_ref().ok().map(|lists| lists.iter().map(|list| list.name.clone()).collect());
+    let known = KnownNames { segments: None, lists: list_names, purposes: Some(purposes(session).await?) };
+    expression::check_trait_names(&traits, &known)?;
+    expression::read_segments(&files, &columns).checked(known)?;
+    lists.map(drop)
 }
 
 /// The purposes of consent that the configuration names or somebody told.

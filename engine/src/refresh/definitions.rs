@@ -52,7 +52,7 @@ impl Definitions {
     /// Loads them, to be computed as of an instant, and lets models of `workspace` know what is to be kept.
     ///
     /// # Errors
-    /// InvalidInput with file, line and column for what asks for figures of events in a wrong way.
+    /// InvalidInput with file, line and column for each file that asks for figures of events in a wrong way.
     pub(crate) async fn load(
         project: &Project,
         workspace: &Workspace,
@@ -61,13 +61,8 @@ impl Definitions {
     ) -> Result<Self> {
         let traits = expression::load(&project.folder, "traits")?;
         let segments = with_saved(project, expression::load(&project.folder, "segments")?).await?;
-        let mut wanted = BTreeSet::new();
-        for file in traits.iter().chain(&segments) {
-            let measures = expression::measures_in(&file.text, &file.file)?;
-            wanted.extend(Kept::wanted(&measures, &expression::sequences_in(&file.text, &file.file)?));
-        }
         let listed = last_listed(workspace).await?;
-        let keeping = Keeping::settle(wanted, listed.clone());
+        let keeping = Keeping::settle(wanted(traits.iter().chain(&segments))?, listed.clone());
         register_keeping(&workspace.session, &keeping)?;
         let is_empty = |instants: bool| !keeping.listed.iter().any(|kept| kept.is_kept && kept.is_instant == instants);
         let states = [("defined_measures", is_empty(false)), ("instants", is_empty(true))];
@@ -129,6 +124,22 @@ impl Definitions {
         let named = columns.iter().filter(is_attribute).filter(|name| words.contains(name.as_str()));
         named.map(|name| ("attribute", name.clone())).collect()
     }
+}
+
+/// What is to be kept of events for the expressions of some files.
+fn wanted<'f>(files: impl Iterator<Item = &'f SourceFile>) -> Result<BTreeSet<Kept>> {
+    let of = |SourceFile { text, file, .. }: &SourceFile| -> Result<BTreeSet<Kept>> {
+        let measures = expression::measures_in(text, file)?;
+        Ok(Kept::wanted(&measures, &expression::sequences_in(text, file)?))
+    };
+    let (mut wanted, mut problems) = (BTreeSet::new(), Vec::new());
+    for file in files {
+        match of(file) {
+            Ok(kept) => wanted.extend(kept),
+            Err(error) => problems.push(error.to_string()),
+        }
+    }
+    if problems.is_empty() { Ok(wanted) } else { Err(EngineError::invalid(problems.join("\n"))) }
 }
 
 /// The traits of the last generation.

@@ -8,6 +8,7 @@ use crate::config::IdentityConfig;
 use crate::config::nearest::suggestion;
 use crate::error::{EngineError, ErrorKind, Result};
 use crate::identity::normalize::Normalizer;
+use crate::landing::chunk::last_record_end;
 use crate::landing::csv::Header;
 use crate::landing::csv::records::Records;
 use crate::project::Project;
@@ -115,8 +116,7 @@ fn parse(
 ) -> std::result::Result<List, (usize, String)> {
     let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     let first_line = text.split_inclusive(|&byte| byte == b'\n').next().unwrap_or_default();
-    let not_utf8 = |line| move |_| (line, "it is not UTF-8; save it as UTF-8".to_owned());
-    let header = Header::parse(first_line).map_err(not_utf8(1))?;
+    let header = Header::parse(first_line).map_err(|problem| (1, format!("the header {problem}")))?;
     let namespaces: Vec<&str> = config.namespaces.iter().map(|namespace| namespace.name.as_str()).collect();
     if header.columns.is_empty() {
         return Err((
@@ -129,7 +129,11 @@ fn parse(
         return Err((1, format!("column `{unknown}` is no namespace of `[identity]`; {hint}")));
     }
     let mut list = List { name: name.to_owned(), identifiers: BTreeSet::new(), dropped: 0 };
-    let mut records = Records::new(&text[first_line.len()..], header.delimiter);
+    let text = &text[first_line.len()..];
+    let (end, is_open) = last_record_end(text, header.delimiter);
+    // A quote that nothing closes would swallow all values to the end.
+    let whole = if is_open { &text[..end] } else { text };
+    let mut records = Records::new(whole, header.delimiter);
     let mut line = 2;
     while let Some(record) = records.next_record() {
         line += count_lines(record.skipped);
@@ -139,7 +143,12 @@ fn parse(
             return Err((line, format!("it has {has} values, but the header names {wanted}")));
         }
         for (namespace, (start, end)) in header.columns.iter().zip(fields) {
-            let value = std::str::from_utf8(&record.output[start..end]).map_err(not_utf8(line))?;
+            let value = std::str::from_utf8(&record.output[start..end]);
+            let value = value.map_err(|_| (line, "it is not UTF-8; save it as UTF-8".to_owned()))?;
+            if value.trim().contains(['\n', '\r']) {
+                let message = "a quote opens here and is closed on another line; close it on its own, or double it";
+                return Err((line, message.to_owned()));
+            }
             match normalizer.normalize(namespace, value) {
                 _ if value.trim().is_empty() => {}
                 Some(value) => {
@@ -149,6 +158,10 @@ fn parse(
             }
         }
         line += count_lines(record.raw);
+    }
+    if is_open {
+        let message = "a quote opens here and is not closed before the end of the text; close or double it";
+        return Err((2 + count_lines(whole), message.to_owned()));
     }
     Ok(list)
 }
@@ -181,7 +194,20 @@ mod tests {
             told("emial\nada@example.com\n"),
             (1, "column `emial` is no namespace of `[identity]`; did you mean `email`?".to_owned())
         );
-        assert_eq!(told("email\n\"a\nb\"\na,b\n").0, 4);
+        assert!(told("email\rada@example.com\r").1.contains("old Macs"));
+        assert_eq!(told("email\n\"a\n\"\na,b\n").0, 4);
         assert_eq!(told("").0, 1);
+    }
+
+    #[test]
+    fn test_a_quote_that_is_not_closed_on_its_line_swallows_no_values() {
+        let told = |text| parsed(text).unwrap_err();
+        let (line, message) = told("user_id\nu1\n\n\"u2\nu3\nu4\n");
+        assert!(line == 4 && message.starts_with("a quote opens here and is not closed before"), "{line}: {message}");
+        let (line, message) = told("email\n\"p1@x.org\"\n\"p2@x.org\n\"p3@x.org\"\n\"p4@x.org\"\n");
+        assert!(line == 3 && message.starts_with("a quote opens here and is closed on another"), "{line}: {message}");
+        assert_eq!(told("email;user_id\na@x.org;\"7\nb@x.org;8\n").0, 2);
+        assert_eq!(told("user_id\n1,2\n\"3\n").0, 2, "the first mistake is told");
+        assert_eq!(parsed("user_id\n5\" pipe\n\"6\"").unwrap().identifiers.len(), 2, "a quote within a value is one");
     }
 }

@@ -9,10 +9,22 @@ use roaring::RoaringBitmap;
 use super::evaluate::columns;
 use super::members::Memberships;
 use crate::clock::Micros;
-use crate::error::Result;
+use crate::error::{EngineError, Result};
 use crate::evaluation::{Census, UNSAVED, known_name};
 use crate::expression::{self, Expr, SourceFile, lists_used, purposes_used, segments_used};
 use crate::query::functions::text;
+
+const LISTS: &str = "select list from segment.lists";
+/// Lists that were uploaded and not deleted; those of after the last refresh, too.
+const UPLOADED: &str = "
+    select list
+    from (
+        select
+            list, content is not null as is_there,
+            row_number() over (partition by list order by changed_at desc, change_id desc) as newest
+        from ops.lists
+    )
+    where newest = 1 and is_there";
 
 /// What an expression says: in words, and as a query.
 pub(crate) struct Readings {
@@ -31,7 +43,8 @@ impl Readings {
 /// session has: their members are those of the generation.
 ///
 /// # Errors
-/// InvalidInput with line and column, and the nearest known names, for an expression that is wrong.
+/// InvalidInput with line and column, and the nearest known names, for an expression that is wrong; FailedPrecondition if it
+/// names a list that was uploaded after the generation.
 pub(crate) async fn selected(
     session: &SessionContext,
     census: &Census,
@@ -40,6 +53,7 @@ pub(crate) async fn selected(
     as_of: Micros,
 ) -> Result<(RoaringBitmap, Readings)> {
     let condition = parsed(session, expression).await?;
+    check_refreshed(session, &lists_used(&condition)).await?;
     let named = segments_used(&condition);
     check_known(session, "segment", &named, "select segment from segment.segments").await?;
     let readings = Readings::of(&condition, as_of);
@@ -57,7 +71,7 @@ pub(crate) async fn selected(
 /// What an expression says as of an instant.
 ///
 /// # Errors
-/// As [`selected`]; which segments there are does not matter.
+/// InvalidInput as [`selected`]; which segments there are does not matter, and lists may be newer than the generation.
 pub(crate) async fn readings(session: &SessionContext, expression: &str, as_of: Micros) -> Result<Readings> {
     Ok(Readings::of(&parsed(session, expression).await?, as_of))
 }
@@ -65,20 +79,34 @@ pub(crate) async fn readings(session: &SessionContext, expression: &str, as_of: 
 async fn parsed(session: &SessionContext, expression: &str) -> Result<Expr> {
     let file = SourceFile { name: UNSAVED.to_owned(), file: "the expression".to_owned(), text: expression.to_owned() };
     let condition = expression::parse_segment(&file, &columns(session).await?)?.expression;
-    check_known(session, "list", &lists_used(&condition), "select list from segment.lists").await?;
+    check_known(session, "list", &lists_used(&condition), &format!("{LISTS} union {UPLOADED}")).await?;
     let purposes = "select purpose from config.consents union select purpose from profile.consents";
     check_known(session, "purpose of consent", &purposes_used(&condition), purposes).await?;
     Ok(condition)
 }
 
-/// Refuses names that are not among those that `query` lists: what was made since the last refresh is not known before the
-/// next.
+/// Refuses names that are not among those that `query` lists: what else was made since the last refresh is not known before
+/// the next.
 async fn check_known(session: &SessionContext, what: &str, named: &[String], query: &str) -> Result<()> {
     if named.is_empty() {
         return Ok(());
     }
     let known = names(session, query).await?;
     known_name(what, named, &known).map_err(|error| error.context("the expression, as of the last refresh"))
+}
+
+/// Refuses lists of which it is not known yet who is on them.
+async fn check_refreshed(session: &SessionContext, lists: &[String]) -> Result<()> {
+    if lists.is_empty() {
+        return Ok(());
+    }
+    let known = names(session, LISTS).await?;
+    match lists.iter().find(|list| !known.contains(*list)) {
+        Some(new) => Err(EngineError::failed_precondition(format!(
+            "list `{new}` was uploaded after the last refresh: who is on it is known after the next one"
+        ))),
+        None => Ok(()),
+    }
 }
 
 async fn names(session: &SessionContext, query: &str) -> Result<BTreeSet<String>> {

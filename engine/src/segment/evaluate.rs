@@ -5,14 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::Int64Type;
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::prelude::SessionContext;
 use futures::future::try_join_all;
 use roaring::RoaringBitmap;
 
 use super::members::{ENTERED, LEFT, MemberSets};
-use super::sets::{Sets, bytes_of, table_of};
+use super::sets::{Sets, Successors, bytes_of, table_of};
 use crate::clock::Micros;
 use crate::error::Result;
 use crate::evaluation::{Census, People, Scope, column_type};
@@ -26,6 +27,21 @@ use crate::model::workspace::Workspace;
 use crate::query::cpu_runtime::joined;
 use crate::query::functions::text;
 use crate::store::TableName;
+
+const SUCCESSORS: &str = "
+    select
+        gone.ordinal,
+        first_value(
+            identities.profile_ordinal
+            order by namespace_rank(changes.namespace || ':' || changes.value), changes.namespace, changes.value
+        ) as successor
+    from new.identity.gone gone
+    join new.identity.changes changes on changes.from_profile_id = profile_id(gone.namespace || ':' || gone.value)
+    join new.identity.identities identities
+        on identities.namespace = changes.namespace and identities.value = changes.value
+    where gone.generation = (select number from config.generation)
+        and changes.generation = (select number from config.generation)
+    group by gone.ordinal";
 
 /// `segment.member_sets`.
 pub(crate) fn table() -> TableName {
@@ -54,7 +70,7 @@ pub(crate) async fn columns(session: &SessionContext) -> Result<Vec<(String, Col
 /// `touched` profiles only are evaluated for these.
 ///
 /// # Errors
-/// InvalidInput for a segment that is wrong, saying file, line and column.
+/// InvalidInput with a line for each mistake of all segments, saying file, line and column.
 pub(crate) async fn evaluate(
     workspace: &Workspace,
     model: &Model,
@@ -67,13 +83,11 @@ pub(crate) async fn evaluate(
     let session = &workspace.session;
     workspace.register_slices(&model.references()?)?;
     let started = Instant::now();
-    let definitions = parse(session, files).await?;
+    let read = expression::read_segments(files, &columns(session).await?);
     let told = touched.unwrap_or(census);
     workspace.register_slices(&told.scope().references())?;
-    for definition in &definitions {
-        let names = told.check_names(&definition.expression).await;
-        names.map_err(|error| error.context(&definition.file))?;
-    }
+    let known_names = told.known_names(&read.expressions()).await?;
+    let definitions = read.checked(known_names)?;
     tracing::debug!(parsed = ?started.elapsed(), "segments are parsed");
     // Members of before are read while those of now are found.
     let last = session.clone();
@@ -99,7 +113,8 @@ pub(crate) async fn evaluate(
     let removed = before.segments().filter(|name| definitions.iter().all(|definition| definition.name != *name));
     found.extend(removed.map(|name| Found { name: name.to_owned(), now: None }));
     let generation = i64::try_from(generation).unwrap_or(i64::MAX);
-    let changes = changes(session, &before, found, as_of, generation).await?;
+    let successors = Arc::new(successors(session).await?);
+    let changes = changes(session, &before, found, &successors, as_of, generation).await?;
     tracing::debug!(compared = ?started.elapsed(), "members are compared");
     store(workspace, model, &before, changes, generation).await
 }
@@ -167,6 +182,17 @@ async fn known<'d>(
     Ok(known)
 }
 
+/// Who goes on for profiles whose anchors this refresh found gone: who was with it, as `identity.aliases` has it.
+async fn successors(session: &SessionContext) -> Result<Successors> {
+    let mut successors = Successors::new();
+    for batch in session.sql(SUCCESSORS).await?.collect().await? {
+        let [gone, successor] = [0, 1].map(|column| batch.column(column).as_primitive::<Int64Type>());
+        let pairs = gone.values().iter().zip(successor.values());
+        successors.extend(pairs.filter_map(|(gone, to)| Some((u32::try_from(*gone).ok()?, u32::try_from(*to).ok()?))));
+    }
+    Ok(successors)
+}
+
 /// The members of a segment.
 struct Found {
     name: String,
@@ -199,6 +225,7 @@ async fn changes(
     session: &SessionContext,
     before: &Arc<MemberSets>,
     found: Vec<Found>,
+    successors: &Arc<Successors>,
     as_of: Micros,
     generation: i64,
 ) -> Result<Vec<Vec<RecordBatch>>> {
@@ -208,13 +235,14 @@ async fn changes(
         parts[place % threads].push(segment);
     }
     let tasks = parts.into_iter().map(|part| {
-        let before = Arc::clone(before);
+        let (before, successors) = (Arc::clone(before), Arc::clone(successors));
         joined(SpawnedTask::spawn_blocking(move || {
             let mut sets = Sets::new(generation);
             for Found { name, now } in part {
                 match now {
                     Some((now, people)) => {
-                        sets.compare(&name, &before.members(&name, people.scope())?, now, &people, as_of)?;
+                        let before = before.members(&name, people.scope())?;
+                        sets.compare(&name, &before, now, &people, &successors, as_of)?;
                     }
                     None => sets.add(&name, LEFT, as_of, before.members(&name, None)?.all().clone(), true)?,
                 }

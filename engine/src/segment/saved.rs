@@ -14,7 +14,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMi
 
 use crate::clock::Micros;
 use crate::error::{EngineError, ErrorKind, Result};
-use crate::expression::SourceFile;
+use crate::expression::{self, SourceFile};
 use crate::ids;
 use crate::limits;
 use crate::project::Project;
@@ -41,6 +41,24 @@ pub struct SegmentContent {
     pub expression: String,
 }
 
+impl SegmentContent {
+    /// The first of title, purpose and description that is not one line, and what is wrong with it: they are kept as the
+    /// header of a file.
+    pub fn wrong_words(&self) -> Option<(&'static str, EngineError)> {
+        let words = [("title", &self.title), ("purpose", &self.purpose), ("description", &self.description)];
+        let is_wrong = |text: &String| text.trim().is_empty() || text.contains(['\n', '\r']);
+        let (wrong, _) = words.into_iter().find(|(_, text)| text.as_ref().is_some_and(is_wrong))?;
+        Some((wrong, EngineError::invalid(format!("the {wrong} must be one line, or left out"))))
+    }
+
+    /// The same with the expression as a generation has it: without blanks and semicolons around it.
+    #[must_use]
+    pub(crate) fn trimmed(&self) -> Self {
+        let expression = self.expression.trim_start().trim_end_matches(|end: char| end.is_whitespace() || end == ';');
+        Self { expression: expression.to_owned(), ..self.clone() }
+    }
+}
+
 /// A segment that was made while serving.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SavedSegment {
@@ -56,6 +74,15 @@ pub struct SavedSegment {
     pub etag: String,
 }
 
+impl SavedSegment {
+    /// Whether `evaluated`, the expression that a generation has of it, is what it says now. One that was saved with blanks
+    /// or comments around it has none there.
+    pub fn is_evaluated_as(&self, evaluated: &str) -> bool {
+        let now = expression::read_segment_header(&source(&self.name, &self.content));
+        now.is_ok_and(|now| now.sql == evaluated)
+    }
+}
+
 /// Segments that were made while serving.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SavedSegments {
@@ -63,6 +90,15 @@ pub struct SavedSegments {
     pub in_force: BTreeMap<String, SavedSegment>,
     /// Names of those that were deleted after an instant.
     pub deleted: Vec<String>,
+}
+
+/// Refuses a name that segments cannot have.
+///
+/// # Errors
+/// InvalidInput.
+pub(crate) fn check_name(name: &str) -> Result<()> {
+    let nothing = SourceFile { name: name.to_owned(), file: "the name".to_owned(), text: String::new() };
+    expression::read_segment_header(&nothing).map(drop)
 }
 
 /// The log.
@@ -106,7 +142,7 @@ pub(crate) async fn with_saved(project: &Project, mut files: Vec<SourceFile>) ->
     for (name, saved) in all(project, None).await?.in_force {
         if let Some(SourceFile { file, .. }) = files.iter().find(|file| file.name == name) {
             return Err(EngineError::invalid(format!(
-                "{file}: {} made a segment `{name}` while serving: rename the file, or `tessera segment delete {name}`",
+                "{file}: {} made a segment `{name}` with `tessera segment create` or a call: rename the file, or `tessera segment delete {name}`",
                 saved.changed_by
             )));
         }
@@ -206,4 +242,48 @@ async fn read(project: &Project, version: Version, deleted_after: Option<Micros>
         }
     }
     Ok(saved)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn saved(expression: &str) -> SavedSegment {
+        let title = Some("Big spenders".to_owned());
+        SavedSegment {
+            name: "big".to_owned(),
+            content: SegmentContent { title, expression: expression.to_owned(), ..SegmentContent::default() },
+            changed_by: "ada".to_owned(),
+            changed_at: 0,
+            etag: "1".to_owned(),
+        }
+    }
+
+    #[test]
+    fn test_what_surrounds_an_expression_does_not_make_it_another_one() {
+        for same in ["spent > 5", " spent > 5\n", "spent > 5;", "\nspent > 5 ; ", "-- only for people\nspent > 5\r\n"] {
+            assert!(saved(same).is_evaluated_as("spent > 5"), "{same:?}");
+        }
+        assert!(!saved("spent > 6").is_evaluated_as("spent > 5"));
+        for around in ["spent > 5", " spent > 5\n", "spent > 5 ; ", "\tspent > 5;\n"] {
+            assert_eq!(saved(around).content.trimmed().expression, "spent > 5", "{around:?}");
+        }
+    }
+
+    #[test]
+    fn test_words_for_people_are_one_line_each() {
+        let wrong = |content: SegmentContent| content.wrong_words().map(|(field, _)| field);
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(wrong(SegmentContent { title: some("Big"), ..SegmentContent::default() }), None);
+        assert_eq!(wrong(SegmentContent { title: some(" "), ..SegmentContent::default() }), Some("title"));
+        assert_eq!(wrong(SegmentContent { purpose: some("a\rb"), ..SegmentContent::default() }), Some("purpose"));
+        assert_eq!(
+            wrong(SegmentContent { description: some("a\nb"), ..SegmentContent::default() }),
+            Some("description")
+        );
+        assert!(check_name("big-spenders_2").is_ok());
+        assert!(
+            check_name("Big Spenders").unwrap_err().to_string().contains("segment name `Big Spenders` may hold only")
+        );
+    }
 }

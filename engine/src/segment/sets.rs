@@ -1,6 +1,6 @@
 //! Who entered and who left segments, as rows of `segment.member_sets`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -16,6 +16,9 @@ use super::members::{ENTERED, LEFT, Members, append};
 use crate::clock::Micros;
 use crate::error::{EngineError, Result};
 use crate::evaluation::People;
+
+/// Who goes on where the identifier that a profile goes by is gone: the profile's ordinal, by the identifier's.
+pub(super) type Successors = HashMap<u32, u32>;
 
 /// Sets in a batch of rows: few enough to be written while they are in a processor's cache, and far from the 2 GiB that an
 /// array of bytes holds.
@@ -76,6 +79,7 @@ impl Sets {
         before: &Members,
         now: RoaringBitmap,
         people: &People,
+        successors: &Successors,
         as_of: Micros,
     ) -> Result<()> {
         let gone = people.gone(before.all());
@@ -84,7 +88,8 @@ impl Sets {
         let mut renamed = RoaringBitmap::new();
         let mut earlier: BTreeMap<Micros, RoaringBitmap> = BTreeMap::new();
         for from in &gone {
-            let (Some(to), Some(at)) = (people.profile_of(from), before.entered_at(from)) else { continue };
+            let to = people.profile_of(from).or_else(|| successors.get(&from).copied());
+            let (Some(to), Some(at)) = (to, before.entered_at(from)) else { continue };
             if !now.contains(to) {
                 continue; // that person left, under the ordinal of before
             }

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
-use arrow::util::pretty::pretty_format_batches;
 use indicatif::HumanCount;
 use tessera_engine::{Engine, RefreshOptions, ServeConfig};
 use tessera_generator::Shop;
@@ -12,6 +11,7 @@ use tessera_generator::Shop;
 use super::{ingest, refresh};
 use crate::cli::{DemoArguments, ServeArguments};
 use crate::output::say;
+use crate::table::table;
 use crate::{project, serve};
 
 /// How many days of the shop's life are made; the last one ends now.
@@ -86,7 +86,7 @@ pub(crate) async fn run(arguments: DemoArguments) -> Result<()> {
         report.generation
     ))?;
     for (title, query) in FINDINGS {
-        say(format_args!("\n{title}\n{}", pretty_format_batches(&engine.collect(query, &[], None).await?)?))?;
+        say(format_args!("\n{title}\n{}", table(&engine.collect(query, &[], None).await?)?))?;
     }
     say(format_args!("\nDone in {:.1} s. Try next:", started.elapsed().as_secs_f64()))?;
     for line in next_steps(&engine, folder).await? {

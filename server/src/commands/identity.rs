@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use arrow::array::RecordBatch;
-use arrow::util::pretty::pretty_format_batches;
 
 use crate::cli::IdentityCommand;
 use crate::output::say;
+use crate::table::table;
 use crate::{progress, project};
 
 /// What a report shows: a title and a query; `{limit}` is how many rows a list has.
@@ -178,7 +178,7 @@ fn section(title: &str, batches: &[RecordBatch]) -> Result<()> {
     if batches.iter().all(|batch| batch.num_rows() == 0) {
         say(format_args!("\n{title}\nnone"))?;
     } else {
-        say(format_args!("\n{title}\n{}", pretty_format_batches(batches)?))?;
+        say(format_args!("\n{title}\n{}", table(batches)?))?;
     }
     Ok(())
 }

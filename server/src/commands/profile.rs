@@ -5,10 +5,10 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use arrow::util::pretty::pretty_format_batches;
 use tessera_engine::{Engine, ExplainedLink, QueryLimits, Snapshot};
 
 use crate::output::say;
+use crate::table::{escaped, table};
 
 /// What is shown below the profile itself: a title and a query of the profile's id.
 const PARTS: [(&str, &str); 6] = [
@@ -80,7 +80,7 @@ pub(crate) async fn run(engine: &Engine, identifier: &str, as_of: Option<u64>) -
     for (title, query) in PARTS {
         let batches = engine.collect(query, &[&profile_id], as_of).await?;
         if batches.iter().any(|batch| batch.num_rows() > 0) {
-            say(format_args!("\n{title}\n{}", pretty_format_batches(&batches)?))?;
+            say(format_args!("\n{title}\n{}", table(&batches)?))?;
         }
     }
     Ok(())
@@ -102,7 +102,7 @@ pub(crate) async fn explain(engine: &Engine, identifier: &str, other: &str, as_o
     };
     say(format_args!("{verdict}"))?;
     if !explained.links.is_empty() {
-        say(format_args!("{}", pretty_format_batches(&[links_table(&explained.links)?])?))?;
+        say(format_args!("{}", table(&[links_table(&explained.links)?])?))?;
     }
     Ok(())
 }
@@ -146,7 +146,7 @@ fn print_row(batch: &RecordBatch) -> Result<()> {
             say(format_args!(
                 "{:<20} {}",
                 field.name(),
-                ArrayFormatter::try_new(column.as_ref(), &options)?.value(row)
+                escaped(&ArrayFormatter::try_new(column.as_ref(), &options)?.value(row).to_string())
             ))?;
         }
     }

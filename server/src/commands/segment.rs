@@ -1,72 +1,38 @@
 //! `tessera segment`.
 
+mod compare;
 mod personas;
+mod show;
 
 use anyhow::{Context, Result, bail};
 use arrow::array::{AsArray, RecordBatch};
-use arrow::util::pretty::pretty_format_batches;
+use arrow::datatypes::Int64Type;
 use tessera_engine::{Division, Engine, QueryLimits, SavedSegment, SegmentContent};
 
 use crate::cli::{Format, SegmentCommand, SegmentWords};
 use crate::encode;
 use crate::output::{self, say};
+use crate::table::escaped;
 
-const LIST: &str = "select segments.segment, segments.title, sizes.size, segments.purpose
-    from segment.segments
+const SIZE: &str = "select cast(coalesce(sizes.size, 0) as bigint) as size from segment.segments
     left join segment.sizes on sizes.segment = segments.segment
         and sizes.generation = (select max(generation) from segment.sizes)
-    order by 1";
-const SHOW: &str = "select segment, title, purpose, description, expression from segment.segments where segment = $1";
-const SIZE: &str = "select size from segment.sizes where segment = $1 order by generation desc limit 1";
-const CHANGES: &str = "select generation, at, change, count(*) as profiles from segment.changes where segment = $1
-    group by 1, 2, 3 order by 1 desc, 3 limit 20";
+    where segments.segment = $1";
 const ALL_CHANGES: &str = "select generation, at, change, profile_id from segment.changes
     where segment = $1 and generation > cast($2 as bigint) order by generation, change, profile_id";
 /// Any segment that a generation had.
 const EVER: &str = "select segment from segment.sizes where segment = $1 limit 1";
-const COMPARE: &str = "with compared as (
-        select profile_id, bool_or(segment = $1) as in_left, bool_or(segment = $2) as in_right
-        from segment.memberships where segment in ($1, $2) group by profile_id)
-    select count(*) filter (where in_left) as left_size, count(*) filter (where in_right) as right_size,
-        count(*) filter (where in_left and in_right) as both,
-        count(*) filter (where in_left and not in_right) as only_left,
-        count(*) filter (where in_right and not in_left) as only_right
-    from compared";
 
 /// Runs one of the segment commands.
 pub(crate) async fn run(engine: &Engine, command: SegmentCommand) -> Result<()> {
     match command {
-        SegmentCommand::List => output::print(engine.sql(LIST, &[], None).await?, Format::Table).await,
-        SegmentCommand::Show { name, sql } => {
-            require(engine, &name).await?;
-            let snapshot = engine.reload().await?;
-            let shown = engine.collect(SHOW, &[&name], None).await?;
-            let expression = shown.iter().find_map(|batch| batch.column_by_name("expression"));
-            if let Some(expression) = expression.and_then(|column| column.as_string_view_opt()) {
-                let reading = engine.read_segment(&snapshot, expression.value(0)).await?;
-                say(format_args!("People for whom {}.", reading.words))?;
-                if sql {
-                    say(format_args!("\n{}\n", reading.sql))?;
-                }
-            }
-            for query in [SHOW, SIZE, CHANGES] {
-                say(format_args!("{}", pretty_format_batches(&engine.collect(query, &[&name], None).await?)?))?;
-            }
-            Ok(())
-        }
+        SegmentCommand::List => show::list(engine).await,
+        SegmentCommand::Show { name, sql } => show::show(engine, &name, sql).await,
         SegmentCommand::Size { name } => {
             require(engine, &name).await?;
             output::print(engine.sql(SIZE, &[&name], None).await?, Format::Table).await
         }
-        SegmentCommand::Members { name, limit, format } => {
-            require(engine, &name).await?;
-            let query = format!(
-                "select memberships.entered_at, profiles.* from segment.memberships
-                 join profile.profiles profiles on profiles.profile_id = memberships.profile_id
-                 where memberships.segment = $1 order by memberships.entered_at desc, profiles.profile_id limit {limit}"
-            );
-            output::print(engine.sql(&query, &[&name], None).await?, format).await
-        }
+        SegmentCommand::Members { name, limit, format } => members(engine, &name, limit, format).await,
         SegmentCommand::Create { name, expression, words } => {
             let SegmentWords { title, purpose, description, by } = words;
             let content = SegmentContent { title, purpose, description, expression };
@@ -74,23 +40,11 @@ pub(crate) async fn run(engine: &Engine, command: SegmentCommand) -> Result<()> 
             say(format_args!("made segment {name}; the next refresh evaluates it"))?;
             Ok(())
         }
-        SegmentCommand::Update { name, expression, words } => {
-            let saved = engine.saved_segments(None).await?.in_force.remove(&name);
-            let Some(SavedSegment { content, etag, .. }) = saved else {
-                bail!("no segment `{name}` was made with `tessera segment create`; one of segments/ is changed there");
-            };
-            let content = SegmentContent {
-                title: changed(words.title, content.title),
-                purpose: changed(words.purpose, content.purpose),
-                description: changed(words.description, content.description),
-                expression: expression.unwrap_or(content.expression),
-            };
-            engine.update_segment(&name, content, Some(&etag), &words.by).await?;
-            say(format_args!("changed segment {name}; the next refresh evaluates it"))?;
-            Ok(())
+        SegmentCommand::Update { name, expression, etag, words } => {
+            update(engine, &name, expression, etag, words).await
         }
-        SegmentCommand::Delete { name, by } => {
-            engine.delete_segment(&name, None, &by).await?;
+        SegmentCommand::Delete { name, etag, by } => {
+            engine.delete_segment(&name, etag.as_deref(), &by).await?;
             say(format_args!("deleted segment {name}; the next refresh takes its members out"))?;
             Ok(())
         }
@@ -105,8 +59,7 @@ pub(crate) async fn run(engine: &Engine, command: SegmentCommand) -> Result<()> 
             require(engine, &name).await?;
             let snapshot = engine.reload().await?;
             let members = engine.export_members(&snapshot, &name, &columns, QueryLimits::default()).await?;
-            let file = encode::as_bytes(encode::pieces(members, format)?);
-            let bytes = engine.write_file(&url_of(&to)?, file).await?;
+            let bytes = encode::write(engine, &url_of(&to)?, encode::pieces(members, format)?).await?;
             say(format_args!("the members of {name} are in {to}: {bytes} bytes"))?;
             Ok(())
         }
@@ -130,12 +83,54 @@ pub(crate) async fn run(engine: &Engine, command: SegmentCommand) -> Result<()> 
         SegmentCommand::Rfm { recency, frequency, monetary, arguments } => {
             personas::run(engine, arguments, Division::Cells { recency, frequency, monetary }).await
         }
-        SegmentCommand::Compare { left, right } => {
-            require(engine, &left).await?;
-            require(engine, &right).await?;
-            output::print(engine.sql(COMPARE, &[&left, &right], None).await?, Format::Table).await
+        SegmentCommand::Compare { names, columns } => compare::run(engine, &names, &columns).await,
+    }
+}
+
+/// Prints some members, and says if there are more.
+async fn members(engine: &Engine, name: &str, limit: u64, format: Format) -> Result<()> {
+    let size = require(engine, name).await?;
+    let query = format!(
+        "select memberships.entered_at, profiles.* from segment.memberships
+         join profile.profiles profiles on profiles.profile_id = memberships.profile_id
+         where memberships.segment = $1 order by memberships.entered_at desc, profiles.profile_id limit {limit}"
+    );
+    output::print(engine.sql(&query, &[name], None).await?, format).await?;
+    if size > limit {
+        let more =
+            format!("{limit} of {size}: `--limit {size}` prints all, `tessera segment export` writes them to a file");
+        match format {
+            Format::Table => say(more)?,
+            // Whoever reads the rows with a program has no use for it there.
+            _ => eprintln!("{more}"),
         }
     }
+    Ok(())
+}
+
+/// Changes what is given. With an `etag` only if nobody has changed the segment since it had that.
+async fn update(
+    engine: &Engine,
+    name: &str,
+    expression: Option<String>,
+    etag: Option<String>,
+    words: SegmentWords,
+) -> Result<()> {
+    let saved = engine.saved_segments(None).await?.in_force.remove(name);
+    let Some(SavedSegment { content, etag: etag_read, .. }) = saved else {
+        bail!(
+            "no segment `{name}` was made with `tessera segment create` or a call; one of segments/ is changed there"
+        );
+    };
+    let content = SegmentContent {
+        title: changed(words.title, content.title),
+        purpose: changed(words.purpose, content.purpose),
+        description: changed(words.description, content.description),
+        expression: expression.unwrap_or(content.expression),
+    };
+    engine.update_segment(name, content, Some(&etag.unwrap_or(etag_read)), &words.by).await?;
+    say(format_args!("changed segment {name}; the next refresh evaluates it"))?;
+    Ok(())
 }
 
 async fn estimate(engine: &Engine, expression: &str, columns: &[String]) -> Result<()> {
@@ -147,7 +142,7 @@ async fn estimate(engine: &Engine, expression: &str, columns: &[String]) -> Resu
     for breakdown in estimate.breakdowns {
         say(format_args!("by {}:", breakdown.column))?;
         for (value, count) in breakdown.values {
-            say(format_args!("  {count:>12}  {}", value.as_deref().unwrap_or("(unknown)")))?;
+            say(format_args!("  {count:>12}  {}", escaped(value.as_deref().unwrap_or("(unknown)"))))?;
         }
         if breakdown.others > 0 {
             say(format_args!("  {:>12}  (others)", breakdown.others))?;
@@ -175,12 +170,15 @@ fn is_empty(batches: &[RecordBatch]) -> bool {
     batches.iter().all(|batch| batch.num_rows() == 0)
 }
 
-async fn require(engine: &Engine, name: &str) -> Result<()> {
-    let found = engine.collect("select segment from segment.segments where segment = $1", &[name], None).await?;
-    if is_empty(&found) {
-        bail!(
-            "there is no segment `{name}` in the newest generation: `tessera segment list` shows all; a new one needs a `tessera refresh`"
-        );
-    }
-    Ok(())
+/// How many members a segment has in the newest generation.
+async fn require(engine: &Engine, name: &str) -> Result<u64> {
+    let found = engine.collect(SIZE, &[name], None).await?;
+    let row = found.iter().find(|batch| batch.num_rows() > 0).ok_or_else(|| unknown(name))?;
+    Ok(u64::try_from(row.column(0).as_primitive::<Int64Type>().value(0))?)
+}
+
+fn unknown(name: &str) -> anyhow::Error {
+    anyhow::anyhow!(
+        "there is no segment `{name}` in the newest generation: `tessera segment list` shows all; a new one needs a `tessera refresh`"
+    )
 }

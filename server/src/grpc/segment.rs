@@ -21,13 +21,9 @@ use super::convert::{generation, rows, timestamp};
 use super::page_token::{PageToken, page_size};
 use super::status::{invalid_field, to_status, with_reason};
 use super::{Reader, answered};
+use crate::segments::lifts;
 
-const SEGMENTS: &str =
-    "select segments.segment, segments.title, segments.purpose, segments.description, segments.expression,
-        coalesce(sizes.size, 0) as size
-    from segment.segments
-    left join (select segment, size from segment.sizes where generation = (select max(generation) from segment.sizes)) sizes
-        on sizes.segment = segments.segment";
+const SEGMENT: &str = "select segment from segment.segments where segment = $1";
 const CHANGES: &str = "select generation, change, profile_id, at from segment.changes
     where segment = $1 and generation >= cast($2 as bigint)
         and (generation > cast($2 as bigint) or change > $3 or (change = $3 and profile_id > $4))
@@ -61,6 +57,7 @@ impl SegmentService for Segments {
     ) -> Result<Response<v1::GetSegmentResponse>, Status> {
         let request = request.into_inner();
         let work = async {
+            required("segment", &request.segment)?;
             let snapshot = self.0.newest().await?;
             let mut all = self.all(&snapshot).await?;
             let mut segment = all.remove(&request.segment).ok_or_else(|| not_found(&request.segment))?;
@@ -163,10 +160,11 @@ impl Segments {
         Ok(v1::ListSegmentsResponse { generation: generation(&snapshot), segments, next_page_token })
     }
 
-    async fn segment(&self, snapshot: &Arc<Snapshot>, name: &str) -> Result<v1::Segment, Status> {
-        required(name)?;
-        let batches = self.0.rows(snapshot, &format!("{SEGMENTS} where segments.segment = $1"), &[name]).await?;
-        rows(&batches).next().map(segment).transpose()?.ok_or_else(|| not_found(name))
+    /// Refuses a name that no segment of the generation has.
+    async fn segment(&self, snapshot: &Arc<Snapshot>, name: &str) -> Result<(), Status> {
+        required("segment", name)?;
+        let batches = self.0.rows(snapshot, SEGMENT, &[name]).await?;
+        rows(&batches).next().map(drop).ok_or_else(|| not_found(name))
     }
 
     async fn estimate(&self, request: v1::EstimateSegmentRequest) -> Result<v1::EstimateSegmentResponse, Status> {
@@ -256,7 +254,7 @@ impl Segments {
         let listing = format!("changes of {} after {}", request.segment, request.after_generation);
         let token = PageToken::open(&request.page_token, &listing)?;
         let snapshot = self.pinned(token.as_ref()).await?;
-        required(&request.segment)?;
+        required("segment", &request.segment)?;
         if token.is_none() && rows(&self.0.rows(&snapshot, EVER, &[&request.segment]).await?).next().is_none() {
             return Err(not_found(&request.segment));
         }
@@ -272,8 +270,9 @@ impl Segments {
             let (generation, profile_id, change) =
                 (row.integer("generation")?, row.text("profile_id")?, row.text("change")?);
             let key = format!("{generation} {change} {profile_id}");
-            let is_entry = change == "entered";
-            changes.push((key, v1::SegmentChange { generation, profile_id, is_entry, change_time: row.time("at")? }));
+            let is_entry = matches!(change.as_str(), "entered" | "renamed_to");
+            let (is_rename, change_time) = (change.starts_with("renamed"), row.time("at")?);
+            changes.push((key, v1::SegmentChange { generation, profile_id, is_entry, change_time, is_rename }));
         }
         let next_page_token = next_token(&snapshot, &listing, &mut changes, size, |(key, _)| key);
         let changes = changes.into_iter().map(|(_, change)| change).collect();
@@ -337,17 +336,8 @@ fn breakdown(breakdown: Breakdown) -> v1::Breakdown {
 /// `sizes` are the members of each segment.
 fn compared_column(column: &ComparedColumn, sizes: &[u64], everybody: u64) -> v1::ColumnComparison {
     let segment = |(place, size): (usize, &u64)| {
-        let counts = &column.members[place];
-        let share = |part: u64, of: u64| part as f64 / of as f64;
-        let lift = match (column.mean, column.means[place]) {
-            (Some(of_all), Some(mean)) => vec![mean / of_all],
-            (Some(_), None) => vec![f64::NAN],
-            (None, _) => {
-                let values = counts.iter().zip(&column.everybody.values);
-                values.map(|(members, (_, all))| share(*members, *size) / share(*all, everybody)).collect()
-            }
-        };
-        v1::SegmentColumn { mean: column.means[place], counts: counts.iter().copied().map(count).collect(), lift }
+        let counts = column.members[place].iter().copied().map(count).collect();
+        v1::SegmentColumn { mean: column.means[place], counts, lift: lifts(column, place, *size, everybody) }
     };
     v1::ColumnComparison {
         column: column.column.clone(),
@@ -357,21 +347,10 @@ fn compared_column(column: &ComparedColumn, sizes: &[u64], everybody: u64) -> v1
     }
 }
 
-fn segment(row: super::convert::Row<'_>) -> Result<v1::Segment, Status> {
-    Ok(v1::Segment {
-        segment: row.text("segment")?,
-        title: row.text("title")?,
-        purpose: row.text("purpose")?,
-        description: row.text("description")?,
-        expression: row.text("expression")?,
-        size: row.integer("size")?,
-        ..v1::Segment::default()
-    })
-}
-
-fn required(name: &str) -> Result<(), Status> {
+/// Refuses a `field` with a name that is not given.
+fn required(field: &str, name: &str) -> Result<(), Status> {
     match name {
-        "" => Err(invalid_field("segment", "INPUT_INVALID", "give the segment's name")),
+        "" => Err(invalid_field(field, "INPUT_INVALID", format!("give the {field}'s name"))),
         _ => Ok(()),
     }
 }

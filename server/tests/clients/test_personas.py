@@ -1,5 +1,7 @@
 """Who the people of a segment are: groups by traits, the cells of recency and frequency, and segments made of both."""
 
+import re
+
 import grpc
 import pytest
 
@@ -18,6 +20,9 @@ TRAITS = {
     "frequency_score": "score(orders, 5)",
     "monetary_score": "score(spent, 5)",
     "loose_score": "score(spent, 9)",
+    "last_order_at": "last_event_at('Order Completed')",
+    "balance": "case when orders > 5 then -55 when orders >= 1 then -3 end",
+    "nickname": "case when orders > 5 then 'two\nlines' when orders >= 1 then 'one' end",
 }
 # Customers of a kind, each with so many orders, a day of May apart, of so much.
 KINDS = {"once": (60, 1, 10), "regular": (40, 10, 20), "big spender": (30, 2, 500)}
@@ -138,3 +143,56 @@ def test_the_command_line_divides_and_saves(kinds):
     again = project.refused("segment", "rfm", "--recency", "recency_score", "--frequency", "frequency_score", "--save", "rfm", "--by", "ada")
     assert "rfm-1" in again
     assert "no column `oders`" in project.refused("segment", "personas", "--traits", "oders")
+
+
+def test_times_and_debts_set_groups_apart(kinds):
+    told = kinds.run("segment", "personas", "buyers", "--traits", "last_order_at", "--count", "2").stdout
+    assert "Earlier last order at: 90 people" in told and "Later last order at: 40 people" in told, told
+    assert re.search(r"last order at [\d.]+ days later than everybody's \(2026-05-1\d against 2026-05-0\d\)", told), told
+    told = kinds.run("segment", "personas", "buyers", "--traits", "balance", "--count", "2").stdout
+    assert "High balance: 90 people" in told and "Low balance: 40 people" in told, told
+    assert "balance -55 against -19" in told and "balance -3 against -19" in told, told
+
+
+def test_no_two_groups_have_the_same_title(kinds):
+    with serving(kinds) as server:
+        request = {"segment": "buyers", "clusters": {"traits": ["spent"], "count": 8}}
+        personas = Client(server.address).call("SegmentService/FindPersonas", request)["personas"]
+        assert len({persona["title"] for persona in personas}) == 8, personas
+
+
+def test_what_is_found_can_be_saved(kinds):
+    project = kinds
+    traits = ["orders", "spent", "recency"] * 4
+    divide = ("segment", "personas", "buyers", "--traits", ",".join(traits), "--save", "long", "--by", "ada", "--count")
+    refused = project.refused(*divide, 12)
+    assert "12 personas by 12 traits could not be saved" in refused and "at most 7" in refused, refused
+    with serving(project) as server:
+        clusters = {"traits": traits, "count": 8}
+        refused = Client(server.address).refused("SegmentService/FindPersonas", {"segment": "buyers", "clusters": clusters})
+        assert refused == (grpc.StatusCode.INVALID_ARGUMENT, "INPUT_INVALID", ["clusters"])
+    assert "made segment long-7;" in project.run(*divide, 7).stdout
+    project.refresh()
+    people = "from segment.memberships where starts_with(segment, 'long-')"
+    assert project.value(f"select count(*) {people}") == project.value(f"select count(distinct profile_id) {people}") == 130
+
+
+def test_all_groups_are_saved_or_none(kinds):
+    project = kinds
+    divide = ("segment", "personas", "buyers", "--traits", "orders,spent", "--count", "3", "--described-by", "nickname", "--save", "half", "--by", "ada")
+    # Names are taken by what was made, and by files.
+    project.run("segment", "create", "half-2", "orders >= 1", "--by", "ada")
+    file = project.folder / "segments" / "half-3.sql"
+    file.write_text("orders >= 1\n")
+    refused = project.refused(*divide)
+    assert "`half-2`, `half-3`" in refused and "half-1" not in refused, refused
+    project.run("segment", "delete", "half-2", "--by", "ada")
+    file.unlink()
+
+    # A value that has a line end does not stand in the way.
+    told = project.run(*divide).stdout
+    assert all(f"made segment half-{number};" in told for number in (1, 2, 3)), told
+    assert "`half-1`, `half-2`, `half-3`" in project.refused(*divide)
+    project.refresh()
+    saved = project.sql("select title, description from segment.segments where starts_with(segment, 'half-')")
+    assert len(saved) == 3 and any("nickname two lines" in row["description"] for row in saved), saved

@@ -4,6 +4,7 @@ import base64
 import csv
 import io
 import json
+import re
 import threading
 
 import grpc
@@ -89,6 +90,27 @@ def test_a_segment_lives_as_long_as_somebody_wants_it(shop_of_orders):
     assert [row["changed_by"] for row in history] == ["ada", "ben", "ada", "ada"] and history[2]["expression"] is None
 
 
+def test_what_surrounds_an_expression_does_not_keep_it_pending(shop_of_orders):
+    project = shop_of_orders
+    texts = {"blanks": "  order_count > 0 \n", "ended": "order_count > 0;", "both": "\norder_count > 0 ;\n", "told": "-- only for people\norder_count > 0"}
+    with serving(project) as server:
+        client = Client(server.address)
+        for name, text in texts.items():
+            client.call("SegmentService/CreateSegment", {"segment": {"segment": name, "expression": text}, "createdBy": "ada"})
+
+        def listed():
+            return {segment["segment"]: segment for segment in client.call("SegmentService/ListSegments")["segments"]}
+
+        assert {listed()[name]["expression"] for name in ("blanks", "ended", "both")} == {"order_count > 0"}
+        assert listed()["told"]["expression"] == texts["told"]
+        assert all(listed()[name]["isPending"] for name in texts)
+        refreshed(client)
+        for name in texts:
+            assert int(listed()[name]["size"]) == 300 and not listed()[name]["isPending"], name
+        client.call("SegmentService/UpdateSegment", {"segment": {"segment": "told", "expression": "order_count > 1;"}, "updateMask": "expression", "updatedBy": "ada"})
+        assert listed()["told"]["isPending"]
+
+
 def test_what_cannot_be_saved_is_told(shop_of_orders):
     project = shop_of_orders
     with serving(project) as server:
@@ -105,9 +127,17 @@ def test_what_cannot_be_saved_is_told(shop_of_orders):
         assert refused("UpdateSegment", {"segment": {"segment": "buyers", "title": "x"}, "updatedBy": "ada"})[:2] == (exists, "ALREADY_EXISTS")
         assert refused("DeleteSegment", {"segment": "buyers", "deletedBy": "ada"})[:2] == (grpc.StatusCode.FAILED_PRECONDITION, "FAILED_PRECONDITION")
         assert refused("DeleteSegment", {"segment": "none", "deletedBy": "ada"})[1] == "SEGMENT_NOT_FOUND"
-        for wrong in ({"expression": "lifetime_valeu > 5"}, {"segment": "Big!"}, {"title": "two\nlines"}, {"expression": "-- title: x\norder_count > 1"}, {"expression": "in_segment('none')"},
+        for wrong in ({"expression": "lifetime_valeu > 5"}, {"expression": "-- title: x\norder_count > 1"}, {"expression": "in_segment('none')"},
                       {"expression": "in_list('none')"}, {"segment": "me", "expression": "in_segment('me')"}):
-            assert refused("CreateSegment", {"segment": SEGMENT | {"segment": "other"} | wrong, "createdBy": "ada"})[:2] == (invalid, "EXPRESSION_INVALID"), wrong
+            answer = refused("CreateSegment", {"segment": SEGMENT | {"segment": "other"} | wrong, "createdBy": "ada"})
+            assert answer == (invalid, "EXPRESSION_INVALID", ["segment.expression"]), wrong
+        for field, wrong in (("segment", "Big!"), ("segment", "Bad Name"), ("title", "two\nlines"), ("purpose", "two\rlines"), ("description", "two\nlines")):
+            answer = refused("CreateSegment", {"segment": SEGMENT | {"segment": "other"} | {field: wrong}, "createdBy": "ada"})
+            assert answer == (invalid, "INPUT_INVALID", [f"segment.{field}"]), wrong
+        change = {"segment": {"segment": "big", "title": "two\nlines"}, "updateMask": "title", "updatedBy": "ada"}
+        assert refused("UpdateSegment", change) == (invalid, "INPUT_INVALID", ["segment.title"])
+        change = {"segment": {"segment": "none", "title": "x"}, "updateMask": "title", "updatedBy": "ada"}
+        assert refused("UpdateSegment", change)[1] == "SEGMENT_NOT_FOUND"
         assert refused("CreateSegment", {"segment": SEGMENT | {"segment": "other"}}) == (invalid, "INPUT_INVALID", ["created_by"]), "nobody made it"
         # It is not the caller's fault if another one is wrong.
         (project.folder / "segments" / "wrong.sql").write_text("lifetime_valeu > 1\n")
@@ -135,7 +165,7 @@ def test_what_cannot_be_saved_is_told(shop_of_orders):
     # A file of the same name is refused, and what to do is said.
     (project.folder / "segments" / "big.sql").write_text("order_count >= 3\n")
     for command in (["refresh"], ["check"]):
-        assert "segments/big.sql: ada made a segment `big` while serving: rename the file, or `tessera segment delete big`" in project.refused(*command)
+        assert "segments/big.sql: ada made a segment `big` with `tessera segment create` or a call: rename the file, or `tessera segment delete big`" in project.refused(*command)
     project.run("segment", "delete", "big", "--by", "ada")
     project.refresh()
 
@@ -214,7 +244,7 @@ def test_members_are_written_where_the_project_allows(shop_of_orders, tmp_path):
     project = shop_of_orders
     allowed = tmp_path / "exports"
     with (project.folder / "tessera.toml").open("a") as config:
-        config.write(f'[serve]\nexport_to = ["file://{allowed}/"]\n')
+        config.write(f'[serve]\nexport_to = ["file://{allowed}/", "file:///proc/"]\n')
     with serving(project) as server:
         client = Client(server.address)
         request = {"segment": "buyers", "format": "EXPORT_FORMAT_CSV"}
@@ -232,7 +262,14 @@ def test_members_are_written_where_the_project_allows(shop_of_orders, tmp_path):
             assert refused(elsewhere)[1:] == ("INPUT_INVALID", ["url"]), elsewhere
         for nothing in (f"file://{allowed}/", f"file://{allowed}/..%2fb.csv"):
             assert refused(nothing)[0] == grpc.StatusCode.INVALID_ARGUMENT, nothing
-    assert not (tmp_path / "b.csv").exists()
+        # To try again would not help with these.
+        for unwritable in (f"{url}/b.csv", f"file://{allowed}/{'x' * 300}.csv", "file:///proc/b.csv"):
+            assert refused(unwritable)[:2] == (grpc.StatusCode.FAILED_PRECONDITION, "FAILED_PRECONDITION"), unwritable
+        for cut in (f"file://{allowed}/a?b=c.csv", f"file://{allowed}/a#b.csv"):
+            assert refused(cut) == (grpc.StatusCode.INVALID_ARGUMENT, "INPUT_INVALID", ["url"]), cut
+    assert not (tmp_path / "b.csv").exists() and [path.name for path in allowed.iterdir()] == ["of today"]
+    assert "%3F" in project.refused("segment", "export", "buyers", "--to", f"file://{tmp_path}/a?b.csv")
+    assert "cannot be written" in project.refused("segment", "export", "buyers", "--to", file / "b.csv")
     project.run("segment", "export", "buyers", "--to", f"file://{tmp_path}/by_url.csv")
     assert (tmp_path / "by_url.csv").read_bytes().count(b"\n") == 301
 
@@ -240,19 +277,38 @@ def test_members_are_written_where_the_project_allows(shop_of_orders, tmp_path):
 def test_the_command_line_does_the_same(shop_of_orders):
     project = shop_of_orders
     project.run("segment", "create", "big", "lifetime_value > 50", "--title", "Big spenders", "--by", "ada")
+    # It is there before it has members.
+    listed = project.run("segment", "list").stdout
+    assert "| big     | Big spenders |      |         | true    |" in listed and "| buyers  |              | 300  |         | false   |" in listed
+    shown = project.run("segment", "get", "big").stdout
+    assert "lifetime_value is more than 50" in shown and "changed by           ada" in shown and "the next refresh evaluates it" in shown
+    assert "a new one needs a `tessera refresh`" in project.refused("segment", "members", "big")
     assert "did you mean" in project.refused("segment", "create", "other", "lifetime_valeu > 50", "--by", "ada")
     project.refresh()
     before = project.value("select count(*) from segment.memberships where segment = 'big'")
-    project.run("segment", "update", "big", "--expression", "top(10, lifetime_value)", "--by", "ben")
+    etag = re.search(r"^etag +(\S+)$", shown, re.MULTILINE)[1]
+    project.run("segment", "update", "big", "--expression", "top(10, lifetime_value)", "--by", "ben", "--etag", etag)
+    assert "ben has changed segment `big` since" in project.refused("segment", "update", "big", "--title", "x", "--by", "ada", "--etag", etag)
+    assert "ben has changed segment `big` since" in project.refused("segment", "delete", "big", "--by", "ada", "--etag", etag)
     project.refresh()
     assert before > 10 == project.value("select count(*) from segment.memberships where segment = 'big'")
     shown = project.run("segment", "show", "big").stdout
     assert "Big spenders" in shown and "one of the 10 with the highest lifetime_value" in shown
+    assert re.search(r"^pending +no$", shown, re.MULTILINE) and "changed by           ben" in shown and "entered" in shown
+    shown = project.run("segment", "members", "buyers").stdout
+    assert "50 rows\n50 of 300: `--limit 300` prints all" in shown and shown.count("entered_at") == 1
+    finished = project.run("segment", "members", "buyers", "--limit", "7", "--format", "csv")
+    assert len(list(csv.DictReader(io.StringIO(finished.stdout)))) == 7 and "7 of 300" in finished.stderr
+    assert "--limit" not in project.run("segment", "members", "big").stdout
     estimated = project.run("segment", "estimate", "order_count >= 1", "--by-column", "touchpoint").stdout
     assert "300 of 300 people: 100.00 %" in estimated and "pos" in estimated
     changes = list(csv.DictReader(io.StringIO(project.run("segment", "changes", "big", "--after", "2", "--format", "csv").stdout)))
     assert sum(change["change"] == "left" for change in changes) >= before - 10 and {change["generation"] for change in changes} == {"3"}
+    compared = project.run("segment", "compare", "buyers", "big", "buyers", "--columns", "order_count,touchpoint").stdout
+    assert "| big     | 10   | 10     | 10  | 10     | 0           |" in compared and "in any: 300, in all: 10, people: 300" in compared
+    assert re.search(r"\| mean +\| 1.00 +\| 1.00 +\| 1.00 \|", compared) and re.search(r"\| pos +\| 300 +\| 300 +\| 1.00 \|", compared)
     project.run("segment", "delete", "big", "--by", "ada")
+    assert "big" not in project.run("segment", "list").stdout
     project.refresh()
     assert "there is no segment `big`" in project.refused("segment", "show", "big")
     assert project.value("select count(*) from segment.memberships where segment = 'big'") == 0
@@ -282,10 +338,22 @@ def test_uploaded_lists_name_people_one_by_one(shop_of_orders, tmp_path):
             return client.refused("SegmentService/UploadList", request)
 
         invalid = (grpc.StatusCode.INVALID_ARGUMENT, "LIST_INVALID", ["data"])
-        assert refused(pieces("vip", "customer\nk1\n")) == refused(pieces("vip", "")) == refused(pieces("V I P", "email\n")) == invalid
+        assert refused(pieces("vip", "customer\nk1\n")) == refused(pieces("vip", "")) == invalid
+        assert refused(pieces("vip", 'customer_id\nk1\n"k2\nk3\n')) == refused(pieces("vip", 'customer_id\n"k1\n"k2"\n')) == invalid, "a quote swallows values"
+        assert refused(pieces("V I P", "email\n")) == (grpc.StatusCode.INVALID_ARGUMENT, "INPUT_INVALID", ["list"])
         assert refused(pieces("vip", "customer_id\nk1,k2\n")) == invalid
         assert refused(pieces("vip", "customer_id\n", by=" ")) == (grpc.StatusCode.INVALID_ARGUMENT, "INPUT_INVALID", ["uploaded_by"])
         assert refused([])[2] == ["list"]
+        # A segment may name a list as soon as that is uploaded; who is on it a refresh finds out.
+        client.call("SegmentService/UploadList", pieces("new", "customer_id\nk1\n"))
+        client.call("SegmentService/CreateSegment", {"segment": {"segment": "of_new", "expression": "in_list('new')"}, "createdBy": "ada"})
+        assert client.call("SegmentService/GetSegment", {"segment": "of_new"})["segment"]["words"]
+        assert client.refused("SegmentService/EstimateSegment", {"expression": "in_list('new')"})[:2] == (grpc.StatusCode.FAILED_PRECONDITION, "FAILED_PRECONDITION")
+        assert client.refused("SegmentService/EstimateSegment", {"expression": "in_list('knew')"})[1] == "EXPRESSION_INVALID"
+        refreshed(client)
+        assert int(client.call("SegmentService/GetSegment", {"segment": "of_new"})["segment"]["size"]) == 1
+        client.call("SegmentService/DeleteSegment", {"segment": "of_new", "deletedBy": "ada"})
+        client.call("SegmentService/DeleteList", {"list": "new", "deletedBy": "ada"})
         assert refused(pieces("filed", "customer_id\nk1\n"))[0] == grpc.StatusCode.ALREADY_EXISTS
         assert client.refused("SegmentService/DeleteList", {"list": "none", "deletedBy": "ada"})[0] == grpc.StatusCode.NOT_FOUND
         assert client.refused("SegmentService/DeleteList", {"list": "vip", "deletedBy": "ada"})[0] == grpc.StatusCode.FAILED_PRECONDITION
@@ -300,4 +368,4 @@ def test_uploaded_lists_name_people_one_by_one(shop_of_orders, tmp_path):
     project.run("segment", "delete-list", "vip", "--by", "ben")
     project.refresh("--full")
     assert [row["list"] for row in project.sql("select list from segment.lists")] == ["filed"]
-    assert [row["changed_by"] for row in project.sql("select changed_by from ops.lists order by changed_at")] == ["ada", "ben", "ben"]
+    assert [row["changed_by"] for row in project.sql("select changed_by from ops.lists order by changed_at")] == ["ada", "ada", "ada", "ben", "ben"]

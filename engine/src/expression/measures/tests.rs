@@ -52,12 +52,15 @@ fn reads_windows_that_lie_back() {
     let window = |text: &str| measure(text).window;
     assert_eq!(
         window("did('x', within => interval '30 days', ago => interval '1 week')"),
-        Window::Within { last: Span::of_days(30), ago: Span::of_days(7) }
+        Window::Within { last: Span::of_days(30), ago: Some(Span::of_days(7)) }
     );
     assert_eq!(
         window("did('x', ago => interval '1 day', within => interval '30 days')"),
-        Window::Within { last: Span::of_days(30), ago: Span::of_days(1) }
+        Window::Within { last: Span::of_days(30), ago: Some(Span::of_days(1)) }
     );
+    let without_today = window("did('x', within => interval '14 days', ago => interval '0 days')");
+    let bounds = without_today.bounds("2026-06-01".parse().unwrap());
+    assert_eq!(bounds, ("2026-05-18".parse().ok(), "2026-05-31".parse().ok()));
 }
 
 #[test]
@@ -204,8 +207,8 @@ fn refuses_wrong_arguments() {
             "1:46: `ago` must be an interval, not `3`; write `did('Event Name', within => interval '90 days')`",
         ),
         (
-            "did('x', within => interval '3 days', ago => interval '0 days')",
-            "1:55: '0 days' must be more than nothing, and at most 100 years",
+            "did('x', within => interval '3 days', ago => interval '0 weeks')",
+            "1:55: '0 weeks' must be more than nothing, and at most 100 years",
         ),
         (
             "did('x', span => interval '3 days')",

@@ -120,6 +120,16 @@ fn reads_constants_by_what_they_stand_beside() {
     assert_eq!(literal("age = -5"), Expr::Literal(Literal::Integer(-5)));
     assert_eq!(literal("age = -9999999999999999999"), Expr::Literal(Literal::Decimal("-9999999999999999999".into())));
     assert_eq!(literal("lifetime_value = 0.10"), Expr::Literal(Literal::Decimal("0.10".into())));
+    for (number, digits) in [
+        ("5.", "5.0"),
+        ("-5.", "-5.0"),
+        ("5.e0", "5"),
+        (".5", ".5"),
+        ("99999999999999999999999999999999999999.", "99999999999999999999999999999999999999"),
+    ] {
+        let expected = digits.parse().map_or(Literal::Decimal(digits.into()), Literal::Integer);
+        assert_eq!(literal(&format!("lifetime_value = {number}")), Expr::Literal(expected), "{number}");
+    }
     let moved = binary(
         BinaryOp::Subtract,
         Expr::Function { function: ScalarFunction::Now, arguments: Vec::new() },
@@ -161,9 +171,22 @@ fn refuses_types_that_do_not_fit() {
     check_refused("last_seen_at > '2026-13-01'", "1:16", "is not a time");
     check_refused("date '2026-02-30' < birthday", "1:6", "is not a date");
     check_refused("last_seen_at - birthday > 3", "1:1", "times cannot be subtracted");
+    check_refused("birthday + current_date > birthday", "1:1", "times cannot be added");
+    check_refused(
+        "birthday + 5 > birthday",
+        "1:12",
+        "`5` is a number, which cannot be added to a date; write an interval, such as `interval '30 days'`",
+    );
+    check_refused("last_seen_at - (age) > now()", "1:17", "`age` is a number, which cannot be subtracted from a time");
     check_refused("age + interval '3 days' > 5", "1:1", "only a date or a time can be moved by an interval");
     check_refused("interval '3 days' is null", "1:10", "never null");
-    check_refused("last_seen_at > interval '3 days'", "1:25", "an interval");
+    check_refused("last_seen_at > interval '3 days'", "1:25", "`INTERVAL '3 days'` is an interval, not a value");
+    check_refused(
+        "interval '3 days' > interval '1 day'",
+        "1:10",
+        "`INTERVAL '3 days'` is an interval, not a value; move a time by it, such as `last_seen_at < now() - interval",
+    );
+    check_refused("interval '3 days' in (interval '1 day')", "1:10", "is an interval, not a value");
     check_refused("cast(is_customer as date) > '2026-01-01'", "1:6", "cannot become a date");
     check_refused("cast(country as json) = 'x'", "1:6", "cast to `JSON` is not available");
     check_refused("country = null", "1:11", "write `is null`");
@@ -249,6 +272,16 @@ fn refuses_what_is_not_a_condition_over_one_profile() {
     check_refused("where country = 'FR'", "1:1", "write it without `where`");
     check_refused("country = 'FR'; drop table x", "1:17", "follows a complete condition");
     check_refused("country = 'FR' country = 'DE'", "1:16", "join conditions with `and` or `or`");
+    check_refused(
+        "and country = 'FR'",
+        "1:1",
+        "there is nothing before `and`; write a condition there, or remove `and`",
+    );
+    check_refused("country = 'FR' and\n (OR age > 3)", "2:3", "there is nothing before `or`");
+    check_refused("country = 'FR' and and age > 3", "1:20", "there is nothing before `and`");
+    check_refused("did('x') filter (where and revenue > 3)", "1:24", "there is nothing before `and`");
+    check_refused("not", "1:1", "there is no condition after `not`; write one, or remove `not`");
+    check_refused("is_customer and NOT", "1:17", "there is no condition after `not`");
     check_refused("country in (select 'FR')", "1:1", "use another segment with `in_segment('name')`");
     check_refused("exists (select 1)", "1:9", "use another segment");
     check_refused("profiles.country = 'FR'", "1:1", "write the column's name alone");
@@ -304,6 +337,38 @@ fn bounds_size_and_depth_without_using_up_the_stack() {
     let chain = vec!["did('x')"; 150].join(" and ");
     assert_eq!(crate::expression::measures_in(&chain, "f").expect("valid").len(), 1);
     assert_eq!(crate::expression::measures_in(&vec!["age = 1"; 333].join(" and "), "f").expect("valid"), []);
+}
+
+#[test]
+fn reports_all_problems_at_once() {
+    let file =
+        |(name, text): (&str, &str)| crate::expression::testing::source(name, format!("segments/{name}.sql"), text);
+    let files = [
+        ("c1", "is_customer and in_segment('c2')"),
+        ("c2", "-- title: x\nin_segment('c1')"),
+        ("c3", "did('Buy') and\n in_segment('zz') and consented('q')\nand in_list('l') and consented('email')"),
+        ("c4", "in_segment('c5') or top(5, age) filter (where IN_LIST ('vips'))"),
+        ("c5", "contry = 'FR' and in_segment('yy')"),
+    ]
+    .map(file);
+    let set = |name: &str| Some(BTreeSet::from([name.to_owned()]));
+    let known = KnownNames { segments: None, lists: set("vip"), purposes: set("email") };
+    let lines = |read: Result<Vec<SegmentDefinition>>| -> Vec<String> {
+        read.expect_err("wrong").to_string().lines().map(str::to_owned).collect()
+    };
+    let unknown = [
+        "segments/c3.sql:2:2: there is no segment `zz`; known: `c1`, `c2`, `c4`, `c5`",
+        "segments/c3.sql:2:23: there is no purpose of consent `q`; known: `email`",
+        "segments/c3.sql:3:5: there is no list `l`; known: `vip`",
+        "segments/c4.sql:1:47: there is no list `vips`; did you mean `vip`?",
+    ];
+    let others = [
+        "segments/c5.sql:1:1: there is no column `contry` in `profile.profiles`; did you mean `country`?",
+        "segments/c1.sql:1:17: segments refer to each other in a circle: `c1` -> `c2` -> `c1`; remove one reference",
+    ];
+    assert_eq!(lines(read_segments(&files, &columns()).checked(known)), [unknown.as_slice(), &others].concat());
+    // Here it is not known which lists and purposes there are.
+    assert_eq!(lines(parse_segments(&files, &columns())), [&unknown[..1], &others].concat());
 }
 
 #[test]

@@ -164,8 +164,14 @@ fn refuses_wrong_calls() {
         ("concat_ws(', ') = 'x'", "1:1: wrong arguments; write `concat_ws(' ', first_name, last_name)`"),
         ("timezone(last_seen_at) < now()", "1:1: wrong arguments; write `timezone('Europe/Paris', last_seen_at)`"),
         ("birthday at time zone 'UTC' < now()", "1:1: `birthday` is a date, which is the same by all clocks"),
-        ("now() < last_seen_at at time zone 'Paris'", "1:35: `'Paris'` is no time zone; write one such as 'Europe/Paris' or 'UTC'"),
-        ("now() < last_seen_at at time zone country", "1:35: `country` is no time zone; write one such as 'Europe/Paris' or 'UTC'"),
+        (
+            "now() < last_seen_at at time zone 'Paris'",
+            "1:35: `'Paris'` is no time zone; write one such as 'Europe/Paris' or 'UTC'",
+        ),
+        (
+            "now() < last_seen_at at time zone country",
+            "1:35: `country` is no time zone; write one such as 'Europe/Paris' or 'UTC'",
+        ),
         ("age > 1e40", "1:7: `1e40` is not a number of at most 38 digits"),
         ("age > 1e999999999999", "1:7: `1e999999999999` is not a number of at most 38 digits"),
         ("regexp_like(country)", "1:1: wrong arguments; write `regexp_like(text, 'pattern')`"),

@@ -1,10 +1,8 @@
 //! Figures of what profiles do, as aggregates over `behavior.events`.
 
-use super::super::ColumnType;
 use super::super::behavior::{EventSelector, Figure, Measure, Property, Share, Window};
-use super::super::text::quoted;
-use super::query::Query;
-use super::values::{Values, property, property_as};
+use super::query::{Query, constant};
+use super::values::{Values, property};
 
 /// The value of a measure of a profile.
 pub(super) fn value(query: &mut Query, measure: &Measure) -> String {
@@ -51,7 +49,7 @@ pub(super) fn value(query: &mut Query, measure: &Measure) -> String {
 
 /// Which events count, as a condition over events of all names.
 pub(super) fn counts(query: &mut Query, events: &EventSelector, window: Window) -> String {
-    let mut conditions = vec![format!("event_name = {}", quoted(&events.event))];
+    let mut conditions = vec![format!("event_name = {}", constant(&events.event))];
     conditions.extend(days(query, window));
     if let Some(condition) = &events.condition {
         conditions.push(Values::of_events(query).part(&condition.expression));
@@ -67,8 +65,12 @@ fn days(query: &Query, window: Window) -> Vec<String> {
     first.into_iter().chain(last).collect()
 }
 
+/// As figures read it, and with the places that quotients have.
 fn number(of: &Property) -> String {
-    property_as(of, ColumnType::Decimal)
+    match of {
+        Property::Path(_) => format!("cast(event_number({}) as decimal(38, 10))", property(of)),
+        Property::Column(_) => property(of),
+    }
 }
 
 /// The smallest number up to which a share of them lie: the nearest rank.

@@ -44,7 +44,7 @@ impl Query {
             let figures = self.figures.iter().enumerate();
             let figures: Vec<String> =
                 figures.map(|(place, figure)| format!("{figure} as figure_{}", place + 1)).collect();
-            let events: Vec<String> = self.events.iter().map(|event| quoted(event)).collect();
+            let events: Vec<String> = self.events.iter().map(|event| constant(event)).collect();
             let relation = format!(
                 "select\n    profile_id,\n    {}\nfrom behavior.events\nwhere event_name in ({})\ngroup by profile_id",
                 figures.join(",\n    "),
@@ -63,8 +63,18 @@ fn left_join(relation: &str, name: &str) -> String {
     format!("left join (\n{}\n) {name} on {name}.profile_id = profiles.profile_id\n", indented(relation))
 }
 
+/// No constant has a line feed in it: see [`constant`].
 pub(super) fn indented(sql: &str) -> String {
     sql.lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
+}
+
+/// A text constant. Its line feeds stand outside of the quotes, for what is inside must not be indented.
+pub(super) fn constant(text: &str) -> String {
+    if !text.contains(['\n', '\r']) {
+        return quoted(text);
+    }
+    let outside = |text: String, sign: char| text.replace(sign, &format!("' || chr({}) || '", u32::from(sign)));
+    format!("({})", outside(outside(quoted(text), '\n'), '\r'))
 }
 
 /// The place of a text among others, counted from 1; it is added if it is new.

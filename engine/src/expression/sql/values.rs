@@ -3,9 +3,9 @@
 use chrono::SecondsFormat;
 
 use super::super::behavior::Property;
-use super::super::text::{literal_text, matching, name, not, operator, quoted};
-use super::super::{BinaryOp, ColumnType, Expr, Literal, Plain, ScalarFunction};
-use super::query::{Query, indented};
+use super::super::text::{literal_text, matching, name, not, operator};
+use super::super::{BinaryOp, ColumnType, Expr, Literal, Plain, SPLIT_COLUMN, ScalarFunction};
+use super::query::{Query, constant, indented};
 use super::{figures, sequences};
 
 /// Writes expressions over profiles, or over events.
@@ -27,6 +27,7 @@ impl<'q> Values<'q> {
     pub(super) fn text(&mut self, expr: &Expr) -> String {
         match expr {
             Expr::Column { name: column, .. } => format!("{}{}", self.relation, name(column)),
+            Expr::Literal(Literal::Text(text)) => constant(text),
             Expr::Literal(literal) => literal_text(literal),
             Expr::And(conditions) => self.joined(conditions, "\n    and "),
             Expr::Or(conditions) => self.joined(conditions, " or "),
@@ -58,10 +59,10 @@ impl<'q> Values<'q> {
             }
             Expr::Like { expr, pattern, negated, case_insensitive } => {
                 let like = if *case_insensitive { "ilike" } else { "like" };
-                format!("{} {}{like} {}", self.part(expr), not(*negated), quoted(pattern))
+                format!("{} {}{like} {}", self.part(expr), not(*negated), constant(pattern))
             }
             Expr::Matches { expr, pattern, negated, case_insensitive } => {
-                format!("{} {} {}", self.part(expr), matching(*negated, *case_insensitive), quoted(pattern))
+                format!("{} {} {}", self.part(expr), matching(*negated, *case_insensitive), constant(pattern))
             }
             Expr::Cast { expr, to } => format!("try_cast({} as {})", self.text(expr), sql_type(*to)),
             Expr::Case { branches, otherwise } => self.case(branches, otherwise.as_deref()),
@@ -74,21 +75,21 @@ impl<'q> Values<'q> {
             Expr::Did(measure) => format!("{} > 0", figures::value(self.query, measure)),
             Expr::Sequence(sequence) => self.is_in(|query| sequences::relation(query, sequence)),
             Expr::Consented(purpose) => self.is_in(|_| {
-                let purpose = quoted(purpose);
+                let purpose = constant(purpose);
                 format!("select profile_id from profile.consents where purpose = {purpose} and status = 'granted'")
             }),
             Expr::InSegment(segment) => self.is_in(|_| {
-                format!("select profile_id from segment.memberships where segment = {}", quoted(segment))
+                format!("select profile_id from segment.memberships where segment = {}", constant(segment))
             }),
             Expr::InList(list) => self.is_in(|_| {
                 format!(
                     "select distinct identities.profile_id\nfrom segment.listed\njoin identity.identities on \
                      identities.namespace = listed.namespace and identities.value = listed.value\nwhere listed.list = {}",
-                    quoted(list)
+                    constant(list)
                 )
             }),
             Expr::Top { count, of, among } => self.is_in(|query| top(query, *count, of, among.as_deref())),
-            Expr::Split(name) => format!("place_in_split(profiles.profile_id, {})", quoted(name)),
+            Expr::Split(name) => format!("place_in_split(profiles.{SPLIT_COLUMN}, {})", constant(name)),
             Expr::Score { .. } => super::super::text_of(expr), // a trait's: no segment has one
             Expr::Property { property, as_type } => property_as(property, *as_type),
             Expr::Function { function, arguments } => self.function(*function, arguments),
@@ -236,7 +237,7 @@ fn top(query: &Query, count: u32, of: &Expr, among: Option<&Expr>) -> String {
 pub(super) fn property(property: &Property) -> String {
     match property {
         Property::Column(column) => name(column),
-        Property::Path(path) => format!("event_property(properties, {})", quoted(&path.join("."))),
+        Property::Path(path) => format!("event_property(properties, {})", constant(&path.join("."))),
     }
 }
 

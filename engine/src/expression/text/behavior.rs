@@ -81,9 +81,7 @@ fn window_arguments(window: Window) -> Vec<String> {
         Window::Ever => Vec::new(),
         Window::Within { last, ago } => {
             let mut arguments = vec![format!("within => {}", interval(last))];
-            if !ago.is_nothing() {
-                arguments.push(format!("ago => {}", interval(ago)));
-            }
+            arguments.extend(ago.map(|ago| format!("ago => {}", interval(ago))));
             arguments
         }
         Window::Since(day) => vec![format!("since => date '{day}'")],
@@ -134,7 +132,8 @@ pub(in super::super) fn span_words(Span { months, days, minutes }: Span, between
         minutes if minutes.is_multiple_of(MINUTES_PER_HOUR) => counted(minutes / MINUTES_PER_HOUR, "hour"),
         minutes => counted(minutes, "minute"),
     });
-    [months, days, minutes].into_iter().flatten().collect::<Vec<_>>().join(between)
+    let parts: Vec<String> = [months, days, minutes].into_iter().flatten().collect();
+    if parts.is_empty() { "0 days".to_owned() } else { parts.join(between) }
 }
 
 /// Minutes in the largest unit that has no remainder.

@@ -1,8 +1,9 @@
 //! Names and texts with the quotes that they need.
 
 /// Words that stand for something else where a name may stand. Sorted; a test tries all words of the parser.
-const WORDS: [&str; 26] = [
+const WORDS: [&str; 28] = [
     "all",
+    "and",
     "any",
     "case",
     "current_catalog",
@@ -19,6 +20,7 @@ const WORDS: [&str; 26] = [
     "localtimestamp",
     "not",
     "null",
+    "or",
     "returning",
     "select",
     "session_user",

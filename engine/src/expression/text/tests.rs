@@ -103,6 +103,7 @@ fn writes_figures_and_sequences() {
         "event_count('Order Completed')",
         "event_count('Order Completed', within => interval '90 days')",
         "event_days('x', within => interval '1 day', ago => interval '30 days')",
+        "event_days('x', within => interval '14 days', ago => interval '0 days')",
         "event_count('x', within => interval '3 months', ago => interval '1 year 2 days')",
         "did('x', since => date '2026-01-31')",
         "first_event_at('x', between => (date '2026-01-01', date '2026-01-31'))",
@@ -136,10 +137,11 @@ fn different_spellings_have_one_text() {
     check("event_sum('x', property('a.b'))", "event_sum('x', 'a.b')");
     check("case country when 'FR' then 1 else null end", "case when country = 'FR' then 1 end");
     check(
-        "did_sequence('A', 'B', span => interval '2880 minutes')",
+        "did_sequence('A' then 'B', span => interval '2880 minutes')",
         "did_sequence('A' then 'B', span => interval '2 days')",
     );
     check("floor(age)", "age");
+    check("lifetime_value > 5.", "lifetime_value > 5.0");
     check(
         "did_first_time('x', within => interval '30 days')",
         "(first_event_at('x') >= current_date - interval '30 days') is true",

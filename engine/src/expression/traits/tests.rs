@@ -138,23 +138,39 @@ fn reports_all_problems_at_once() {
         ("f", "c"),
         ("g", "contry"),
         ("h", "country"),
+        ("i", "-- title: x\nage +\nh + j"),
+        ("j", "age + i"),
     ];
     assert_eq!(
         problems(&files),
         [
             "traits/a.sql:1:10: expected: an expression, found: EOF",
-            "traits/c.sql: traits refer to each other in a circle: `c` -> `d` -> `e` -> `c`; remove one reference",
+            "traits/c.sql:1:1: traits refer to each other in a circle: `c` -> `d` -> `e` -> `c`; remove one reference",
+            "traits/i.sql:3:5: traits refer to each other in a circle: `i` -> `j` -> `i`; remove one reference",
             "traits/g.sql:1:1: there is no column `contry` in `profile.profiles`; did you mean `country`?",
         ]
     );
     assert_eq!(
         problems(&[("a", "a + 1")]),
-        ["traits/a.sql: traits refer to each other in a circle: `a` -> `a`; remove one reference"]
+        ["traits/a.sql:1:1: traits refer to each other in a circle: `a` -> `a`; remove one reference"]
     );
     assert_eq!(
         problems(&[("a", "age"), ("a", "age")]),
         ["traits/a.sql: trait `a` is defined twice; rename one of them"]
     );
+}
+
+#[test]
+fn reports_unknown_purposes() {
+    let files =
+        sources(&[("a", "age > 3"), ("b", "a and consented('ads')\n or consented('email') or consented('emial')")]);
+    let definitions = parse_traits(&files, &columns()).expect("right by themselves");
+    let known = KnownNames { purposes: Some(BTreeSet::from(["email".to_owned()])), ..KnownNames::default() };
+    let message = check_trait_names(&definitions, &known).expect_err("unknown").to_string();
+    let expected = "traits/b.sql:1:7: there is no purpose of consent `ads`; known: `email`\n\
+        traits/b.sql:2:27: there is no purpose of consent `emial`; did you mean `email`?";
+    assert_eq!(message, expected);
+    check_trait_names(&definitions, &KnownNames::default()).expect("purposes are not known");
 }
 
 #[test]
@@ -168,7 +184,9 @@ fn refuses_wrong_names() {
         assert_eq!(message, expected);
     }
     let message = |name| parse_trait(name, "age").expect_err(name).to_string();
-    assert_eq!(message("user"), "traits/user.sql: `user` is a word of the language; rename the file");
+    for word in ["user", "and"] {
+        assert_eq!(message(word), format!("traits/{word}.sql: `{word}` is a word of the language; rename the file"));
+    }
     assert_eq!(message("country"), "traits/country.sql: profiles have a column `country` already; rename the file");
 }
 

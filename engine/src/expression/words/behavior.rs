@@ -74,8 +74,11 @@ fn selected(events: &EventSelector, words: &str) -> String {
 pub(super) fn window(window: Window) -> String {
     match window {
         Window::Ever => String::new(),
-        Window::Within { last, ago } if ago.is_nothing() => format!(" in the last {}", span_words(last, " and ")),
-        Window::Within { last, ago } => {
+        Window::Within { last, ago: None } => format!(" in the last {}", span_words(last, " and ")),
+        Window::Within { last, ago: Some(ago) } if ago.is_nothing() => {
+            format!(" in the {} before today", span_words(last, " and "))
+        }
+        Window::Within { last, ago: Some(ago) } => {
             format!(" in the {} before the last {}", span_words(last, " and "), span_words(ago, " and "))
         }
         Window::Since(day) => format!(" since {day}"),

@@ -20,7 +20,9 @@ pub(super) fn function(function: ScalarFunction, arguments: &[Expr]) -> String {
         ScalarFunction::Coalesce => all.join(", or if unknown "),
         ScalarFunction::NullIf => format!("{first} unless it is {second}"),
         ScalarFunction::Concat => all.join(" followed by "),
-        ScalarFunction::ConcatWith => format!("{} with {first} between them", all.get(1..).unwrap_or_default().join(" and ")),
+        ScalarFunction::ConcatWith => {
+            format!("{} with {first} between them", all.get(1..).unwrap_or_default().join(" and "))
+        }
         ScalarFunction::Greatest => format!("the greatest of ({})", all.join(", ")),
         ScalarFunction::Least => format!("the least of ({})", all.join(", ")),
         ScalarFunction::DateTrunc => format!("the start of the {} of {second}", unit(arguments)),

@@ -26,13 +26,17 @@ fn says_conditions() {
         ("not consented('ads') and consented('email')", "did not consent to 'ads', and consented to 'email'"),
         ("country in ('FR', 'DE')", "country is one of ('FR', 'DE')"),
         ("age not in (1, -2)", "age is none of (1, -2)"),
+        ("lifetime_value > 5.", "lifetime_value is more than 5.0"),
         ("age not between 1 and 5 + 1", "age is not from 1 to (5 + 1)"),
         ("country is null or age is not null", "country is unknown, or age is known"),
         ("is_customer is not true", "(is_customer) is not true"),
         ("country like 'F%'", "country starts with 'F'"),
         ("country not like '%F'", "country does not end with 'F'"),
         ("country ilike '%fr%'", "country contains 'fr', in upper or lower case"),
-        ("concat_ws(' ', country, upper(country)) = 'x'", "(country and (country in upper case) with ' ' between them) is 'x'"),
+        (
+            "concat_ws(' ', country, upper(country)) = 'x'",
+            "(country and (country in upper case) with ' ' between them) is 'x'",
+        ),
         (
             "extract(hour from last_seen_at at time zone 'Europe/Paris') >= 18",
             "the hour of (last_seen_at by the clocks of 'Europe/Paris') is at least 18",
@@ -97,6 +101,7 @@ fn says_what_profiles_do() {
         ("not did('x', since => date '2026-01-31')", "did not do 'x' since 2026-01-31"),
         ("event_count('x') = 1", "did 'x' exactly 1 time"),
         ("did('x', within => interval '1 year')", "did 'x' in the last 1 year"),
+        ("did('x', within => interval '14 days', ago => interval '0 days')", "did 'x' in the 14 days before today"),
         (
             "did('x', within => interval '2 weeks', ago => interval '1 month 3 days')",
             "did 'x' in the 14 days before the last 1 month and 3 days",

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use super::{Header, for_each_row};
 use crate::landing::json::ObjectWriter;
 use crate::landing::quarantine::{QuarantineBuilder, Rejection};
-use crate::landing::tabular::{Cell, Grouping, PRODUCTS, TabularBuilder};
+use crate::landing::tabular::{Cell, Grouping, PRODUCTS, ProductColumn, TabularBuilder, unguarded};
 
 /// Parses whole records, of which those that `grouping` makes one event follow each other.
 pub(crate) fn parse_groups(
@@ -50,9 +50,9 @@ impl<'h> Group<'h> {
         self.raw.extend_from_slice(raw);
         let mut product = ObjectWriter::default();
         let mut has_product = false;
-        for (name, column) in &grouping.products {
-            if let Some(cell) = cells.iter().find(|cell| cell.name == header.columns[*column]) {
-                product.push_text(name, &cell.text);
+        for ProductColumn { name, place, is_loose } in &grouping.products {
+            if let Some(cell) = cells.iter().find(|cell| cell.name == header.columns[*place]) {
+                product.push_text(name, if *is_loose { unguarded(&cell.text) } else { &cell.text });
                 has_product = true;
             }
         }

@@ -104,7 +104,11 @@ fn identifiers(config: &ProjectConfig) -> IdentifierRules {
             count => Ok(count),
         }
     }
-    IdentifierRules { max: config.landing.identifiers_max, judge: Arc::new(judge) }
+    IdentifierRules {
+        max: config.landing.identifiers_max,
+        judge: Arc::new(judge),
+        salesforce_namespaces: vec!["salesforce_id".to_owned()],
+    }
 }
 
 fn stream(text: impl AsRef<[u8]>) -> Input {
@@ -433,4 +437,62 @@ fn test_parsing_with_any_number_of_threads_gives_the_same_rows() {
     assert!(positions.iter().enumerate().all(|(index, position)| index as i64 == *position));
     let ids: std::collections::HashSet<_> = one.text("event_id").into_iter().collect();
     assert_eq!(ids.len(), positions.len());
+}
+
+#[test]
+fn test_csv_whose_lines_end_as_on_old_macs_is_refused() {
+    for text in ["customer_id,purchased_on\r1,1997-01-01\r", "customer_id,purchased_on\r1,1997-01-01\n2,1997-01-01\n"] {
+        let landed = land(ORDERS, text);
+        let message = landed.outcome.unwrap_err().to_string();
+        assert!(message.contains("the header of `input` ends with a carriage return alone"), "{message}");
+        assert_eq!(landed.chunks, 0);
+    }
+}
+
+#[test]
+fn test_salesforce_keys_are_one_in_both_spellings() {
+    let source = CONTACTS.replace("crm_id =", "salesforce_id =");
+    let text = "ContactId,Email,Phone,LastModifiedDate,IsDeleted\n0035g00000ABCDE,a@b.c,,,\n0035g00000ABCDEAA5,d@e.f,,,\nx,g@h.i,,,\n";
+    assert_eq!(land(&source, text).text("record_key"), some(&["0035g00000ABCDEAA5", "0035g00000ABCDEAA5", "x"]));
+    assert_eq!(land(CONTACTS, text).text("record_key")[0].as_deref(), Some("0035g00000ABCDE"));
+}
+
+#[test]
+fn test_csv_decimal_commas() {
+    let source = ORDERS.replace("\"USD\"", "\"code\"").replace("[\"quantity\"]", "[\"quantity\", \"note\"]");
+    let source = format!("{source}decimal_sign = \",\"\n");
+    let text = "customer_id;purchased_on;quantity;amount;code;note\n\
+        1;1997-01-01;0,25;1.234,50;eur;1.2\n2;1997-01-01;1,5 kg;7;Euro;1,2,3\n3;1997-01-01;1;1,234.50;;\n";
+    let landed = land(&source, text);
+    let revenue = landed.rows.column_by_name("revenue").unwrap().as_primitive::<Decimal128Type>();
+    assert_eq!(revenue.values().to_vec(), [12_345_000, 70_000]);
+    let expected = [r#"{"quantity":"0.25","note":"1.2"}"#, r#"{"quantity":"1,5 kg","note":"1,2,3"}"#];
+    assert_eq!(landed.text("properties"), some(&expected));
+    assert_eq!(landed.text("currency"), some(&["EUR", "Euro"]));
+    assert_eq!(landed.reasons(), [(4, "bad_number".to_owned())]);
+}
+
+#[test]
+fn test_ndjson_lists_are_several_identifiers_and_objects_none() {
+    let source = ORDERS.replace("\"csv\"", "\"ndjson\"");
+    let text = r#"{"customer_id":["a"," b ","a",3,null],"purchased_on":"1997-01-01"}
+        {"customer_id":{"id":"a"},"purchased_on":"1997-01-01"}
+        {"customer_id":[["a"]],"purchased_on":"1997-01-01"}
+        {"customer_id":[],"purchased_on":"1997-01-01"}"#;
+    let landed = land(&source, text);
+    let expected = [("customer_id", "a"), ("customer_id", "b"), ("customer_id", "3")];
+    assert_eq!(landed.pairs("identifiers", 0), pairs(&expected));
+    let expected = [(2, "bad_row"), (3, "bad_row"), (4, "no_identifier")];
+    assert_eq!(landed.reasons(), expected.map(|(line, reason)| (line, reason.to_owned())));
+}
+
+#[test]
+fn test_presets_take_off_the_apostrophes_of_spreadsheets() {
+    let source = "preset = \"shopify_orders\"";
+    let text = "Name,Email,Created at,Lineitem sku,Lineitem name,Billing Zip,Id\n\
+        #1,a@b.c,2026-05-01 10:00:00 +0000,'00123,'t Hooft,'75008,1\n";
+    let landed = land(source, text);
+    let properties = landed.text("properties")[0].clone().unwrap();
+    assert!(properties.contains(r#""Billing Zip":"75008""#), "{properties}");
+    assert!(properties.contains(r#""sku":"00123""#) && properties.contains(r#""name":"'t Hooft""#), "{properties}");
 }

@@ -14,7 +14,11 @@ struct Parsed {
 fn parse(line: &str) -> Parsed {
     let parser = SegmentParser {
         event_bytes_max: 1 << 20,
-        identifiers: IdentifierRules { max: 20, judge: std::sync::Arc::new(|pairs| Ok(pairs.len())) },
+        identifiers: IdentifierRules {
+            max: 20,
+            judge: std::sync::Arc::new(|pairs| Ok(pairs.len())),
+            salesforce_namespaces: Vec::new(),
+        },
     };
     let (mut events, mut quarantine) = (EventsBuilder::new("web"), QuarantineBuilder::default());
     parser.parse_line(1, line, &mut events, &mut quarantine);

@@ -1,7 +1,7 @@
 //! `tessera segment personas` and `tessera segment rfm`.
 
 use anyhow::Result;
-use tessera_engine::{Division, Engine, Persona, Personas, QueryLimits, SegmentContent};
+use tessera_engine::{Division, Engine, Personas, QueryLimits};
 
 use super::require;
 use crate::cli::PersonaArguments;
@@ -21,11 +21,7 @@ pub(super) async fn run(engine: &Engine, arguments: PersonaArguments, division: 
         say(format_args!("--save PREFIX makes a segment of each"))?;
         return Ok(());
     };
-    for (place, persona) in found.personas.into_iter().enumerate() {
-        let name = format!("{prefix}-{}", place + 1);
-        let Persona { title, description, expression, .. } = persona;
-        let content = SegmentContent { title: Some(title), purpose: None, description: Some(description), expression };
-        engine.create_segment(&name, content, &by).await?;
+    for name in engine.save_personas(&prefix, found.personas, &by).await? {
         say(format_args!("made segment {name}; the next refresh evaluates it"))?;
     }
     Ok(())

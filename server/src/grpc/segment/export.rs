@@ -29,6 +29,7 @@ impl Segments {
             let message = "the URL is under none of those that `export_to` in [serve] of tessera.toml allows";
             return Err(invalid_field("url", "INPUT_INVALID", message));
         }
+        encode::check_url(&request.url).map_err(|error| invalid_field("url", "INPUT_INVALID", error.to_string()))?;
         let snapshot = self.0.newest().await?;
         self.segment(&snapshot, &request.segment).await?;
         let result = engine.export_members(&snapshot, &request.segment, &request.columns, self.0.limits).await;
@@ -46,7 +47,7 @@ impl Segments {
             let first = futures::stream::iter([Ok(piece(Vec::new()))]);
             return Ok(first.chain(pieces.map_ok(piece).map_err(unwritable)).boxed());
         }
-        let written = engine.write_file(&request.url, encode::as_bytes(pieces)).await.map_err(to_status)?;
+        let written = encode::write(engine, &request.url, pieces).await.map_err(to_status)?;
         let written = v1::ExportSegmentMembersResponse { generation, data: Vec::new(), written_bytes: count(written) };
         Ok(futures::stream::iter([Ok(written)]).boxed())
     }

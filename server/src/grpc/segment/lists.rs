@@ -4,7 +4,7 @@ use tessera_engine::{Engine, ErrorKind};
 use tessera_proto::v1;
 use tonic::{Status, Streaming};
 
-use super::{Segments, count};
+use super::{Segments, count, required};
 use crate::grpc::status::{invalid_field, said, to_status};
 
 impl Segments {
@@ -17,6 +17,7 @@ impl Segments {
         };
         let v1::UploadListRequest { list, uploaded_by, data: mut content } = first;
         said("uploaded_by", &uploaded_by)?;
+        Engine::check_list_name(&list).map_err(|error| invalid_field("list", "INPUT_INVALID", error.to_string()))?;
         while let Some(piece) = pieces.message().await? {
             content.extend(piece.data);
             if content.len() > Engine::LIST_BYTES_MAX {
@@ -35,6 +36,7 @@ impl Segments {
     }
 
     pub(super) async fn delete_list(&self, request: v1::DeleteListRequest) -> Result<v1::DeleteListResponse, Status> {
+        required("list", &request.list)?;
         said("deleted_by", &request.deleted_by)?;
         self.0.engine.delete_list(&request.list, &request.deleted_by).await.map_err(to_status)?;
         Ok(v1::DeleteListResponse {})

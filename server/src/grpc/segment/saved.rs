@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tessera_engine::{EngineError, ErrorKind, SavedSegment, SegmentContent, Snapshot};
+use tessera_engine::{Engine, EngineError, ErrorKind, SavedSegment, SegmentContent, Snapshot};
 use tessera_proto::v1;
 use tonic::{Code, Status};
 
-use super::super::convert::{rows, timestamp};
+use super::super::convert::timestamp;
 use super::super::status::{invalid_field, said, to_status};
-use super::{SEGMENTS, Segments, not_found, segment};
+use super::{Segments, not_found, required};
+use crate::segments::{self, LastChange, ListedSegment};
 
 /// The fields of a segment that a call may change.
 const CHANGEABLE: [&str; 4] = ["title", "purpose", "description", "expression"];
@@ -20,8 +21,10 @@ impl Segments {
     pub(super) async fn create(&self, request: v1::CreateSegmentRequest) -> Result<v1::CreateSegmentResponse, Status> {
         let given = named(request.segment)?;
         said("created_by", &request.created_by)?;
-        let saved = self.0.engine.create_segment(&given.segment, content(&given), &request.created_by).await;
-        Ok(v1::CreateSegmentResponse { segment: Some(self.shown(saved.map_err(refused)?)) })
+        let content = content(&given);
+        check_words(&given.segment, &content)?;
+        let saved = self.0.engine.create_segment(&given.segment, content, &request.created_by).await;
+        Ok(v1::CreateSegmentResponse { segment: Some(message(saved.map_err(refused)?.into())) })
     }
 
     pub(super) async fn update(&self, request: v1::UpdateSegmentRequest) -> Result<v1::UpdateSegmentResponse, Status> {
@@ -38,7 +41,8 @@ impl Segments {
                 let content = content(&given);
                 let updated =
                     self.0.engine.update_segment(&given.segment, content, Some(NO_ETAG), &request.updated_by).await;
-                return Err(updated.err().filter(|error| error.kind() != ErrorKind::NotFound).map_or(absent, refused));
+                let of_file = updated.err().filter(|error| error.kind() == ErrorKind::AlreadyExists);
+                return Err(of_file.map_or(absent, to_status));
             }
             before => before?,
         };
@@ -50,13 +54,15 @@ impl Segments {
             description: if changes("description") { now.description } else { then.description },
             expression: if changes("expression") { now.expression } else { then.expression },
         };
+        check_words(&given.segment, &content)?;
         // What is not in the mask stays as it was read: if somebody changed it since, nothing is done.
         let etag = if given.etag.is_empty() { before.etag } else { given.etag };
         let saved = self.0.engine.update_segment(&given.segment, content, Some(&etag), &request.updated_by).await;
-        Ok(v1::UpdateSegmentResponse { segment: Some(self.shown(saved.map_err(refused)?)) })
+        Ok(v1::UpdateSegmentResponse { segment: Some(message(saved.map_err(refused)?.into())) })
     }
 
     pub(super) async fn delete(&self, request: v1::DeleteSegmentRequest) -> Result<v1::DeleteSegmentResponse, Status> {
+        required("segment", &request.segment)?;
         said("deleted_by", &request.deleted_by)?;
         let etag = Some(request.etag.as_str()).filter(|etag| !etag.is_empty());
         let deleted = self.0.engine.delete_segment(&request.segment, etag, &request.deleted_by).await;
@@ -69,48 +75,35 @@ impl Segments {
 
     /// All segments by name: those of a generation, and what calls have made of them since.
     pub(super) async fn all(&self, snapshot: &Arc<Snapshot>) -> Result<BTreeMap<String, v1::Segment>, Status> {
-        let batches = self.0.rows(snapshot, SEGMENTS, &[]).await?;
-        let mut all = BTreeMap::new();
-        for row in rows(&batches) {
-            let segment = segment(row)?;
-            all.insert(segment.segment.clone(), segment);
-        }
-        let saved = self.0.engine.saved_segments(snapshot.as_of()).await.map_err(to_status)?;
-        for name in saved.deleted {
-            all.remove(&name);
-        }
-        for (name, saved) in saved.in_force {
-            let evaluated = all.remove(&name);
-            let mut shown = self.shown(saved);
-            if let Some(evaluated) = evaluated {
-                shown.size = evaluated.size;
-                shown.is_pending = evaluated.expression != shown.expression;
-            }
-            all.insert(name, shown);
-        }
-        Ok(all)
+        let all = segments::all(&self.0.engine, snapshot, self.0.limits).await.map_err(to_status)?;
+        Ok(all.into_iter().map(|(name, segment)| (name, message(segment))).collect())
     }
 
     async fn saved_segment(&self, name: &str) -> Result<SavedSegment, Status> {
         let mut saved = self.0.engine.saved_segments(None).await.map_err(to_status)?;
         saved.in_force.remove(name).ok_or_else(|| not_found(name))
     }
+}
 
-    /// A segment that no refresh has evaluated.
-    fn shown(&self, saved: SavedSegment) -> v1::Segment {
-        let SegmentContent { title, purpose, description, expression } = saved.content;
-        v1::Segment {
-            segment: saved.name,
-            title: title.unwrap_or_default(),
-            purpose: purpose.unwrap_or_default(),
-            description: description.unwrap_or_default(),
-            expression,
-            etag: saved.etag,
-            updated_by: saved.changed_by,
-            update_time: Some(timestamp(saved.changed_at)),
-            is_pending: true,
-            ..v1::Segment::default()
-        }
+/// A segment as a message, without its reading.
+fn message(segment: ListedSegment) -> v1::Segment {
+    let SegmentContent { title, purpose, description, expression } = segment.content;
+    let (etag, updated_by, update_time) = match segment.last_change {
+        Some(LastChange { by, at, etag }) => (etag, by, Some(timestamp(at))),
+        None => Default::default(),
+    };
+    v1::Segment {
+        segment: segment.name,
+        title: title.unwrap_or_default(),
+        purpose: purpose.unwrap_or_default(),
+        description: description.unwrap_or_default(),
+        expression,
+        size: segment.size.unwrap_or_default(),
+        etag,
+        updated_by,
+        update_time,
+        is_pending: segment.is_pending,
+        ..v1::Segment::default()
     }
 }
 
@@ -132,9 +125,19 @@ fn content(segment: &v1::Segment) -> SegmentContent {
     }
 }
 
+/// INVALID_ARGUMENT, naming the field, if the name or the words for people cannot be saved.
+fn check_words(name: &str, content: &SegmentContent) -> Result<(), Status> {
+    let wrong = |field: &str, error: EngineError| {
+        invalid_field(&format!("segment.{field}"), "INPUT_INVALID", error.to_string())
+    };
+    Engine::check_segment_name(name).map_err(|error| wrong("segment", error))?;
+    content.wrong_words().map_or(Ok(()), |(field, error)| Err(wrong(field, error)))
+}
+
+/// Why a segment is not saved whose name and words are right.
 fn refused(error: EngineError) -> Status {
     match error.kind() {
-        ErrorKind::InvalidInput => invalid_field("segment", "EXPRESSION_INVALID", error.to_string()),
+        ErrorKind::InvalidInput => invalid_field("segment.expression", "EXPRESSION_INVALID", error.to_string()),
         _ => to_status(error),
     }
 }
