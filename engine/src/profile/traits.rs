@@ -10,7 +10,9 @@ use datafusion::prelude::SessionContext;
 
 use crate::error::{EngineError, Result};
 use crate::evaluation::{Census, column_type};
-use crate::expression::{ColumnType, SourceFile, TraitDefinition, columns_used, is_of_everybody, parse_traits};
+use crate::expression::{
+    ColumnType, SourceFile, TraitDefinition, check_trait_names, columns_used, is_of_everybody, parse_traits,
+};
 use crate::model::definition::Model;
 use crate::model::materialize::Outcome;
 use crate::model::workspace::{TableState, Workspace};
@@ -89,6 +91,10 @@ pub(crate) async fn compute(
         return workspace.store(model, none, Vec::new()).await;
     }
     workspace.register_slices(&model.references()?)?;
+    let told = touched.unwrap_or(census);
+    workspace.register_slices(&told.scope().references())?;
+    let expressions: Vec<_> = definitions.iter().map(|definition| &definition.expression).collect();
+    check_trait_names(&definitions, &told.known_names(&expressions).await?)?;
     if let (Some(touched), Some((version, base_rows))) = (touched, workspace.previous.get(&table())) {
         workspace.register_slices(&touched.scope().references())?;
         let changed = changed(session).await?;

@@ -63,9 +63,17 @@ fn files(project: &Path) -> Result<Vec<(String, PathBuf)>> {
     if folder.is_dir() {
         for entry in std::fs::read_dir(&folder)? {
             let path = entry?.path();
-            let name = path.file_name().and_then(|name| Some(name.to_str()?.strip_suffix(".csv")?.to_owned()));
+            let is_csv = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
+            let name = path.file_stem().filter(|_| is_csv).and_then(|name| Some(name.to_str()?.to_owned()));
             files.extend(name.map(|name| (name, path)));
         }
+    }
+    files.sort();
+    if let Some([(name, first), (_, second)]) = files.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        let (first, second) = (first.display(), second.display());
+        return Err(EngineError::invalid(format!(
+            "`{first}` and `{second}` are both the list `{name}`; rename one of them"
+        )));
     }
     Ok(files)
 }
@@ -88,7 +96,7 @@ pub(crate) fn check_name(name: &str) -> Result<()> {
 /// # Errors
 /// AlreadyExists.
 pub(crate) fn check_no_file(project: &Path, name: &str) -> Result<()> {
-    if project.join(FOLDER).join(format!("{name}.csv")).exists() {
+    if files(project)?.iter().any(|(known, _)| known == name) {
         let message = format!(
             "{FOLDER}/{name}.csv of the project is a list `{name}`, and one of that name is uploaded: keep one of them"
         );

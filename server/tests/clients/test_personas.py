@@ -20,7 +20,6 @@ TRAITS = {
     "frequency_score": "score(orders, 5)",
     "monetary_score": "score(spent, 5)",
     "loose_score": "score(spent, 9)",
-    "last_order_at": "last_event_at('Order Completed')",
     "balance": "case when orders > 5 then -55 when orders >= 1 then -3 end",
     "nickname": "case when orders > 5 then 'two\nlines' when orders >= 1 then 'one' end",
 }
