@@ -15,16 +15,18 @@ use crate::expression::{self, Expr, SourceFile, lists_used, purposes_used, segme
 use crate::query::functions::text;
 
 const LISTS: &str = "select list from segment.lists";
-/// Lists that were uploaded and not deleted; those of after the last refresh, too.
-const UPLOADED: &str = "
-    select list
-    from (
+/// The lists that the next refresh will know: with those that were uploaded since the last one, without those deleted.
+const LISTS_NOW: &str = "
+    with uploaded as (
         select
             list, content is not null as is_there,
             row_number() over (partition by list order by changed_at desc, change_id desc) as newest
         from ops.lists
     )
-    where newest = 1 and is_there";
+
+    select list from segment.lists where list not in (select list from uploaded where newest = 1 and not is_there)
+    union
+    select list from uploaded where newest = 1 and is_there";
 
 /// What an expression says: in words, and as a query.
 pub(crate) struct Readings {
@@ -71,7 +73,7 @@ pub(crate) async fn selected(
 /// What an expression says as of an instant.
 ///
 /// # Errors
-/// InvalidInput as [`selected`]; which segments there are does not matter, and lists may be newer than the generation.
+/// InvalidInput as [`selected`]; which segments there are does not matter, and lists are those that the next refresh will know.
 pub(crate) async fn readings(session: &SessionContext, expression: &str, as_of: Micros) -> Result<Readings> {
     Ok(Readings::of(&parsed(session, expression).await?, as_of))
 }
@@ -79,7 +81,7 @@ pub(crate) async fn readings(session: &SessionContext, expression: &str, as_of: 
 async fn parsed(session: &SessionContext, expression: &str) -> Result<Expr> {
     let file = SourceFile { name: UNSAVED.to_owned(), file: "the expression".to_owned(), text: expression.to_owned() };
     let condition = expression::parse_segment(&file, &columns(session).await?)?.expression;
-    check_known(session, "list", &lists_used(&condition), &format!("{LISTS} union {UPLOADED}")).await?;
+    check_known(session, "list", &lists_used(&condition), LISTS_NOW).await?;
     let purposes = "select purpose from config.consents union select purpose from profile.consents";
     check_known(session, "purpose of consent", &purposes_used(&condition), purposes).await?;
     Ok(condition)

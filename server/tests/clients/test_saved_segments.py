@@ -354,6 +354,8 @@ def test_uploaded_lists_name_people_one_by_one(shop_of_orders, tmp_path):
         assert int(client.call("SegmentService/GetSegment", {"segment": "of_new"})["segment"]["size"]) == 1
         client.call("SegmentService/DeleteSegment", {"segment": "of_new", "deletedBy": "ada"})
         client.call("SegmentService/DeleteList", {"list": "new", "deletedBy": "ada"})
+        late = {"segment": {"segment": "too_late", "expression": "in_list('new')"}, "createdBy": "ada"}
+        assert client.refused("SegmentService/CreateSegment", late)[1] == "EXPRESSION_INVALID"
         assert refused(pieces("filed", "customer_id\nk1\n"))[0] == grpc.StatusCode.ALREADY_EXISTS
         assert client.refused("SegmentService/DeleteList", {"list": "none", "deletedBy": "ada"})[0] == grpc.StatusCode.NOT_FOUND
         assert client.refused("SegmentService/DeleteList", {"list": "vip", "deletedBy": "ada"})[0] == grpc.StatusCode.FAILED_PRECONDITION
