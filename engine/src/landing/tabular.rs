@@ -1,20 +1,19 @@
 //! Rows of named cells (CSV, NDJSON, Parquet) as events or records, by a source's mapping.
 
+mod mapping;
+
 use std::borrow::Cow;
-use std::collections::HashMap;
 
-use chrono_tz::Tz;
-
-use crate::config::nearest::suggestion;
-use crate::config::{EventName, Source, SourceKind, preset};
+use self::mapping::Slot;
+pub(crate) use self::mapping::{Grouping, Mapping, ProductColumn};
+use crate::config::{EventName, SourceKind};
 use crate::decimal::{parse_decimal, with_decimal_point};
-use crate::error::{EngineError, Result};
-use crate::landing::identifier_rules::IdentifierRules;
+use crate::error::Result;
 use crate::landing::json::{ObjectWriter, entries_text};
 use crate::landing::quarantine::{Reason, Rejection};
 use crate::landing::row_id::{EventId, content_hash};
 use crate::landing::schema::{EventRow, EventsBuilder, Pair, RecordRow, RecordsBuilder, UnnumberedRows};
-use crate::landing::time::{check_possible, parse_time, parse_zone};
+use crate::landing::time::{check_possible, parse_time};
 use crate::salesforce_id;
 
 /// The property that holds what rows of one event say of its products, as the Segment spec calls it.
@@ -30,190 +29,11 @@ pub(crate) struct Cell<'a> {
     pub(crate) json: Option<&'a str>,
 }
 
-/// A column that the source's mapping names, by its number among them.
-type Slot = usize;
-
-/// What a source's columns mean.
-#[derive(Debug)]
-pub(crate) struct Mapping {
-    kind: SourceKind,
-    zone: Tz,
-    has_decimal_comma: bool,
-    identifier_rules: IdentifierRules,
-    /// The slots of each column, by the names that it may have in a file.
-    slots: HashMap<String, Vec<Slot>>,
-    /// The mapping's column of each slot.
-    columns: Vec<String>,
-    /// Slots whose columns are a preset's.
-    loose: Vec<bool>,
-    key: Option<Slot>,
-    /// Whether keys are ids of Salesforce, which has two spellings of each.
-    has_salesforce_keys: bool,
-    updated_at: Option<Slot>,
-    deleted: Option<Slot>,
-    merged_into: Option<Slot>,
-    event: Option<EventName>,
-    event_slot: Option<Slot>,
-    occurred_at: Option<Slot>,
-    identifiers: Vec<(String, Slot)>,
-    attributes: Vec<(String, Slot)>,
-    revenue: Option<Slot>,
-    currency: Option<Slot>,
-    currency_literal: Option<String>,
-    message_id: Option<Slot>,
-    page_path: Option<Slot>,
-    group_by: Option<Slot>,
-    products: Vec<(String, Slot)>,
-    /// Slots of the listed properties; None for all columns without a use of their own.
-    properties: Option<Vec<Slot>>,
-    /// Slots from this one on are mapped only as attributes or properties.
-    own_use_end: Slot,
-}
-
-impl Mapping {
-    pub(crate) fn new(source: &Source, identifier_rules: &IdentifierRules) -> Result<Self> {
-        let mut columns: Vec<String> = Vec::new();
-        let mut slot = |column: &str| {
-            columns.iter().position(|known| known == column).unwrap_or_else(|| {
-                columns.push(column.to_owned());
-                columns.len() - 1
-            })
-        };
-        let event_column = match &source.event {
-            Some(EventName::Column(column)) => Some(column),
-            _ => None,
-        };
-        let key = source.key.as_deref().map(&mut slot);
-        let updated_at = source.updated_at.as_deref().map(&mut slot);
-        let deleted = source.deleted.as_deref().map(&mut slot);
-        let merged_into = source.merged_into.as_deref().map(&mut slot);
-        let event_slot = event_column.map(|column| slot(column));
-        let occurred_at = source.occurred_at.as_deref().map(&mut slot);
-        let identifiers: Vec<_> =
-            source.identifiers.iter().map(|(namespace, column)| (namespace.clone(), slot(column))).collect();
-        let revenue = source.revenue.as_deref().map(&mut slot);
-        let currency = source.currency.as_deref().map(&mut slot);
-        let message_id = source.message_id.as_deref().map(&mut slot);
-        let page_path = source.page_path.as_deref().map(&mut slot);
-        let products: Vec<_> = source.products.iter().map(|(name, column)| (name.clone(), slot(column))).collect();
-        let has_salesforce_keys = identifiers
-            .iter()
-            .any(|(namespace, slot)| Some(*slot) == key && identifier_rules.salesforce_namespaces.contains(namespace));
-        // One more than the last slot with a use of its own: what follows may be used twice.
-        let single =
-            [key, updated_at, deleted, merged_into, event_slot, occurred_at, revenue, currency, message_id, page_path];
-        let own_use_end = single
-            .into_iter()
-            .flatten()
-            .chain(identifiers.iter().chain(&products).map(|(_, slot)| *slot))
-            .max()
-            .map_or(0, |last| last + 1);
-        let group_by = source.group_by.as_deref().map(&mut slot);
-        let attributes =
-            source.attributes.iter().map(|(attribute, column)| (attribute.clone(), slot(column))).collect();
-        let properties = source.properties.as_ref().map(|columns| columns.iter().map(|column| slot(column)).collect());
-        let loose: Vec<bool> = columns.iter().map(|column| source.loose_columns.contains(column)).collect();
-        // Until the columns of a file are known, and in lines of JSON, a preset's column has any of its names.
-        let mut slots: HashMap<String, Vec<Slot>> = HashMap::new();
-        for (slot, (column, is_loose)) in columns.iter().zip(&loose).enumerate() {
-            let names: Vec<&str> = if *is_loose { preset::names(column).collect() } else { vec![column] };
-            names.into_iter().for_each(|name| slots.entry(name.to_owned()).or_default().push(slot));
-        }
-        Ok(Self {
-            kind: source.kind,
-            zone: parse_zone(&source.name, source.time_zone.as_deref())?,
-            has_decimal_comma: source.has_decimal_comma,
-            identifier_rules: identifier_rules.clone(),
-            key,
-            has_salesforce_keys,
-            updated_at,
-            deleted,
-            merged_into,
-            event: source.event.clone(),
-            event_slot,
-            occurred_at,
-            identifiers,
-            attributes,
-            revenue,
-            currency,
-            currency_literal: source.currency.clone().filter(|code| is_currency_code(code)),
-            message_id,
-            page_path,
-            group_by,
-            products,
-            properties,
-            own_use_end,
-            slots,
-            columns,
-            loose,
-        })
+impl Cell<'_> {
+    /// False for what JSON or Parquet have as a number, a list and so on.
+    fn is_text(&self) -> bool {
+        self.json.is_none_or(|json| json.starts_with('"'))
     }
-
-    /// Finds the mapping's columns among those of an input, which are all it has; refuses an input that lacks one.
-    pub(crate) fn find_columns(&mut self, source: &str, file: &str, of_file: &[String]) -> Result<()> {
-        let mut slots: HashMap<String, Vec<Slot>> = HashMap::new();
-        for (slot, column) in self.columns.iter().enumerate() {
-            let is_loose = self.loose[slot];
-            let found =
-                if is_loose { preset::find(column, of_file) } else { of_file.iter().find(|known| *known == column) };
-            let is_literal = Some(slot) == self.currency && self.currency_literal.is_some();
-            match found {
-                Some(found) => slots.entry(found.clone()).or_default().push(slot),
-                None if is_literal || is_loose && !self.is_needed(slot) => {}
-                None => {
-                    return Err(EngineError::invalid(format!(
-                        "`{file}` has no column `{column}`, which source `{source}` maps: {}; correct the mapping or the file",
-                        suggestion(column, of_file.iter().map(String::as_str)),
-                    )));
-                }
-            }
-        }
-        self.slots = slots;
-        Ok(())
-    }
-
-    /// What makes rows of a file with these columns one event, if anything does; refuses one whose own column would be lost
-    /// under the list of products.
-    pub(crate) fn grouping(&self, file: &str, of_file: &[String]) -> Result<Option<Grouping>> {
-        let is_it = |column: &String, slot| self.slots.get(column).is_some_and(|slots| slots.contains(&slot));
-        let place = |slot: Slot| of_file.iter().position(|column| is_it(column, slot));
-        let Some(by) = self.group_by.and_then(place) else { return Ok(None) };
-        let products = self.products.iter().filter_map(|(name, slot)| {
-            Some(ProductColumn { name: name.clone(), place: place(*slot)?, is_loose: self.loose[*slot] })
-        });
-        let grouping = Grouping { by, products: products.collect() };
-        if !grouping.products.is_empty() && of_file.iter().any(|column| column == PRODUCTS) {
-            return Err(EngineError::invalid(format!(
-                "`{file}` has a column `{PRODUCTS}`, which is what the list of its rows' products is called; rename the column"
-            )));
-        }
-        Ok(Some(grouping))
-    }
-
-    /// True if no row can land without the column.
-    fn is_needed(&self, slot: Slot) -> bool {
-        [self.key, self.occurred_at, self.group_by].contains(&Some(slot))
-    }
-}
-
-/// Which rows of a CSV file are one event.
-#[derive(Debug)]
-pub(crate) struct Grouping {
-    /// The number of the column that such rows have in common.
-    pub(crate) by: usize,
-    /// The columns that say something of one product.
-    pub(crate) products: Vec<ProductColumn>,
-}
-
-/// A column that says something of one product.
-#[derive(Debug)]
-pub(crate) struct ProductColumn {
-    /// What the product calls it.
-    pub(crate) name: String,
-    /// The column's number in the file.
-    pub(crate) place: usize,
-    /// Whether it is a preset's.
-    pub(crate) is_loose: bool,
 }
 
 /// A cell of a preset's column without the apostrophe in front that keeps spreadsheets from taking a text for a number. `'t
@@ -223,11 +43,6 @@ pub(crate) fn unguarded(text: &str) -> &str {
         Some(rest) if text.bytes().any(|byte| byte.is_ascii_digit()) => rest.trim_start(),
         _ => text,
     }
-}
-
-/// Three capital letters, as ISO 4217 has them: a column's name in the file wins over that.
-fn is_currency_code(text: &str) -> bool {
-    text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 
 enum Rows {
@@ -321,7 +136,7 @@ fn push_event(
         .ok_or_else(|| Rejection::new(Reason::NoTime, "the column mapped as `occurred_at` is empty"))?;
     let identifiers = identifiers(mapping, row)?;
     let attributes = mapped_attributes(mapping, row);
-    let revenue = row.text(mapping.revenue).map(|text| revenue(mapping, text)).transpose()?;
+    let revenue = revenue(mapping, row)?;
     json.clear();
     match &mapping.properties {
         Some(slots) => {
@@ -407,11 +222,13 @@ fn push_record(
     }
 }
 
-/// An amount in units of the last digit.
-fn revenue(mapping: &Mapping, text: &str) -> Result<i128, Rejection> {
-    let with_point = if mapping.has_decimal_comma { with_decimal_point(text) } else { Some(text.to_owned()) };
-    with_point.as_deref().and_then(parse_decimal).ok_or_else(|| {
-        let detail = match mapping.has_decimal_comma {
+/// The amount, in units of the last digit.
+fn revenue(mapping: &Mapping, row: &Row<'_>) -> Result<Option<i128>, Rejection> {
+    let Some(text) = row.text(mapping.revenue) else { return Ok(None) };
+    let has_comma = mapping.has_decimal_comma && row.cell(mapping.revenue).is_none_or(Cell::is_text);
+    let with_point = if has_comma { with_decimal_point(text) } else { Some(text.to_owned()) };
+    with_point.as_deref().and_then(parse_decimal).map(Some).ok_or_else(|| {
+        let detail = match has_comma {
             true => {
                 "the column mapped as `revenue` is no number such as 1.234,50; `decimal_sign` says that it has a comma"
             }
@@ -426,13 +243,17 @@ fn revenue(mapping: &Mapping, text: &str) -> Result<i128, Rejection> {
 
 /// A cell as a property, by what the source says of numbers, and a preset of its columns.
 fn push_property(json: &mut ObjectWriter, mapping: &Mapping, cell: &Cell<'_>, is_loose: bool) {
-    if cell.json.is_some() {
+    if !cell.is_text() {
         return push_cell(json, cell);
     }
     let text = if is_loose { unguarded(&cell.text) } else { &cell.text };
     // Without a comma it may be anything: 1.234 is a version, too.
     let number = if mapping.has_decimal_comma && text.contains(',') { with_decimal_point(text) } else { None };
-    json.push_text(&cell.name, number.as_deref().unwrap_or(text));
+    match number {
+        Some(number) => json.push_text(&cell.name, &number),
+        None if text.len() < cell.text.len() => json.push_text(&cell.name, text),
+        None => push_cell(json, cell),
+    }
 }
 
 fn push_cell(json: &mut ObjectWriter, cell: &Cell<'_>) {

@@ -118,6 +118,19 @@ fn assert_same(left: &BTreeMap<String, Vec<String>>, right: &BTreeMap<String, Ve
     }
 }
 
+/// What entered and left, put together, are the members: whoever copies them by it has the same.
+async fn assert_changes_give_the_members(shop: &Shop) {
+    let differing = "
+        with told as (
+            select segment, profile_id, sum(case when change in ('entered', 'renamed_to') then 1 else -1 end) as count
+            from segment.changes group by 1, 2
+        )
+        select segment, profile_id, told.count, members.entered_at
+        from told full join segment.memberships members using (segment, profile_id)
+        where coalesce(told.count, 0) <> case when members.entered_at is null then 0 else 1 end";
+    assert_eq!(shop.rows(differing).await, Vec::<String>::new());
+}
+
 /// Files of a table's newest version.
 fn file_count(shop: &Shop, table: &str) -> usize {
     let log = std::fs::read_dir(shop.folder.path().join("lake").join(table).join("_delta_log")).unwrap();
@@ -146,6 +159,7 @@ fn test_many_incremental_refreshes_equal_one_full_and_leave_few_files() {
                         shop.land(delivery.source, &delivery.text).await;
                     }
                     shop.refresh(false).await;
+                    assert_changes_give_the_members(&shop).await;
                 }
                 let files = file_count(&shop, "staging/events");
                 assert!(files <= 17, "{files} files after 18 refreshes");
@@ -153,6 +167,7 @@ fn test_many_incremental_refreshes_equal_one_full_and_leave_few_files() {
                 let report = shop.refresh(true).await;
                 assert!(report.full);
                 assert_same(&incremental, &shop.dump().await);
+                assert_changes_give_the_members(&shop).await;
             });
             Ok(())
         });

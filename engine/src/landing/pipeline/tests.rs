@@ -470,6 +470,12 @@ fn test_csv_decimal_commas() {
     assert_eq!(landed.text("properties"), some(&expected));
     assert_eq!(landed.text("currency"), some(&["EUR", "Euro"]));
     assert_eq!(landed.reasons(), [(4, "bad_number".to_owned())]);
+    // A number of JSON has a point in any case.
+    let rows = r#"{"customer_id":"1","purchased_on":"1997-01-01","amount":12.5}
+        {"customer_id":"2","purchased_on":"1997-01-01","amount":"12,5"}"#;
+    let landed = land(&source.replace("\"csv\"", "\"ndjson\""), rows);
+    let revenue = landed.rows.column_by_name("revenue").unwrap().as_primitive::<Decimal128Type>();
+    assert_eq!(revenue.values().to_vec(), [125_000, 125_000]);
 }
 
 #[test]
