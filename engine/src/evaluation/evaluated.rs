@@ -8,7 +8,8 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::physical_expr::PhysicalExpr;
 
 /// The values, null where a number is too large for its type: one profile must not stop everybody's refresh. Arrow says only
-/// that some row overflows, so the rows are halved until it is found.
+/// that some row overflows, so the rows are halved until it is found: an expression that overflows for everybody is computed
+/// twice a row, one by one, which takes some two microseconds a person.
 ///
 /// # Errors
 /// What else computing them reports.
@@ -32,6 +33,7 @@ pub(super) fn evaluated(expression: &Arc<dyn PhysicalExpr>, batch: &RecordBatch)
 fn is_overflow(error: &DataFusionError) -> bool {
     match error.find_root() {
         DataFusionError::ArrowError(error, _) => match error.as_ref() {
+            // The second is of decimals that do not fit another scale: casts of what people write give null by themselves.
             ArrowError::ArithmeticOverflow(_) | ArrowError::CastError(_) => true,
             // Arrow's check of the digits of a decimal.
             ArrowError::InvalidArgumentError(message) => message.contains("to store in a Decimal"),

@@ -90,7 +90,7 @@ pub(crate) async fn check(project: &Project, catalog: &Catalog) -> Result<()> {
 /// Checks traits, segments and lists as the next refresh will read them, over the attributes that profiles of `session` have.
 ///
 /// # Errors
-/// InvalidInput with a line for each mistake, saying file, line and column: of traits, and once those are right, of segments.
+/// InvalidInput with a line for each mistake, saying file, line and column: of traits, and once those are right, of segments and lists.
 pub(crate) async fn check_definitions(project: &Project, session: &SessionContext) -> Result<()> {
     let traits = profile::traits::parse(session, &expression::load(&project.folder, "traits")?).await?;
     let files = with_saved(project, expression::load(&project.folder, "segments")?).await?;
@@ -103,8 +103,13 @@ pub(crate) async fn check_definitions(project: &Project, session: &SessionContex
     let list_names = lists.as_ref().ok().map(|lists| lists.iter().map(|list| list.name.clone()).collect());
     let known = KnownNames { segments: None, lists: list_names, purposes: Some(purposes(session).await?) };
     expression::check_trait_names(&traits, &known)?;
-    expression::read_segments(&files, &columns).checked(known)?;
-    lists.map(drop)
+    let segments = expression::read_segments(&files, &columns).checked(known);
+    match (segments, lists) {
+        (Err(of_segments), Err(of_lists)) => {
+            Err(EngineError::new(of_segments.kind(), format!("{of_segments}\n{of_lists}")))
+        }
+        (segments, lists) => segments.map(drop).and(lists.map(drop)),
+    }
 }
 
 /// The purposes of consent that the configuration names or somebody told.

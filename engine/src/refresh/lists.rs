@@ -40,7 +40,8 @@ pub(crate) async fn load(project: &Project) -> Result<Vec<List>> {
         Err((line, message)) => problems.push(format!("{file}:{line}: {message}")),
     };
     for (name, path) in files(&project.folder)? {
-        let file = format!("{FOLDER}/{name}.csv");
+        let ending = path.extension().unwrap_or_default().display();
+        let file = format!("{FOLDER}/{name}.{ending}");
         let text = std::fs::read(&path).map_err(|error| EngineError::from(error).context(format!("`{file}`")))?;
         add(&name, &file, &text);
     }

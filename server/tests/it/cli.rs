@@ -166,6 +166,18 @@ fn test_a_check_reads_traits_and_segments_as_the_next_refresh_will() {
             assert!(expected.iter().all(|line| error.contains(line)), "{error}");
         }
     }
+    // A list that is wrong is told beside them, whatever the case of its ending.
+    project.write("segments/spenders.sql", "in_segment('zz')");
+    project.write("lists/vips.CSV", "email\n\"ada@example.com\nbob@example.com\n");
+    let error = project.fails(&["check"]);
+    let expected = ["segments/spenders.sql:1:1: there is no segment `zz`", "lists/vips.CSV:2: a quote opens here"];
+    assert!(expected.iter().all(|line| error.contains(line)), "{error}");
+    project.write("lists/vips.CSV", "email\nada@example.com\n");
+    project.write("segments/spenders.sql", "in_list('vips')");
+    project.ok(&["check"]);
+    std::fs::copy(project.path().join("lists/vips.CSV"), project.path().join("lists/vips.csv")).unwrap();
+    assert!(project.fails(&["check"]).contains("are both the list `vips`; rename one of them"));
+    std::fs::remove_file(project.path().join("lists/vips.csv")).unwrap();
     project.write("segments/spenders.sql", "revenue > 10\n");
     project.write("traits/ordinal.sql", "event_count('Order Completed')\n");
     let error = project.fails(&["check"]);
