@@ -4,11 +4,12 @@
 -- key: identifier
 -- strategy: scratch
 -- columns:
---   identifier          text    `namespace:value`
---   namespace           text    its namespace
---   value               text    its value
---   earlier_profile_id  text    the profile to which it belonged in the last generation, null if it is new
---   earlier_ordinal     bigint  its number in the last generation, null if it is new
+--   identifier               text    `namespace:value`
+--   namespace                text    its namespace
+--   value                    text    its value
+--   earlier_profile_id       text    the profile to which it belonged in the last generation, null if it is new
+--   earlier_ordinal          bigint  its number in the last generation, null if it is new
+--   earlier_profile_ordinal  bigint  the number of that profile's anchor, null if it is new
 with changed_components as (
     select distinct coalesce(known.cluster, known.profile_id) as component
     from identity.changed
@@ -16,7 +17,7 @@ with changed_components as (
 ),
 
 earlier as (
-    select others.namespace, others.value, others.profile_id, others.ordinal
+    select others.namespace, others.value, others.profile_id, others.ordinal, others.profile_ordinal
     from changed_components  -- few rows: the side that a hash join holds in memory
     join previous.identity.identities others on coalesce(others.cluster, others.profile_id) = changed_components.component
 )
@@ -26,6 +27,7 @@ select
     coalesce(changed.namespace, earlier.namespace) as namespace,
     coalesce(changed.value, earlier.value) as value,
     earlier.profile_id as earlier_profile_id,
-    earlier.ordinal as earlier_ordinal
+    earlier.ordinal as earlier_ordinal,
+    earlier.profile_ordinal as earlier_profile_ordinal
 from identity.changed
 full join earlier on earlier.namespace = changed.namespace and earlier.value = changed.value

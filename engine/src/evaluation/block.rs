@@ -19,7 +19,7 @@ use super::bits::bits;
 use super::figures::{Figures, measure_column, sequence_column};
 use super::fold::{self, Days};
 use super::kept::Kept;
-use super::population::{Beside, Population, are_dense};
+use super::population::{Beside, Population};
 use super::sequence::{self, Alike};
 use super::series::Series;
 use super::types::day_of;
@@ -100,16 +100,16 @@ pub(super) struct Block<'p> {
     layout: &'p Layout,
     /// Their rows among the people.
     rows: Range<u32>,
-    ordinals: Ordinals<'p>,
+    bits: Bits<'p>,
     /// Of each series of the layout the rows by day, if they were asked for.
     by_day: Vec<OnceCell<Vec<u32>>>,
 }
 
 impl<'p> Block<'p> {
     pub(super) fn new(population: &'p Population, layout: &'p Layout, rows: Range<u32>) -> Self {
-        let ordinals = &population.people.ordinals()[rows.start as usize..rows.end as usize];
+        let bits = Bits(&population.people.bits()[rows.start as usize..rows.end as usize]);
         let by_day = vec![OnceCell::new(); layout.series.len()];
-        Self { population, layout, rows, ordinals: Ordinals::new(ordinals), by_day }
+        Self { population, layout, rows, bits, by_day }
     }
 
     /// All columns of the layout.
@@ -146,83 +146,61 @@ impl<'p> Block<'p> {
         let places = series.among(&self.rows);
         let days = Days::of(measure.window, today);
         let values = fold::folded(&measure.figure, series, days, today, places.clone(), &self.by_day[of])?;
-        let (profiles, known) = (&series.profiles[places.clone()], &series.ordinals[places]);
-        Ok(Measured { profiles, known, first: self.rows.start, ordinals: self.ordinals, values })
+        let (profiles, known) = (&series.profiles[places.clone()], &series.bits[places]);
+        Ok(Measured { profiles, known, first: self.rows.start, bits: self.bits, values })
     }
 
-    /// What is true of the rows, as bits of [`Block::members`]; of ordinals that are nobody's it says nothing.
+    /// What is true of the rows, for [`Block::members`].
     pub(super) fn mask(&self, truth: &BooleanArray) -> BooleanArray {
-        spread(truth, |bits| self.ordinals.bits(bits.set_indices()))
+        spread(truth, |truth| self.bits.set(truth.set_indices().map(|row| self.bits.0[row])))
     }
 
-    /// The bits of all that are somebody's.
+    /// True of everybody.
     pub(super) fn everybody(&self) -> BooleanBuffer {
-        self.ordinals.bits(0..self.rows.len())
+        self.bits.set(self.bits.0.iter().copied())
     }
 
-    /// The ordinals with a bit.
+    /// The people of whom a mask is true.
     ///
     /// # Errors
-    /// Internal if ordinals are not ordered.
-    pub(super) fn members(&self, bits: &BooleanBuffer) -> Result<RoaringBitmap> {
-        self.ordinals.members(bits)
+    /// Internal if bits are not ordered.
+    pub(super) fn members(&self, mask: &BooleanBuffer) -> Result<RoaringBitmap> {
+        self.bits.members(mask)
     }
 }
 
-fn spread(truth: &BooleanArray, bits: impl Fn(&BooleanBuffer) -> BooleanBuffer) -> BooleanArray {
-    let is_known = truth.nulls().map(|nulls| NullBuffer::new(bits(nulls.inner())));
-    BooleanArray::new(bits(truth.values()), is_known)
+fn spread(truth: &BooleanArray, set: impl Fn(&BooleanBuffer) -> BooleanBuffer) -> BooleanArray {
+    let is_known = truth.nulls().map(|nulls| NullBuffer::new(set(nulls.inner())));
+    BooleanArray::new(set(truth.values()), is_known)
 }
 
-/// The ordinals of the rows of a block.
+/// The bits that the rows of a block have in sets of people, ascending. A mask has a place for each bit from the first to the
+/// last, as bitmaps take them, and says nothing of those that are nobody's.
 #[derive(Clone, Copy)]
-struct Ordinals<'p> {
-    /// Ascending.
-    of_rows: &'p [u32],
-    /// Whether there is a bit for each ordinal from the first to the last, as bitmaps take them, and not for each row. Where few
-    /// ordinals are somebody's, as of those whom a refresh touched, these would be mostly nobody's bits.
-    are_bits: bool,
-}
+struct Bits<'p>(&'p [u32]);
 
-impl<'p> Ordinals<'p> {
-    fn new(of_rows: &'p [u32]) -> Self {
-        Self { of_rows, are_bits: are_dense(of_rows) }
-    }
-
-    /// What the first bit stands for: bitmaps take whole bytes.
+impl Bits<'_> {
+    /// The bit of the first place: bitmaps take whole bytes.
     fn start(self) -> u32 {
-        self.of_rows.first().map_or(0, |first| first & !7)
+        self.0.first().map_or(0, |first| first & !7)
     }
 
-    /// Bits that are set for those of ascending `rows` of the block.
-    fn bits(self, rows: impl Iterator<Item = usize>) -> BooleanBuffer {
+    /// A mask that is true of some ascending bits.
+    fn set(self, bits_of_some: impl Iterator<Item = u32>) -> BooleanBuffer {
         let start = self.start();
-        match self.are_bits {
-            true => self.with(rows.map(|row| (self.of_rows[row] - start) as usize)),
-            false => self.with(rows),
+        let count = self.0.last().map_or(0, |last| (last - start) as usize + 1);
+        BooleanBuffer::new(bits(bits_of_some.map(|bit| (bit - start) as usize), count), 0, count)
+    }
+
+    fn members(self, mask: &BooleanBuffer) -> Result<RoaringBitmap> {
+        let start = self.start();
+        if mask.count_set_bits() < SPARSE_MAX {
+            let members = mask.set_indices().map(|place| start + place as u32);
+            return RoaringBitmap::from_sorted_iter(members)
+                .map_err(|_| EngineError::internal("profiles are not ordered"));
         }
-    }
-
-    /// The bits, of which those at ascending `places` are set.
-    fn with(self, places: impl Iterator<Item = usize>) -> BooleanBuffer {
-        let count = match self.are_bits {
-            true => self.of_rows.last().map_or(0, |last| (last - self.start()) as usize + 1),
-            false => self.of_rows.len(),
-        };
-        BooleanBuffer::new(bits(places, count), 0, count)
-    }
-
-    fn members(self, bits: &BooleanBuffer) -> Result<RoaringBitmap> {
-        let start = self.start();
-        let members = match (self.are_bits, bits.count_set_bits()) {
-            (false, _) => RoaringBitmap::from_sorted_iter(bits.set_indices().map(|row| self.of_rows[row])),
-            (true, ..SPARSE_MAX) => {
-                RoaringBitmap::from_sorted_iter(bits.set_indices().map(|place| start + place as u32))
-            }
-            // As bits they are taken several times as fast as one by one.
-            (true, _) => Ok(RoaringBitmap::from_lsb0_bytes(start, bits.sliced().as_slice())),
-        };
-        members.map_err(|_| EngineError::internal("profiles are not ordered"))
+        // So they are taken several times as fast as one by one.
+        Ok(RoaringBitmap::from_lsb0_bytes(start, mask.sliced().as_slice()))
     }
 }
 
@@ -230,11 +208,12 @@ impl<'p> Ordinals<'p> {
 pub(super) struct Measured<'p> {
     /// Of whom anything is known: their rows among the people.
     profiles: &'p [u32],
-    /// Their ordinals.
+    /// Their bits.
     known: &'p [u32],
     /// The first row of the block.
     first: u32,
-    ordinals: Ordinals<'p>,
+    /// Those of the block.
+    bits: Bits<'p>,
     /// Of those profiles, and then of somebody of whom nothing is known.
     values: ArrayRef,
 }
@@ -242,7 +221,7 @@ pub(super) struct Measured<'p> {
 impl Measured<'_> {
     /// The value of each row.
     fn whole(&self) -> Result<ArrayRef> {
-        let mut places = vec![self.profiles.len() as u32; self.ordinals.of_rows.len()];
+        let mut places = vec![self.profiles.len() as u32; self.bits.0.len()];
         for (place, profile) in self.profiles.iter().enumerate() {
             places[(profile - self.first) as usize] = place as u32;
         }
@@ -259,16 +238,11 @@ impl Measured<'_> {
 
     /// As [`Block::mask`], from what is true of the rows of [`Measured::batch`].
     pub(super) fn mask(&self, truth: &BooleanArray) -> BooleanArray {
-        spread(truth, |bits| {
-            let others = bits.value(self.profiles.len());
-            let different = if others { !bits } else { bits.clone() };
-            let (bit_of, start) = match self.ordinals.are_bits {
-                true => (self.known, self.ordinals.start()),
-                false => (self.profiles, self.first),
-            };
-            let set = different.set_indices().map(|place| (bit_of[place] - start) as usize);
-            let spread = self.ordinals.with(set);
-            if others { !&spread } else { spread }
+        spread(truth, |truth| {
+            let others = truth.value(self.profiles.len());
+            let different = if others { !truth } else { truth.clone() };
+            let set = self.bits.set(different.set_indices().map(|place| self.known[place]));
+            if others { !&set } else { set }
         })
     }
 }
@@ -280,16 +254,11 @@ mod tests {
 
     use super::*;
 
-    /// Rows 10 to 15, of which 11 and 14 are known, with the ordinals 20 to 25.
+    /// Rows 10 to 15, of which 11 and 14 are known, with the bits 20 to 25.
     fn measured(values: [Option<i64>; 3]) -> Measured<'static> {
-        let ordinals = Ordinals::new(&[20, 21, 22, 23, 24, 25]);
-        Measured {
-            profiles: &[11, 14],
-            known: &[21, 24],
-            first: 10,
-            ordinals,
-            values: Arc::new(Int64Array::from(values.to_vec())),
-        }
+        let bits = Bits(&[20, 21, 22, 23, 24, 25]);
+        let values = Arc::new(Int64Array::from(values.to_vec()));
+        Measured { profiles: &[11, 14], known: &[21, 24], first: 10, bits, values }
     }
 
     #[test]
@@ -299,7 +268,7 @@ mod tests {
         assert_eq!(whole, [Some(0), Some(7), Some(0), Some(0), None, Some(0)]);
 
         let spread = |truth: [Option<bool>; 3]| -> Vec<Option<bool>> {
-            // The bits begin with the ordinal 16.
+            // The places begin with the bit 16.
             measured([None; 3]).mask(&BooleanArray::from(truth.to_vec())).iter().skip(4).collect()
         };
         let (yes, no, unknown) = (Some(true), Some(false), None);
@@ -310,17 +279,15 @@ mod tests {
     }
 
     #[test]
-    fn test_members_are_those_with_a_bit_however_bits_are_numbered() {
-        let close: Vec<u32> = (9..1000).filter(|ordinal| ordinal % 7 != 0).collect();
-        let far: Vec<u32> = (1..1000).map(|number| number * number).collect();
-        for (of_rows, are_bits) in [(&close, true), (&far, false), (&Vec::new(), true)] {
-            let ordinals = Ordinals::new(of_rows);
-            assert_eq!(ordinals.are_bits, are_bits);
+    fn test_members_are_those_of_whom_a_mask_is_true() {
+        let close: Vec<u32> = (9..1000).filter(|bit| bit % 7 != 0).collect();
+        let far: Vec<u32> = (1..250).map(|number| number * number).collect();
+        for of_rows in [close, far, Vec::new()] {
+            let bits = Bits(&of_rows);
             for every in [1, 2, 5, 400] {
-                let rows = || (0..of_rows.len()).step_by(every);
-                let members = ordinals.members(&ordinals.bits(rows())).unwrap();
-                let expected: Vec<u32> = rows().map(|row| of_rows[row]).collect();
-                assert_eq!(members.iter().collect::<Vec<_>>(), expected, "every {every}");
+                let some: Vec<u32> = of_rows.iter().copied().step_by(every).collect();
+                let members = bits.members(&bits.set(some.iter().copied())).unwrap();
+                assert_eq!(members.iter().collect::<Vec<_>>(), some, "every {every}");
             }
         }
     }

@@ -296,7 +296,7 @@ impl Census {
             for (row, name) in names.iter().enumerate() {
                 let Some(name) = name else { continue };
                 let ordinal = ordinals.is_valid(row).then(|| u32::try_from(ordinals.value(row)).ok()).flatten();
-                let profile = ordinal.and_then(|ordinal| people.profile_of(ordinal));
+                let profile = ordinal.and_then(|identifier| people.bit_of_profile(identifier));
                 match sets.get_mut(name) {
                     Some(set) => set.extend(profile),
                     None => drop(sets.insert(name.to_owned(), profile.into_iter().collect())),

@@ -17,23 +17,47 @@ use crate::query::cpu_runtime::joined;
 
 /// The row of an identifier that no profile has.
 pub(super) const NOBODY: u32 = u32::MAX;
-/// Identifiers as the last generation had them, of those that a refresh touched: `new.`, since a refresh to which nothing
-/// is new leaves the table as it was.
-const EARLIER: &str = "select earlier_ordinal from new.identity.touched where earlier_ordinal is not null";
+/// Profiles as the last generation had them, of those that a refresh touched: `new.`, since a refresh to which nothing is
+/// new leaves the table as it was.
+const EARLIER: &str = "
+    select distinct earlier_profile_ordinal from new.identity.touched where earlier_profile_ordinal is not null";
 /// The column by which states and segments know a profile.
 const ORDINAL: &str = "ordinal";
 
-/// Who the profiles are: all of them, or those that a refresh touched.
+/// Who the profiles are: all of them, or those that a refresh touched. In sets of them each
+/// has a *bit*: its ordinal, if these are all. Those that a refresh touched are few, and their ordinals far from each other:
+/// sets of these would take as long as sets of all.
 #[derive(Debug)]
 pub(crate) struct People {
     ordinals: Vec<u32>,
     living: RoaringBitmap,
-    /// The identifiers whose profiles these are, or were; `None` for all.
-    scope: Option<RoaringBitmap>,
-    /// Those of the scope that are no living profile's ordinal.
-    gone: RoaringBitmap,
+    /// `None` for all.
+    touched: Option<Touched>,
     /// The row of the profile that has an identifier, by the identifier's ordinal.
     rows: Vec<u32>,
+}
+
+/// Profiles that a refresh touched, as they are and as they were.
+#[derive(Debug)]
+struct Touched {
+    /// Their ordinals, ascending: a profile's place here is its bit.
+    profiles: Vec<u32>,
+    /// The bit of each row.
+    bits: Vec<u32>,
+    /// The bits of those that there are no more.
+    gone: RoaringBitmap,
+}
+
+impl Touched {
+    fn new(living: &RoaringBitmap, earlier: RoaringBitmap) -> Self {
+        let gone = earlier - living;
+        let profiles: Vec<u32> = (living | &gone).iter().collect();
+        let places = (0..).zip(&profiles);
+        let (is_gone, lives): (Vec<_>, Vec<_>) = places.partition(|(_, ordinal)| gone.contains(**ordinal));
+        let bits = lives.into_iter().map(|(bit, _)| bit).collect();
+        let gone = is_gone.into_iter().map(|(bit, _)| bit).collect();
+        Self { profiles, bits, gone }
+    }
 }
 
 impl People {
@@ -44,40 +68,42 @@ impl People {
     pub(super) async fn read(session: &SessionContext, scope: Scope) -> Result<Self> {
         let columns = [ORDINAL, "profile_ordinal"];
         let batches = session.table(scope.identities()).await?.select_columns(&columns)?.collect().await?;
-        let mut profile_of: Vec<u32> = Vec::new();
-        for batch in &batches {
-            let [of, profiles] = [0, 1].map(|column| batch.column(column).as_primitive::<Int64Type>());
-            for (&ordinal, &profile) in of.values().iter().zip(profiles.values()) {
-                let place = small(ordinal)? as usize;
-                if profile_of.len() <= place {
-                    profile_of.resize(place + 1, NOBODY);
-                }
-                profile_of[place] = small(profile)?;
-            }
-        }
-        let is_anchor = |(ordinal, profile): (usize, &u32)| (*profile as usize == ordinal).then_some(*profile);
-        let ordinals: Vec<u32> = profile_of.iter().enumerate().filter_map(is_anchor).collect();
-        let mut row_of = vec![NOBODY; profile_of.len()];
-        for (row, &ordinal) in ordinals.iter().enumerate() {
-            row_of[ordinal as usize] = row as u32;
-        }
-        let scope = match scope {
-            Scope::Everybody => None,
-            Scope::Touched { .. } => {
-                let now = profile_of.iter().enumerate().filter(|(_, profile)| **profile != NOBODY);
-                let mut touched: RoaringBitmap = now.map(|(ordinal, _)| ordinal as u32).collect();
-                for batch in session.sql(EARLIER).await?.collect().await? {
-                    let earlier = batch.column(0).as_primitive::<Int64Type>();
-                    touched.extend(earlier.values().iter().map(|&ordinal| small(ordinal)).collect::<Result<Vec<_>>>()?);
-                }
-                Some(touched)
-            }
+        let pairs = || {
+            batches.iter().flat_map(|batch| {
+                let [of, profiles] = [0, 1].map(|column| batch.column(column).as_primitive::<Int64Type>());
+                of.values().iter().zip(profiles.values())
+            })
         };
-        let rows = profile_of.iter().map(|&profile| row_of.get(profile as usize).copied().unwrap_or(NOBODY)).collect();
+        let mut count = 0;
+        for (&ordinal, &profile) in pairs() {
+            count = count.max(small(ordinal)? as usize + 1).max(small(profile)? as usize + 1);
+        }
+        let mut rows = vec![NOBODY; count];
+        for (&anchor, _) in pairs().filter(|(ordinal, profile)| ordinal == profile) {
+            rows[anchor as usize] = 0;
+        }
+        let mut ordinals = Vec::new();
+        for (row, ordinal) in rows.iter_mut().zip(0..).filter(|(row, _)| **row != NOBODY) {
+            *row = ordinals.len() as u32;
+            ordinals.push(ordinal);
+        }
+        for (&ordinal, &profile) in pairs() {
+            rows[ordinal as usize] = rows[profile as usize];
+        }
         let living = RoaringBitmap::from_sorted_iter(ordinals.iter().copied())
             .map_err(|_| EngineError::internal("ordinals are not ordered"))?;
-        let gone = scope.as_ref().map(|scope| scope - &living).unwrap_or_default();
-        Ok(Self { ordinals, living, scope, gone, rows })
+        let touched = match scope {
+            Scope::Everybody => None,
+            Scope::Touched { .. } => {
+                let mut earlier = RoaringBitmap::new();
+                for batch in session.sql(EARLIER).await?.collect().await? {
+                    let of_batch = batch.column(0).as_primitive::<Int64Type>().values().iter();
+                    earlier.extend(of_batch.map(|&ordinal| small(ordinal)).collect::<Result<Vec<_>>>()?);
+                }
+                Some(Touched::new(&living, earlier))
+            }
+        };
+        Ok(Self { ordinals, living, touched, rows })
     }
 
     /// People who have one identifier each, of whom these are the ordinals.
@@ -86,7 +112,7 @@ impl People {
         let mut rows = vec![NOBODY; ordinals.last().map_or(0, |last| *last as usize + 1)];
         ordinals.iter().enumerate().for_each(|(row, &ordinal)| rows[ordinal as usize] = row as u32);
         let living = ordinals.iter().copied().collect();
-        Self { ordinals, living, scope: None, gone: RoaringBitmap::new(), rows }
+        Self { ordinals, living, touched: None, rows }
     }
 
     /// How many they are.
@@ -96,7 +122,7 @@ impl People {
 
     /// True if there is nobody of whom they could tell anything.
     pub(crate) fn are_none(&self) -> bool {
-        self.ordinals.is_empty() && self.scope.as_ref().is_none_or(RoaringBitmap::is_empty)
+        self.ordinals.is_empty() && self.touched.as_ref().is_none_or(|touched| touched.profiles.is_empty())
     }
 
     /// The profiles' ordinals, ascending: that of each row.
@@ -109,15 +135,41 @@ impl People {
         &self.living
     }
 
-    /// The profiles, as they were, of whom these people tell what they are now; `None` for all.
-    pub(crate) fn scope(&self) -> Option<&RoaringBitmap> {
-        self.scope.as_ref()
+    /// The bit of each row, ascending.
+    pub(super) fn bits(&self) -> &[u32] {
+        self.touched.as_ref().map_or(&self.ordinals, |touched| &touched.bits)
     }
 
-    /// Those of some profiles of the scope, as they were, that there are no more.
+    /// The ordinals of the profiles, as they are and as they were, of whom these people tell, ascending; `None` for all.
+    pub(crate) fn scope(&self) -> Option<&[u32]> {
+        self.touched.as_ref().map(|touched| touched.profiles.as_slice())
+    }
+
+    /// The bit of the profile with an ordinal; `None` if these people tell nothing of it.
+    pub(crate) fn bit_of(&self, ordinal: u32) -> Option<u32> {
+        match self.scope() {
+            Some(profiles) => profiles.binary_search(&ordinal).ok().map(|bit| bit as u32),
+            None => Some(ordinal),
+        }
+    }
+
+    /// The ordinal of the profile that has a bit.
+    pub(crate) fn ordinal_of(&self, bit: u32) -> u32 {
+        self.scope().and_then(|profiles| profiles.get(bit as usize)).copied().unwrap_or(bit)
+    }
+
+    /// The ordinals of a set of profiles.
+    pub(crate) fn ordinals_of(&self, bits: RoaringBitmap) -> RoaringBitmap {
+        match self.scope() {
+            Some(_) => bits.iter().map(|bit| self.ordinal_of(bit)).collect(),
+            None => bits,
+        }
+    }
+
+    /// Of a set of profiles of before those that there are no more.
     pub(crate) fn gone(&self, before: &RoaringBitmap) -> RoaringBitmap {
-        match self.scope {
-            Some(_) => before & &self.gone,
+        match &self.touched {
+            Some(touched) => before & &touched.gone,
             None => before - &self.living,
         }
     }
@@ -127,9 +179,25 @@ impl People {
         self.ordinals.get(self.row_of(i64::from(identifier)) as usize).copied()
     }
 
+    /// Its bit.
+    pub(super) fn bit_of_profile(&self, identifier: u32) -> Option<u32> {
+        self.bits().get(self.row_of(i64::from(identifier)) as usize).copied()
+    }
+
     /// The row of the profile that has an identifier, or [`NOBODY`].
     pub(super) fn row_of(&self, identifier: i64) -> u32 {
         usize::try_from(identifier).ok().and_then(|ordinal| self.rows.get(ordinal)).copied().unwrap_or(NOBODY)
+    }
+
+    /// Of each row the ordinal of its identifier that was known first: it stays when somebody logs in.
+    pub(super) fn first_known(&self) -> Vec<u32> {
+        let mut first = vec![NOBODY; self.len()];
+        for (ordinal, &row) in (0..).zip(&self.rows) {
+            if let Some(first) = first.get_mut(row as usize) {
+                *first = ordinal.min(*first);
+            }
+        }
+        first
     }
 
     /// Their identifiers; `None` if they have more than `most`.

@@ -26,12 +26,10 @@ use crate::query::cpu_runtime::joined;
 
 /// The most profiles whose figures are computed at once: a column of theirs fits into a processor's cache.
 const BLOCK_ROWS: usize = 16 * 1024;
-/// The same where few ordinals are somebody's: these people are not many, and all threads shall have some.
-const SPARSE_BLOCK_ROWS: usize = 4 * 1024;
-/// Ordinals of a container of a Roaring bitmap differ in so many bits only. Those of a block are of one container.
+/// Numbers of a container of a Roaring bitmap differ in so many bits only. The people of a block are of one container.
 const CONTAINER_BITS: u32 = 16;
-/// Of so many ordinals at least one is somebody's, or people are sparse among them.
-const ORDINALS_PER_PERSON: usize = 16;
+/// Of few people each thread shall have so many blocks: one who begins late has less to do.
+const BLOCKS_PER_THREAD: usize = 2;
 
 /// Profiles with the columns, and what was kept of the events, that some expressions need.
 pub(crate) struct Population {
@@ -41,7 +39,7 @@ pub(crate) struct Population {
     /// In the order of the people.
     pub(super) columns: BTreeMap<String, ArrayRef>,
     pub(super) series: HashMap<Kept, Arc<Series>>,
-    /// Who is in each of some sets, by the column that tells it.
+    /// Who is in each of some sets, by the column that tells it: their bits.
     pub(super) sets: BTreeMap<String, RoaringBitmap>,
 }
 
@@ -65,8 +63,7 @@ impl Population {
             let values = Box::pin(self.values_beside(score::scored(of)?, &beside)).await?;
             beside.insert(figures.add_score(of), score::groups(of, &values)?);
         }
-        let none = BTreeMap::new();
-        let compiler = Compiler { figures: &figures, segments: &none, as_of: self.as_of };
+        let compiler = Compiler { figures: &figures, as_of: self.as_of };
         let value = compiler.expr(expression)?;
         let all = (0..figures.measures.len()).collect();
         let layout = Layout::new(self, figures, all, beside)?;
@@ -93,8 +90,9 @@ impl Population {
         work: impl Fn(&Self, &mut A, Range<u32>) -> Result<()> + Send + Sync + 'static,
     ) -> Result<Vec<A>> {
         let (work, next) = (Arc::new(work), Arc::new(AtomicUsize::new(0)));
-        let blocks = Arc::new(blocks(self.people.ordinals()));
         let threads = self.session.copied_config().target_partitions();
+        let blocks = Arc::new(blocks(self.people.bits(), threads));
+        let _stop = Stop { next: Arc::clone(&next), blocks: blocks.len() };
         let tasks: Vec<_> = (0..threads)
             .map(|_| {
                 let (population, work, next) = (Arc::clone(self), Arc::clone(&work), Arc::clone(&next));
@@ -116,44 +114,54 @@ impl Population {
     }
 }
 
-/// The rows of each block of people, of whom these are the ordinals.
-fn blocks(ordinals: &[u32]) -> Vec<Range<u32>> {
+/// Leaves the blocks that nobody has begun, once nobody waits for the others: a thread that works cannot be ended.
+struct Stop {
+    next: Arc<AtomicUsize>,
+    blocks: usize,
+}
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.next.fetch_max(self.blocks, Ordering::Relaxed);
+    }
+}
+
+/// The rows of each block of people, who have these bits in sets of people.
+fn blocks(bits: &[u32], threads: usize) -> Vec<Range<u32>> {
+    let most = bits.len().div_ceil(threads.max(1) * BLOCKS_PER_THREAD).clamp(1, BLOCK_ROWS);
     let is_same_container = |left: &u32, right: &u32| left >> CONTAINER_BITS == right >> CONTAINER_BITS;
-    let parts: Vec<&[u32]> = if are_dense(ordinals) {
-        ordinals.chunk_by(is_same_container).flat_map(|of_container| of_container.chunks(BLOCK_ROWS)).collect()
-    } else {
-        ordinals.chunks(SPARSE_BLOCK_ROWS).collect()
-    };
     let mut blocks: Vec<Range<u32>> = Vec::new();
-    for part in parts {
+    for part in bits.chunk_by(is_same_container).flat_map(|of_container| of_container.chunks(most)) {
         let start = blocks.last().map_or(0, |before| before.end);
         blocks.push(start..start + part.len() as u32);
     }
     blocks
 }
 
-/// Whether many of the ordinals from the first to the last of ascending ones are among them.
-pub(super) fn are_dense(ordinals: &[u32]) -> bool {
-    let span = ordinals.first().zip(ordinals.last()).map_or(0, |(first, last)| (last - first) as usize);
-    span / ORDINALS_PER_PERSON <= ordinals.len()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{BLOCK_ROWS, SPARSE_BLOCK_ROWS, blocks};
+    use super::{BLOCK_ROWS, blocks};
 
     #[test]
     fn test_blocks_have_all_rows_and_no_two_containers() {
         let rows = BLOCK_ROWS as u32;
-        let ordinals: Vec<u32> = (0..rows + 1).chain([1 << 16, (1 << 16) + 1, 3 << 16]).collect();
-        assert_eq!(blocks(&ordinals), [0..rows, rows..rows + 1, rows + 1..rows + 3, rows + 3..rows + 4]);
-        assert_eq!(blocks(&[]), []);
+        let bits: Vec<u32> = (0..3 * rows + 1).chain([1 << 16, (1 << 16) + 1, 3 << 16]).collect();
+        let expected = [
+            0..rows,
+            rows..2 * rows,
+            2 * rows..3 * rows,
+            3 * rows..3 * rows + 1,
+            3 * rows + 1..3 * rows + 3,
+            3 * rows + 3..3 * rows + 4,
+        ];
+        assert_eq!(blocks(&bits, 1), expected);
+        assert_eq!(blocks(&[], 2), []);
     }
 
     #[test]
-    fn test_blocks_of_few_people_have_several_containers() {
-        let few = SPARSE_BLOCK_ROWS as u32;
-        let ordinals: Vec<u32> = (0..few + 1).map(|number| number * 1000).collect();
-        assert_eq!(blocks(&ordinals), [0..few, few..few + 1]);
+    fn test_few_people_are_shared_among_threads() {
+        let bits: Vec<u32> = (0..1000).collect();
+        assert_eq!(blocks(&bits, 2), [0..250, 250..500, 500..750, 750..1000]);
+        assert_eq!(blocks(&bits[..3], 2), [0..1, 1..2, 2..3]);
     }
 }

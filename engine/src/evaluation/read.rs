@@ -4,7 +4,9 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::Int64Type;
 use datafusion::common::ScalarValue;
 use datafusion::common::runtime::SpawnedTask;
@@ -19,7 +21,7 @@ use super::figures::Figures;
 use super::fold::{self, Days};
 use super::kept::{Keeping, Kept, What};
 use super::measured;
-use super::people::People;
+use super::people::{NOBODY, People};
 use super::scope::Scope;
 use super::sequence;
 use super::series::{self, Chunk, Chunks, NOWHERE, Needs, Series};
@@ -241,6 +243,16 @@ fn selected(whose: &str, needs: Needs, column: impl Fn(&'static str) -> Expr) ->
     std::iter::once(col(whose)).chain(names.into_iter().map(column)).collect()
 }
 
+/// The rows of a batch that are of the people, if these are not all: most rows are somebody else's then.
+fn of_people(batch: RecordBatch, people: &People) -> Result<RecordBatch> {
+    if people.scope().is_none() {
+        return Ok(batch);
+    }
+    let ordinals = series::column(&batch, "ordinal")?.as_primitive::<Int64Type>().values();
+    let is_known = BooleanBuffer::collect_bool(ordinals.len(), |row| people.row_of(ordinals[row]) != NOBODY);
+    Ok(filter_record_batch(&batch, &BooleanArray::new(is_known, None))?)
+}
+
 /// Reads the rows of a query into series; `places_of` says to which each row of a batch belongs.
 async fn read(
     frame: DataFrame,
@@ -257,6 +269,7 @@ async fn read(
         let mut chunks = Chunks::new(needs.clone());
         joined(SpawnedTask::spawn(async move {
             while let Some(batch) = stream.next().await.transpose()? {
+                let batch = of_people(batch, &people)?;
                 chunks.push(&batch, &people, &places_of(&batch)?)?;
             }
             Ok::<_, EngineError>(chunks.finish())
@@ -271,7 +284,7 @@ async fn read(
     chunks.sort_by_key(|(_, chunks)| Reverse(chunks.iter().map(Chunk::rows).sum::<usize>()));
     let tasks = chunks.into_iter().map(|(place, chunks)| {
         let people = Arc::clone(people);
-        blocking(move || Ok((place, series::series(&chunks, people.ordinals())?)))
+        blocking(move || Ok((place, series::series(&chunks, people.bits())?)))
     });
     let mut series: Vec<(usize, Series)> = stream::iter(tasks).buffer_unordered(threads).try_collect().await?;
     series.sort_by_key(|(place, _)| *place);

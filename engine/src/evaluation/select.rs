@@ -1,6 +1,6 @@
-//! Whom conditions select: all of them at once, and after those the ones that take the best of some.
+//! Whom conditions select: all of them at once, and after those the ones that are of others.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -20,8 +20,8 @@ use crate::expression::{Expr, segments_used};
 use crate::query::cpu_runtime::joined;
 
 impl Population {
-    /// For each of named conditions, of which each comes after those that it names with `in_segment`, the ordinals of the
-    /// profiles for which it is true. They may also name other segments, of which `segments` has the members.
+    /// For each of named conditions, of which each comes after those that it names with `in_segment`, the bits of the
+    /// people for which it is true. They may also name other segments, of which `segments` has the members.
     ///
     /// # Errors
     /// What compiling and computing them report.
@@ -32,23 +32,26 @@ impl Population {
     ) -> Result<Vec<RoaringBitmap>> {
         let mut beside = self.masks();
         beside.extend(segments.iter().map(|(name, set)| (segment_column(name), self.mask(set))));
-        let ranked = ranked(conditions);
-        let at_once: Vec<(&str, &Expr)> =
-            conditions.iter().filter(|(name, _)| !ranked.contains(name)).copied().collect();
-        let selected = self.selected_at_once(&at_once, &beside).await?;
-        let mut found: BTreeMap<&str, RoaringBitmap> = at_once.iter().map(|(name, _)| *name).zip(selected).collect();
-        for (name, condition) in conditions.iter().filter(|(name, _)| ranked.contains(name)) {
-            for segment in segments_used(condition) {
-                if let Some(members) = found.get(segment.as_str()) {
-                    beside.insert(segment_column(&segment), self.mask(members));
+        let rounds = rounds(conditions);
+        let of_round = |round: usize| -> Vec<(&str, &Expr)> {
+            conditions.iter().filter(|(name, _)| rounds.get(name) == Some(&round)).copied().collect()
+        };
+        let mut found: BTreeMap<&str, RoaringBitmap> = BTreeMap::new();
+        for round in 0..=rounds.values().max().copied().unwrap_or(0) {
+            let here = of_round(round);
+            for (_, condition) in here.iter().filter(|_| round > 0) {
+                for segment in segments_used(condition) {
+                    if let Some(members) = found.get(segment.as_str()) {
+                        beside.entry(segment_column(&segment)).or_insert_with(|| self.mask(members));
+                    }
+                }
+                for top in tops(condition) {
+                    let best = self.best(top, &beside).await?;
+                    beside.insert(top_column(top), best);
                 }
             }
-            for top in tops(condition) {
-                let best = self.best(top, &beside).await?;
-                beside.insert(top_column(top), best);
-            }
-            let selected = self.selected_at_once(&[(name, condition)], &beside).await?;
-            found.extend(selected.into_iter().map(|members| (*name, members)));
+            let selected = self.selected_at_once(&here, &beside).await?;
+            found.extend(here.iter().map(|(name, _)| *name).zip(selected));
         }
         Ok(conditions.iter().map(|(name, _)| found.remove(name).unwrap_or_default()).collect())
     }
@@ -61,8 +64,7 @@ impl Population {
     ) -> Result<Vec<RoaringBitmap>> {
         let started = Instant::now();
         let figures = Figures::of(conditions.iter().map(|(_, condition)| *condition));
-        let segments = conditions.iter().copied().collect();
-        let compiler = Compiler { figures: &figures, segments: &segments, as_of: self.as_of };
+        let compiler = Compiler { figures: &figures, as_of: self.as_of };
         let taken_apart = TakenApart::new(compiler, conditions)?;
         let layout = Layout::new(self, figures, taken_apart.whole_measures(), beside.clone())?;
         let compiled = taken_apart.compile(&self.session, &layout)?;
@@ -87,14 +89,14 @@ impl Population {
     /// Whether each row is one of a set of profiles.
     fn mask(&self, set: &RoaringBitmap) -> ArrayRef {
         let mut members = set.iter().peekable();
-        let is_member = |&ordinal: &u32| {
-            while members.next_if(|&member| member < ordinal).is_some() {}
-            members.next_if_eq(&ordinal).is_some()
+        let is_member = |&bit: &u32| {
+            while members.next_if(|&member| member < bit).is_some() {}
+            members.next_if_eq(&bit).is_some()
         };
-        Arc::new(BooleanArray::from(self.people.ordinals().iter().map(is_member).collect::<Vec<bool>>()))
+        Arc::new(BooleanArray::from(self.people.bits().iter().map(is_member).collect::<Vec<bool>>()))
     }
 
-    /// Whether each row is one of those with the greatest values.
+    /// Whether each row is one of those with the greatest values; of equal ones, who was known first.
     async fn best(self: &Arc<Self>, top: &Expr, beside: &Beside) -> Result<ArrayRef> {
         let Expr::Top { count, of, among } = top else {
             return Err(EngineError::internal("this takes nobody's best"));
@@ -106,12 +108,12 @@ impl Population {
             competes = and(&competes, &is_true(condition.as_boolean()))?;
         }
         let rows = UInt32Array::from_iter_values(0..self.people.len() as u32);
+        let first_known = UInt32Array::from(self.people.first_known());
         let (values, rows) = (filter(&values, &competes)?, filter(&rows, &competes)?);
+        let first_known = filter(&first_known, &competes)?;
         let order = |descending| Some(SortOptions { descending, nulls_first: false });
-        let by = [
-            SortColumn { values, options: order(true) },
-            SortColumn { values: Arc::clone(&rows), options: order(false) }, // who was known first
-        ];
+        let by =
+            [SortColumn { values, options: order(true) }, SortColumn { values: first_known, options: order(false) }];
         let best = lexsort_to_indices(&by, Some(*count as usize))?;
         let rows = rows.as_primitive::<UInt32Type>();
         let mut is_best = vec![false; self.people.len()];
@@ -147,16 +149,30 @@ async fn united(found: Vec<Vec<RoaringBitmap>>) -> Result<Vec<RoaringBitmap>> {
     Ok(members)
 }
 
-/// The conditions that take the best of some, or name one that does.
-fn ranked<'c>(conditions: &[(&'c str, &Expr)]) -> BTreeSet<&'c str> {
-    let mut ranked: BTreeSet<&str> = BTreeSet::new();
+/// In which round each condition is computed. In the first are those that are of one profile alone, and join with others by
+/// `and`, `or` and `not`; what takes the best of some, or computes with who is in a segment, takes a round after those that
+/// it names.
+fn rounds<'c>(conditions: &[(&'c str, &Expr)]) -> BTreeMap<&'c str, usize> {
+    let mut rounds: BTreeMap<&str, usize> = BTreeMap::new();
     for (name, condition) in conditions {
-        let names = segments_used(condition);
-        if !tops(condition).is_empty() || names.iter().any(|segment| ranked.contains(segment.as_str())) {
-            ranked.insert(name);
-        }
+        let named = segments_used(condition).iter().filter_map(|segment| rounds.get(segment.as_str())).max().copied();
+        let round = match named.unwrap_or(0) {
+            0 if tops(condition).is_empty() && !computes_with_segments(condition, true) => 0,
+            named => named + 1,
+        };
+        rounds.insert(name, round);
     }
-    ranked
+    rounds
+}
+
+/// Whether it asks for a segment elsewhere than in a condition that `and`, `or` and `not` join.
+fn computes_with_segments(expression: &Expr, is_joined: bool) -> bool {
+    let is_joined = match expression {
+        Expr::InSegment(_) => return !is_joined,
+        Expr::And(_) | Expr::Or(_) | Expr::Not(_) => is_joined,
+        _ => false,
+    };
+    expression.children().into_iter().any(|child| computes_with_segments(child, is_joined))
 }
 
 /// What takes the best of some in an expression, each after those inside it.
@@ -172,7 +188,24 @@ fn tops(expression: &Expr) -> Vec<&Expr> {
 mod tests {
     use roaring::RoaringBitmap;
 
-    use super::united;
+    use super::{rounds, united};
+    use crate::expression::Expr;
+
+    #[test]
+    fn test_what_computes_with_a_segment_comes_a_round_after_it() {
+        let segment = |name: &str| Expr::InSegment(name.to_owned());
+        let is_true = |name| Expr::IsBoolean { expr: Box::new(segment(name)), value: true, negated: false };
+        let conditions = [
+            ("plain", Expr::IsBoolean { expr: Box::new(Expr::And(vec![])), value: true, negated: false }),
+            ("joins", Expr::And(vec![segment("plain"), Expr::Not(Box::new(segment("elsewhere")))])),
+            ("computes", Expr::Or(vec![segment("joins"), is_true("plain")])),
+            ("joins_that", segment("computes")),
+            ("computes_again", is_true("joins_that")),
+        ];
+        let conditions: Vec<(&str, &Expr)> = conditions.iter().map(|(name, condition)| (*name, condition)).collect();
+        let rounds: Vec<usize> = rounds(&conditions).into_values().collect(); // by name
+        assert_eq!(rounds, [1, 3, 0, 2, 0]);
+    }
 
     #[tokio::test]
     async fn test_what_threads_found_is_united_condition_by_condition() {

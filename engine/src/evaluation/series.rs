@@ -5,7 +5,7 @@ mod read;
 
 use std::ops::Range;
 
-pub(super) use read::{Chunk, Chunks, NOWHERE, series};
+pub(super) use read::{Chunk, Chunks, NOWHERE, column, series};
 
 /// Rows are put into the order of their days by counting if there are fewer days from the first to the last.
 const DAYS_COUNTED_MAX: i64 = 32 * 1024;
@@ -73,8 +73,8 @@ pub(super) struct Columns {
 pub(super) struct Series {
     /// The profiles that have any: their rows among the people, ascending.
     pub(super) profiles: Vec<u32>,
-    /// Their ordinals.
-    pub(super) ordinals: Vec<u32>,
+    /// Their bits in sets of people, ascending too.
+    pub(super) bits: Vec<u32>,
     /// Where the rows of each of them start, and after the last one the number of all rows.
     starts: Vec<u32>,
     /// Whose each row is: a place in `profiles`.
@@ -104,7 +104,7 @@ impl Series {
     /// Bytes that it takes in memory.
     pub(super) fn bytes(&self) -> usize {
         size_of_val(self.profiles.as_slice())
-            + size_of_val(self.ordinals.as_slice())
+            + size_of_val(self.bits.as_slice())
             + size_of_val(self.starts.as_slice())
             + size_of_val(self.of.as_slice())
             + self.columns.bytes()

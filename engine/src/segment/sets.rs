@@ -71,8 +71,8 @@ impl Sets {
         if rows.members.values_slice().len() > BATCH_BYTES { self.flush() } else { Ok(()) }
     }
 
-    /// Adds what makes the members of before, of those of whom the people tell, those of now. A membership follows the
-    /// person: who is part of another profile now is a member as that one, since the earlier of both.
+    /// Adds what makes the members of before, of those of whom the people tell, those of now: both as bits of the people. A
+    /// membership follows the person: who is part of another profile now is a member as that one, since the earlier of both.
     pub(super) fn compare(
         &mut self,
         name: &str,
@@ -84,12 +84,13 @@ impl Sets {
     ) -> Result<()> {
         let gone = people.gone(before.all());
         let mut stayed = before.all() - &gone;
-        // Who goes by another ordinal, and leaves the one of before.
+        // Who goes by another bit, and leaves the one of before.
         let mut renamed = RoaringBitmap::new();
         let mut earlier: BTreeMap<Micros, RoaringBitmap> = BTreeMap::new();
         for from in &gone {
-            let to = people.profile_of(from).or_else(|| successors.get(&from).copied());
-            let (Some(to), Some(at)) = (to, before.entered_at(from)) else { continue };
+            let gone = people.ordinal_of(from);
+            let to = people.profile_of(gone).or_else(|| successors.get(&gone).copied());
+            let (Some(to), Some(at)) = (to.and_then(|to| people.bit_of(to)), before.entered_at(from)) else { continue };
             if !now.contains(to) {
                 continue; // that person left, under the ordinal of before
             }
@@ -108,12 +109,12 @@ impl Sets {
             earlier.entry(at).or_default().insert(to);
         }
         let left = (gone - &renamed) | (&stayed - &now);
-        self.add(name, LEFT, as_of, renamed, false)?;
+        self.add(name, LEFT, as_of, people.ordinals_of(renamed), false)?;
         for (at, members) in earlier {
-            self.add(name, ENTERED, at, members, false)?;
+            self.add(name, ENTERED, at, people.ordinals_of(members), false)?;
         }
-        self.add(name, LEFT, as_of, left, true)?;
-        self.add(name, ENTERED, as_of, now - &stayed, true)
+        self.add(name, LEFT, as_of, people.ordinals_of(left), true)?;
+        self.add(name, ENTERED, as_of, people.ordinals_of(now - &stayed), true)
     }
 
     fn flush(&mut self) -> Result<()> {

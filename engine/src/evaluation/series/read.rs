@@ -211,12 +211,12 @@ fn taken<T: Copy>(values: &[T], rows: &[u32], to: &mut Vec<T>) {
     to.extend(rows.iter().map(|&row| values[row as usize]));
 }
 
-/// The series of which `chunks` has all rows. `people` are the ordinals of all profiles.
+/// The series of which `chunks` has all rows. `bits` has the bit of each of the people.
 ///
 /// # Errors
 /// Exhausted beyond four billion rows or different values.
-pub(in crate::evaluation) fn series(chunks: &[Chunk], people: &[u32]) -> Result<Series> {
-    let placed = Placed::new(chunks, people.len())?;
+pub(in crate::evaluation) fn series(chunks: &[Chunk], bits: &[u32]) -> Result<Series> {
+    let placed = Placed::new(chunks, bits.len())?;
     let (profiles, starts) = placed.profiles();
     let mut of = Vec::with_capacity(placed.to.len());
     for (place, bounds) in starts.windows(2).enumerate() {
@@ -237,8 +237,8 @@ pub(in crate::evaluation) fn series(chunks: &[Chunk], people: &[u32]) -> Result<
             columns.first_at[bounds[0] as usize..bounds[1] as usize].sort_unstable();
         }
     }
-    let ordinals = profiles.iter().map(|&profile| people[profile as usize]).collect();
-    let mut series = Series { profiles, ordinals, starts, of, columns, ..Series::default() };
+    let bits = profiles.iter().map(|&profile| bits[profile as usize]).collect();
+    let mut series = Series { profiles, bits, starts, of, columns, ..Series::default() };
     placed.read_values(&mut series)?;
     Ok(series)
 }
@@ -334,7 +334,11 @@ impl<'c> Placed<'c> {
     }
 }
 
-fn column<'b>(batch: &'b RecordBatch, name: &str) -> Result<&'b ArrayRef> {
+/// A column of what is kept of events.
+///
+/// # Errors
+/// Internal if the batch lacks it.
+pub(in crate::evaluation) fn column<'b>(batch: &'b RecordBatch, name: &str) -> Result<&'b ArrayRef> {
     batch.column_by_name(name).ok_or_else(|| EngineError::internal(format!("measures have no `{name}`")))
 }
 
@@ -356,7 +360,7 @@ mod tests {
     fn test_rows_are_in_the_order_of_profiles() {
         let chunks = [chunk(&[(2, 21), (0, 1), (2, 20)]), chunk(&[]), chunk(&[(1, 10), (0, 2)])];
         let read = series(&chunks, &[5, 6, 7, 8]).unwrap();
-        assert_eq!((&*read.profiles, &*read.ordinals), (&[0, 1, 2][..], &[5, 6, 7][..]));
+        assert_eq!((&*read.profiles, &*read.bits), (&[0, 1, 2][..], &[5, 6, 7][..]));
         assert_eq!([0, 1, 2].map(|place| read.rows(place)), [0..2, 2..3, 3..5]);
         assert_eq!(read.of, [0, 0, 1, 2, 2]);
         assert_eq!(read.columns.first_at, [1, 2, 10, 20, 21]);
@@ -384,10 +388,10 @@ mod tests {
         }
         let [chunks] = <[Vec<Chunk>; 1]>::try_from(chunks.finish()).unwrap_or_else(|_| panic!("there is one series"));
         assert!(chunks.len() > 1);
-        let read = series(&chunks, people.ordinals()).unwrap();
+        let read = series(&chunks, people.bits()).unwrap();
         assert_eq!(read.texts, ["0 0", "0 1", "0 2", "1 0", "1 1", "1 2"]);
         for (place, &ordinal) in [3, 5, 9].iter().enumerate() {
-            assert_eq!(read.ordinals[place], ordinal);
+            assert_eq!(read.bits[place], ordinal);
             let mut found: Vec<(i32, u32, &str)> = read
                 .rows(place)
                 .map(|row| (read.columns.days[row], &read.texts[read.columns.values[row] as usize]))
