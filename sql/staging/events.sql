@@ -1,4 +1,5 @@
--- Every event once: cleaned, with its own identifier. Of copies with one source and event id, the one that landed first stays.
+-- Every event once: cleaned, with its own identifier. Of copies with one source and event id, the one that landed first stays,
+-- of those that name somebody.
 --
 -- key: source, event_id
 -- strategy: append
@@ -34,7 +35,11 @@ with landed as (
 ),
 
 first_copies as (
-    select source, event_id, min(landed_order) as landed_order
+    select
+        source,
+        event_id,
+        -- One that is refused would keep out the others, but not those of later refreshes.
+        min(landed_order) filter (where resolve_identifiers(identifiers) is not null) as landed_order
     from landed
     -- if full
     where event_hash in (select event_hash from new.landing.events group by event_hash having count(*) > 1)

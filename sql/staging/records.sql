@@ -1,5 +1,6 @@
 -- Records as they are now: of each source and key, the newest version. A deleted record stays as a mark, so that an
--- older version that lands late does not bring it back.
+-- older version that lands late does not bring it back. Where the source has `updated_at`, a deletion that says no time is of
+-- when it came; where it has none, the version that landed last is the newest.
 --
 -- key: source, record_key
 -- strategy: merge
@@ -17,23 +18,19 @@
 --   landed_order  bigint     place in the order of landing, over all batches
 with candidates as (
     select
-        landed.source,
-        landed.record_key,
-        sources.touchpoint,
-        sources.party,
-        landed.updated_at,
-        landed.landed_at,
-        landed.is_deleted,
-        resolve_identifiers(landed.identifiers) as identifiers,
-        landed.attributes,
-        landed.payload,
-        landed.sequence * 549755813888 + landed.position as landed_order
-    from new.landing.records landed
-    join config.sources on sources.source = landed.source
+        source,
+        record_key,
+        updated_at,
+        landed_at,
+        is_deleted,
+        resolve_identifiers(identifiers) as identifiers,
+        attributes,
+        payload,
+        sequence * 549755813888 + position as landed_order
+    from new.landing.records
     -- if incremental
     union all
-    select
-        source, record_key, touchpoint, party, updated_at, landed_at, is_deleted, identifiers, attributes, payload, landed_order
+    select source, record_key, updated_at, landed_at, is_deleted, identifiers, attributes, payload, landed_order
     from previous.staging.records known
     where exists (
         select 1 from new.landing.records landed
@@ -44,13 +41,21 @@ with candidates as (
 
 ranked as (
     select
-        *,
-        -- A deletion that says no time is of when it came.
+        candidates.*,
+        sources.touchpoint,
+        sources.party,
         row_number() over (
-            partition by source, record_key
-            order by case when is_deleted then coalesce(updated_at, landed_at) else updated_at end desc nulls last, landed_order desc
+            partition by candidates.source, candidates.record_key
+            order by
+                case
+                    when not sources.has_updated_at then null  -- the order of landing decides
+                    when candidates.is_deleted then coalesce(candidates.updated_at, candidates.landed_at)
+                    else candidates.updated_at
+                end desc nulls last,
+                candidates.landed_order desc
         ) as newest
-    from candidates
+    from config.sources  -- few rows: the side that a hash join holds in memory
+    join candidates on candidates.source = sources.source
 )
 
 select

@@ -22,6 +22,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::MemoryReservation;
 
 use crate::clock::Micros;
+use crate::decimal;
 use crate::query::interner::Interner;
 use crate::query::relation::{Operator, Output, Relation};
 
@@ -316,7 +317,9 @@ fn batch(visits: &[(u32, Visit)], texts: &Interner, groups: &Interner) -> Result
     let counts = |value: &dyn Fn(&Visit) -> i64| -> ArrayRef {
         Arc::new(visits.iter().map(|(_, visit)| Some(value(visit))).collect::<Int64Array>())
     };
-    let revenue = visits.iter().map(|(_, visit)| visit.revenue).collect::<Decimal128Array>();
+    // A sum is exact until it is told: then it is the largest that there is, or the smallest, if it has more digits.
+    let told = |units: i128| units.clamp(-decimal::UNITS_MAX, decimal::UNITS_MAX);
+    let revenue = visits.iter().map(|(_, visit)| visit.revenue.map(told)).collect::<Decimal128Array>();
     let columns: Vec<ArrayRef> = vec![
         text(&|(number, _)| Some(group(*number).1.to_owned())),
         text(&|(number, _)| Some(group(*number).0.to_owned())),
@@ -338,4 +341,40 @@ fn batch(visits: &[(u32, Visit)], texts: &Interner, groups: &Interner) -> Result
         Arc::new(revenue.with_precision_and_scale(18, 4)?),
     ];
     Ok(RecordBatch::try_new(schema(), columns)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn test_revenue_beyond_its_digits_is_the_largest_or_the_smallest() {
+        let texts = Interner::default();
+        let mut groups = Interner::default();
+        let group = groups.number("web\nada").unwrap();
+        let visit = |units: i128| Visit {
+            started_at: 0,
+            ended_at: 0,
+            first_event: "web 1".into(),
+            entry: None,
+            exit: None,
+            campaign: None,
+            event_count: 1,
+            page_views: 0,
+            order_count: 1,
+            revenue: Some(units),
+        };
+        let ninety_trillions = 900_000_000_000_000_000;
+        for (units, expected) in [(ninety_trillions, decimal::UNITS_MAX), (-ninety_trillions, -decimal::UNITS_MAX)] {
+            let mut joined = visit(units);
+            joined.join(&visit(units), &texts);
+            let told = |visit: Visit| {
+                let batch = batch(&[(group, visit)], &texts, &groups).unwrap();
+                batch.column_by_name("revenue").unwrap().as_primitive::<Decimal128Type>().value(0)
+            };
+            assert_eq!(told(joined.clone()), expected);
+            joined.join(&visit(-units), &texts);
+            assert_eq!(told(joined), units, "in the same refresh nothing is lost");
+        }
+    }
 }

@@ -139,17 +139,21 @@ async fn delete(lake: &Lake, name: &TableName, files: &[DataFile]) {
     }
 }
 
-/// The same content under the same mapping is the same batch; events of which the rules of identity refuse some, under the
-/// same rules: under others there may be more that land. A record that landed again would be its newest version.
+/// The same content under the same mapping is the same batch; events of which the rules of identity or the size limit refuse
+/// some, under the same rules: under others there may be more that land. A record that landed again would be its newest
+/// version.
 fn batch_id(project: &Project, source: &Source, summary: &InputSummary) -> String {
     let mut identity = format!("{}\u{1f}{source:?}\u{1f}{}", source.name, summary.content_hash);
-    let is_refused = Reason::codes_of_identity().iter().any(|code| summary.quarantine_reasons.contains_key(*code));
-    if is_refused && source.kind == SourceKind::Events {
+    let is_refused = |code: &&str| source.kind == SourceKind::Events && summary.quarantine_reasons.contains_key(*code);
+    if Reason::codes_of_identity().iter().any(is_refused) {
         let rules = &project.config.identity;
         let sets: [BTreeSet<&String>; 2] = [rules.blocked.iter().collect(), rules.blocked_patterns.iter().collect()];
         let blocked = (sets, rules.use_default_blocklist);
         let identifiers_max = project.config.landing.identifiers_max;
         identity.push_str(&format!("\u{1f}{:?}\u{1f}{blocked:?}\u{1f}{identifiers_max}", rules.namespaces));
+    }
+    if is_refused(&Reason::TooLarge.code()) {
+        identity.push_str(&format!("\u{1f}{}", project.config.landing.event_bytes_max));
     }
     blake3::hash(identity.as_bytes()).to_hex()[..32].to_owned()
 }

@@ -3,7 +3,8 @@
 use std::io::Read;
 
 use crate::error::{EngineError, Result};
-use crate::landing::csv::records::last_group_start;
+use crate::landing::csv::readable;
+use crate::landing::csv::records::{Record, last_group_start};
 use crate::landing::input::OpenInput;
 use crate::landing::quarantine::{Reason, Rejection};
 use crate::limits::{CHUNK_BYTES, QUARANTINE_RAW_BYTES_MAX};
@@ -13,10 +14,20 @@ const BYTE_ORDER_MARK: &[u8] = &[0xef, 0xbb, 0xbf];
 /// A piece of the input's text.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Chunk {
-    /// Whole rows. `first_line` is the 1-based number of the first line.
-    Rows { first_line: u64, text: Vec<u8> },
-    /// A row that cannot be parsed; `head` is its start.
+    /// Whole rows.
+    Rows(Rows),
+    /// A row that cannot be parsed, with those of its group before it; `head` is their start.
     Refused { line: u64, head: Vec<u8>, rejection: Rejection },
+}
+
+/// Whole rows.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Rows {
+    /// The 1-based number of the first line.
+    pub(crate) first_line: u64,
+    pub(crate) text: Vec<u8>,
+    /// The line before these, and why it was refused, if it was.
+    pub(crate) refused_before: Option<(u64, Rejection)>,
 }
 
 /// Where a row ends.
@@ -28,6 +39,8 @@ pub(crate) enum RowEnd {
     CsvRecord {
         /// Between two fields.
         delimiter: u8,
+        /// How many fields a row has.
+        columns: usize,
         /// The number of a column: rows that follow each other with the same value of it stay together.
         grouped_by: Option<usize>,
     },
@@ -42,13 +55,24 @@ pub(crate) struct Chunker {
     pending: Vec<u8>,
     /// 1-based number of the line that `pending` starts in.
     line: u64,
+    /// The line before `pending`, and why it was refused, if it was.
+    refused: Option<(u64, Rejection)>,
     at_end: bool,
     failure: Option<EngineError>,
 }
 
 impl Chunker {
     pub(crate) fn new(input: OpenInput, row_bytes_max: usize) -> Self {
-        Self { input, row_end: RowEnd::Line, row_bytes_max, pending: Vec::new(), line: 1, at_end: false, failure: None }
+        Self {
+            input,
+            row_end: RowEnd::Line,
+            row_bytes_max,
+            pending: Vec::new(),
+            line: 1,
+            refused: None,
+            at_end: false,
+            failure: None,
+        }
     }
 
     /// Takes the first line off, without its end; None when the input is empty. Fields of a header have no line feeds.
@@ -67,9 +91,12 @@ impl Chunker {
             return Ok(None);
         }
         let rest = self.pending.split_off(length);
-        let header = std::mem::replace(&mut self.pending, rest);
+        let mut header = std::mem::replace(&mut self.pending, rest);
         self.line += 1;
-        Ok(Some(header.trim_ascii_end().to_vec()))
+        // A tab at the end is one more column.
+        let end = header.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |last| last + 1);
+        header.truncate(end);
+        Ok(Some(header))
     }
 
     /// From now on rows end as CSV records do.
@@ -113,8 +140,8 @@ impl Chunker {
                     self.line
                 )));
             }
-            if self.at_end || self.pending.len() > self.row_bytes_max {
-                return self.refuse_row().map(Some);
+            if self.at_end || self.pending.len() - self.whole_rows().0 > self.row_bytes_max {
+                return Ok(Some(self.refuse_row()));
             }
             wanted = self.pending.len() + CHUNK_BYTES;
         }
@@ -147,17 +174,18 @@ impl Chunker {
         let is_whole = self.at_end && self.failure.is_none() && !is_open;
         match self.row_end {
             _ if is_whole => self.pending.len(),
-            RowEnd::CsvRecord { delimiter, grouped_by: Some(column) } if !self.at_end => {
-                last_group_start(&self.pending[..end], delimiter, column)
+            RowEnd::CsvRecord { delimiter, columns, grouped_by: Some(column) } => {
+                let is_readable = |record: &Record<'_, '_>| readable(record, columns, self.row_bytes_max).is_ok();
+                last_group_start(&self.pending[..end], delimiter, column, is_readable)
             }
             _ => end,
         }
     }
 
-    /// True if `pending`, which is a whole chunk, has whole rows, and all of them are of one group.
+    /// True if the whole rows of `pending`, which are of one group, are longer than a row may be.
     fn is_one_group(&self) -> bool {
         let is_grouped = matches!(self.row_end, RowEnd::CsvRecord { grouped_by: Some(_), .. });
-        is_grouped && self.whole_rows().0 > 0
+        is_grouped && self.whole_rows().0 > self.row_bytes_max
     }
 
     /// Where the last whole row in `pending` ends, and whether a quote is open after it.
@@ -179,22 +207,46 @@ impl Chunker {
         if !text.ends_with(b"\n") {
             self.line += 1;
         }
-        Chunk::Rows { first_line, text }
+        Chunk::Rows(Rows { first_line, text, refused_before: self.refused.take() })
     }
 
-    /// Refuses the line at the start of `pending` and goes on after it: it is too long, or opens a quote that nothing closes.
-    /// (Taking the quote at its word would swallow all rows to the end of the file.)
-    fn refuse_row(&mut self) -> Result<Chunk> {
-        let line = self.line;
-        self.line += 1;
-        if let Some(end) = memchr::memchr(b'\n', &self.pending) {
-            let rest = self.pending.split_off(end + 1);
-            let head = std::mem::replace(&mut self.pending, rest);
-            let detail =
-                format!("a quote opens here and is not closed within {} bytes; close or double it", self.row_bytes_max);
-            return Ok(Chunk::Refused { line, head, rejection: Rejection::new(Reason::BadRow, detail) });
-        }
-        let mut length = self.pending.len();
+    /// Refuses the line that keeps `pending` from being handed out and goes on after it: it is too long, or opens a quote that
+    /// nothing closes. (Taking the quote at its word would swallow all rows to the end of the file.) Rows before it are of one
+    /// group, which it may be of, too.
+    fn refuse_row(&mut self) -> Chunk {
+        let first_line = self.line;
+        let (end, _) = self.whole_rows();
+        let line = first_line + count_line_feeds(&self.pending[..end]);
+        self.line = line + 1;
+        let (head, rejection) = match memchr::memchr(b'\n', &self.pending[end..]) {
+            Some(length) => self.unclosed_line(line, end, end + length + 1),
+            None => self.long_line(line, end),
+        };
+        self.refused = Some((line, rejection.clone()));
+        Chunk::Refused { line: first_line, head, rejection }
+    }
+
+    /// Takes off the line from `start` to `end`, and what is before it.
+    fn unclosed_line(&mut self, line: u64, start: usize, end: usize) -> (Vec<u8>, Rejection) {
+        let is_too_long = self.pending.len() - start > self.row_bytes_max;
+        let rest = self.pending.split_off(end);
+        let head = std::mem::replace(&mut self.pending, rest);
+        let rejection = match is_too_long {
+            true => Rejection::new(
+                Reason::TooLarge,
+                format!(
+                    "a quote opens on line {line} and is not closed within {} bytes; close or double it, or raise `event_bytes_max` in [landing]",
+                    self.row_bytes_max
+                ),
+            ),
+            false => never_closed(line),
+        };
+        (head, rejection)
+    }
+
+    /// Takes off the line from `start` on, to its end that is still to be read, and what is before it.
+    fn long_line(&mut self, line: u64, start: usize) -> (Vec<u8>, Rejection) {
+        let mut length = self.pending.len() - start;
         let mut head = std::mem::take(&mut self.pending);
         // One byte more than is kept, so that the cut can fall between two characters.
         head.truncate(QUARANTINE_RAW_BYTES_MAX + 1);
@@ -212,16 +264,15 @@ impl Chunker {
                 }
             }
         }
-        let rejection = if length > self.row_bytes_max {
-            Rejection::too_large(length, self.row_bytes_max)
-        } else {
-            Rejection::new(
-                Reason::BadRow,
-                "a quote opens here and is not closed before the end of the file; close or double it",
-            )
-        };
-        Ok(Chunk::Refused { line, head, rejection })
+        let is_too_long = length > self.row_bytes_max;
+        (head, if is_too_long { Rejection::too_large(length, self.row_bytes_max) } else { never_closed(line) })
     }
+}
+
+fn never_closed(line: u64) -> Rejection {
+    let detail =
+        format!("a quote opens on line {line} and is not closed before the end of the file; close or double it");
+    Rejection::new(Reason::BadRow, detail)
 }
 
 pub(crate) fn count_line_feeds(text: &[u8]) -> u64 {
@@ -287,7 +338,12 @@ mod tests {
     }
 
     fn rows(first_line: u64, text: &str) -> Chunk {
-        Chunk::Rows { first_line, text: text.as_bytes().to_vec() }
+        Chunk::Rows(Rows { first_line, text: text.as_bytes().to_vec(), refused_before: None })
+    }
+
+    fn rows_after(rejection: &Rejection, first_line: u64, text: &str) -> Chunk {
+        let refused_before = Some((first_line - 1, rejection.clone()));
+        Chunk::Rows(Rows { first_line, text: text.as_bytes().to_vec(), refused_before })
     }
 
     #[test]
@@ -304,7 +360,7 @@ mod tests {
         assert_eq!(chunks.len(), 3);
         let mut next_line = 1;
         for chunk in chunks {
-            let Chunk::Rows { first_line, text } = chunk else { panic!("refused") };
+            let Chunk::Rows(Rows { first_line, text, .. }) = chunk else { panic!("refused") };
             assert_eq!(first_line, next_line);
             assert!(text.ends_with(b"\n") && text.len() <= CHUNK_BYTES);
             next_line += count_line_feeds(&text);
@@ -321,7 +377,7 @@ mod tests {
         let Chunk::Refused { line: 2, head, rejection } = &chunks[1] else { panic!("{:?}", chunks.len()) };
         assert_eq!(head.len(), QUARANTINE_RAW_BYTES_MAX + 1);
         assert_eq!(*rejection, Rejection::too_large(50 << 20, 1 << 20));
-        assert_eq!(chunks[2], rows(3, "b\n"));
+        assert_eq!(chunks[2], rows_after(rejection, 3, "b\n"));
     }
 
     #[test]
@@ -332,7 +388,7 @@ mod tests {
         gzip.write_all(lines.as_bytes()).unwrap();
         let whole = gzip.finish().unwrap();
         let (chunks, error) = all(chunker(&whole[..whole.len() / 2], 1 << 20));
-        let [Chunk::Rows { text, .. }] = &chunks[..] else { panic!("one chunk expected") };
+        let [Chunk::Rows(Rows { text, .. })] = &chunks[..] else { panic!("one chunk expected") };
         assert!(text.len() > 10_000 && lines.as_bytes().starts_with(text) && text.ends_with(b"\n"));
         let error = error.unwrap();
         assert_eq!(error.kind(), crate::error::ErrorKind::InvalidInput);
@@ -347,7 +403,7 @@ mod tests {
         let whole = zstd::encode_all(lines.as_bytes(), 1).unwrap();
         assert_eq!(all(chunker(whole.clone(), 1 << 20)).0.len(), 1);
         let (chunks, error) = all(chunker(&whole[..whole.len() / 2], 1 << 20));
-        assert!(matches!(&chunks[..], [Chunk::Rows { text, .. }] if text.ends_with(b"\n")));
+        assert!(matches!(&chunks[..], [Chunk::Rows(Rows { text, .. })] if text.ends_with(b"\n")));
         assert_eq!(error.unwrap().kind(), crate::error::ErrorKind::InvalidInput);
     }
 
@@ -364,12 +420,12 @@ mod tests {
     fn test_chunker_keeps_rows_of_a_group_together() {
         let row = |number: usize| format!("{},{}\n", number / 7, "x".repeat(990));
         let mut chunker = chunker((0..10_000).map(row).collect::<String>(), 1 << 20);
-        chunker.set_row_end(RowEnd::CsvRecord { delimiter: b',', grouped_by: Some(0) });
+        chunker.set_row_end(RowEnd::CsvRecord { delimiter: b',', columns: 2, grouped_by: Some(0) });
         let (chunks, error) = all(chunker);
         assert!(error.is_none() && chunks.len() == 3);
         let mut rows = 0;
         for chunk in chunks {
-            let Chunk::Rows { text, .. } = chunk else { panic!("refused") };
+            let Chunk::Rows(Rows { text, .. }) = chunk else { panic!("refused") };
             assert_eq!(rows % 7, 0, "a chunk begins with a group");
             rows += count_line_feeds(&text);
         }
@@ -379,7 +435,7 @@ mod tests {
     #[test]
     fn test_chunker_refuses_an_input_that_is_one_group() {
         let mut chunker = chunker(format!("same,{}\n", "x".repeat(990)).repeat(10_000), 1 << 20);
-        chunker.set_row_end(RowEnd::CsvRecord { delimiter: b',', grouped_by: Some(0) });
+        chunker.set_row_end(RowEnd::CsvRecord { delimiter: b',', columns: 2, grouped_by: Some(0) });
         let (chunks, error) = all(chunker);
         assert_eq!(chunks, []);
         let error = error.unwrap().to_string();
@@ -389,11 +445,11 @@ mod tests {
     #[test]
     fn test_chunker_goes_on_after_a_quote_that_nothing_closes() {
         let mut unclosed = chunker("1,\"a\"\n2,\"b\n3,c\n", 100);
-        unclosed.set_row_end(RowEnd::CsvRecord { delimiter: b',', grouped_by: None });
+        unclosed.set_row_end(RowEnd::CsvRecord { delimiter: b',', columns: 2, grouped_by: None });
         let (chunks, _) = all(unclosed);
         assert_eq!(chunks[0], rows(1, "1,\"a\"\n"));
         let Chunk::Refused { line: 2, head, rejection } = &chunks[1] else { panic!("{chunks:?}") };
         assert_eq!((head.as_slice(), rejection.reason), (&b"2,\"b\n"[..], Reason::BadRow));
-        assert_eq!(chunks[2], rows(3, "3,c\n"));
+        assert_eq!(chunks[2], rows_after(rejection, 3, "3,c\n"));
     }
 }

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use self::records::{Record, Records};
-use crate::landing::chunk::count_line_feeds;
+use crate::landing::chunk::{Rows, count_line_feeds};
 use crate::landing::quarantine::{QuarantineBuilder, Reason, Rejection};
 use crate::landing::tabular::{Cell, TabularBuilder};
 
@@ -74,61 +74,67 @@ fn detect_delimiter(line: &[u8]) -> u8 {
     best.0
 }
 
-/// Parses whole records. `first_line` is the 1-based line of the first.
+/// Parses whole records.
 pub(crate) fn parse_rows(
     header: &Header,
     row_bytes_max: usize,
-    first_line: u64,
-    text: &[u8],
+    chunk: &Rows,
     rows: &mut TabularBuilder<'_>,
     quarantine: &mut QuarantineBuilder,
 ) {
-    for_each_row(header, row_bytes_max, first_line, text, quarantine, |line, raw, cells, quarantine| {
-        if let Err(rejection) = rows.push(&cells) {
+    for_each_row(header, row_bytes_max, chunk, |line, raw, cells| {
+        if let Err(rejection) = cells.and_then(|cells| rows.push(&cells)) {
             quarantine.push(line, &rejection, raw.trim_ascii_end());
         }
     });
 }
 
-/// Calls `take` with the line, the text and the values of each record; one that cannot be read goes to quarantine.
+/// Calls `take` with the line, the text and the values of each record, or why it cannot be read.
 fn for_each_row(
     header: &Header,
     row_bytes_max: usize,
-    first_line: u64,
-    text: &[u8],
-    quarantine: &mut QuarantineBuilder,
-    mut take: impl FnMut(u64, &[u8], Vec<Cell<'_>>, &mut QuarantineBuilder),
+    chunk: &Rows,
+    mut take: impl FnMut(u64, &[u8], Result<Vec<Cell<'_>>, Rejection>),
 ) {
-    let mut records = Records::new(text, header.delimiter);
-    let mut line = first_line;
+    let mut records = Records::new(&chunk.text, header.delimiter);
+    let mut line = chunk.first_line;
     while let Some(record) = records.next_record() {
         line += count_line_feeds(record.skipped);
-        match cells(&record, header, row_bytes_max) {
-            Ok(cells) => take(line, record.raw, cells, quarantine),
-            Err(rejection) => quarantine.push(line, &rejection, record.raw.trim_ascii_end()),
-        }
+        take(line, record.raw, cells(&record, header, row_bytes_max));
         line += count_line_feeds(record.raw);
     }
 }
 
-/// The record's values that are not blank, by their columns.
-fn cells<'r>(record: &Record<'r, '_>, header: &'r Header, row_bytes_max: usize) -> Result<Vec<Cell<'r>>, Rejection> {
+/// The text of the record's fields, if each of them can be read.
+pub(crate) fn readable<'r>(
+    record: &Record<'r, '_>,
+    columns: usize,
+    row_bytes_max: usize,
+) -> Result<&'r str, Rejection> {
     if record.raw.len() > row_bytes_max {
         return Err(Rejection::too_large(record.raw.len(), row_bytes_max));
     }
-    let output = std::str::from_utf8(record.output).map_err(|_| Rejection::bad_encoding())?;
-    if record.ends.len() != header.columns.len() {
+    let text = std::str::from_utf8(record.output).map_err(|_| Rejection::bad_encoding())?;
+    if record.ends.len() != columns {
         let detail = format!(
-            "{} fields where the header has {}; quote fields that hold the delimiter",
-            record.ends.len(),
-            header.columns.len()
+            "{} fields where the header has {columns}; quote fields that hold the delimiter",
+            record.ends.len()
         );
         return Err(Rejection::new(Reason::BadRow, detail));
     }
+    // Halves of a character in two fields are UTF-8 only together.
+    if record.ends.iter().any(|end| !text.is_char_boundary(*end)) {
+        return Err(Rejection::bad_encoding());
+    }
+    Ok(text)
+}
+
+/// The record's values that are not blank, by their columns.
+fn cells<'r>(record: &Record<'r, '_>, header: &'r Header, row_bytes_max: usize) -> Result<Vec<Cell<'r>>, Rejection> {
+    let text = readable(record, header.columns.len(), row_bytes_max)?;
     let mut cells = Vec::with_capacity(header.columns.len());
     for (column, (start, end)) in header.columns.iter().zip(record.fields()) {
-        // Halves of a character in two fields are UTF-8 only together.
-        let text = output.get(start..end).ok_or_else(Rejection::bad_encoding)?.trim();
+        let text = text[start..end].trim();
         if !text.is_empty() && !column.is_empty() {
             cells.push(Cell { name: Cow::Borrowed(column), text: Cow::Borrowed(text), json: None });
         }

@@ -9,7 +9,7 @@ use arrow::record_batch::RecordBatch;
 
 use crate::config::{ProjectConfig, Source, SourceFormat};
 use crate::error::{EngineError, Result};
-use crate::landing::chunk::{Chunk, Chunker, RowEnd, count_line_feeds};
+use crate::landing::chunk::{Chunk, Chunker, RowEnd, Rows, count_line_feeds};
 use crate::landing::identifier_rules::IdentifierRules;
 use crate::landing::input::{Input, RawBytes};
 use crate::landing::parquet::ParquetInput;
@@ -162,7 +162,7 @@ fn open_text(
             let mut mapping = Mapping::new(source, identifiers)?;
             let name = chunker.name().to_owned();
             let mut line = chunker.header()?;
-            while line.as_ref().is_some_and(Vec::is_empty) {
+            while line.as_ref().is_some_and(|line| line.trim_ascii().is_empty()) {
                 line = chunker.header()?;
             }
             let line = line.unwrap_or_default();
@@ -173,7 +173,8 @@ fn open_text(
             }
             let grouping = mapping.grouping(&name, &header.columns)?;
             let grouped_by = grouping.as_ref().map(|grouping| grouping.by);
-            chunker.set_row_end(RowEnd::CsvRecord { delimiter: header.delimiter, grouped_by });
+            let columns = header.columns.len();
+            chunker.set_row_end(RowEnd::CsvRecord { delimiter: header.delimiter, columns, grouped_by });
             RowParser::Csv(mapping, header, grouping)
         }
         _ => RowParser::Ndjson(Mapping::new(source, identifiers)?),
@@ -322,12 +323,12 @@ impl Parser<'_> {
                 });
                 Ok(())
             }),
-            (RowParser::Csv(mapping, header, grouping), Piece::Text(Chunk::Rows { first_line, text })) => {
-                let (bytes_max, line) = (self.row_bytes_max, *first_line);
+            (RowParser::Csv(mapping, header, grouping), Piece::Text(Chunk::Rows(chunk))) => {
+                let bytes_max = self.row_bytes_max;
                 self.tabular(mapping, |rows| {
                     match grouping {
-                        None => csv::parse_rows(header, bytes_max, line, text, rows, quarantine),
-                        Some(by) => csv::parse_groups(header, by, bytes_max, line, text, rows, quarantine),
+                        None => csv::parse_rows(header, bytes_max, chunk, rows, quarantine),
+                        Some(by) => csv::parse_groups(header, by, bytes_max, chunk, rows, quarantine),
                     }
                     Ok(())
                 })
@@ -356,7 +357,7 @@ fn for_each_line(
     quarantine: &mut QuarantineBuilder,
     mut parse: impl FnMut(u64, &str, &mut QuarantineBuilder),
 ) {
-    let Piece::Text(Chunk::Rows { first_line, text }) = piece else { return };
+    let Piece::Text(Chunk::Rows(Rows { first_line, text, .. })) = piece else { return };
     // Checking all at once is much cheaper than line by line, and nearly always enough.
     let all_utf8 = std::str::from_utf8(text).ok();
     let mut start = 0;

@@ -27,7 +27,7 @@ pub(crate) enum Reason {
     ImpossibleTime,
     /// A time in no known form.
     BadTime,
-    /// Longer than `landing.event_bytes_max` allows.
+    /// Longer than `landing.event_bytes_max` allows, or longer from a quote on that may be closed later.
     TooLarge,
     /// Not UTF-8.
     BadEncoding,
@@ -91,7 +91,7 @@ impl Rejection {
     /// A row longer than `bytes_max`.
     pub(crate) fn too_large(bytes: usize, bytes_max: usize) -> Self {
         let detail = format!(
-            "{bytes} bytes are more than the {bytes_max} allowed; split it or raise `event_bytes_max` in [landing]"
+            "{bytes} bytes are more than the {bytes_max} allowed; split it or raise `event_bytes_max` in [landing]: events land when the file is ingested again, a record with its next version"
         );
         Self::new(Reason::TooLarge, detail)
     }

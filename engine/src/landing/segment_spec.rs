@@ -195,7 +195,7 @@ impl SegmentParser {
         events.push(&EventRow {
             id: match call.message_id.and_then(id_text) {
                 Some(id) => EventId::Given(id),
-                None => EventId::Content(content_hash(text.as_bytes())),
+                None => EventId::Content(content_id(text, &times, envelope)),
             },
             event_type: kind,
             event_name: &name,
@@ -276,6 +276,17 @@ fn event_name<'a>(kind: &str, event: Option<&'a str>) -> Result<Cow<'a, str>, Re
         }
     };
     Ok(Cow::Borrowed(name))
+}
+
+/// What a call without an id is known by: its text, and where that says no time of its own, the time that the batch gives it. The
+/// same words in two batches are two events.
+fn content_id(text: &str, times: &Times, envelope: &Envelope<'_>) -> u128 {
+    let has_time = times.client_timestamp.or(times.original_timestamp).is_some();
+    let is_told = envelope.sent_at.or(envelope.received_at).is_some();
+    match times.sent_at.or(times.received_at) {
+        Some(at) if is_told && !has_time => content_hash(format!("{text}\u{1f}{at}").as_bytes()),
+        _ => content_hash(text.as_bytes()),
+    }
 }
 
 /// The times of a call, in microseconds since 1970 UTC.

@@ -47,6 +47,7 @@ impl Workspace {
         let previous = self.previous.get(&model.name).cloned();
         if let (true, Some((version, base_rows))) = (incremental, &previous)
             && !self.has_changed_inputs(model)?
+            && !has_worked_off(model, version)
         {
             self.keep(&model.name, TableState::unchanged(version, *base_rows))?;
             return Ok(Outcome::default());
@@ -207,6 +208,11 @@ impl Workspace {
         let (_, folded) = self.write(model, contracted(model, frame)?, "folded").await?;
         Ok(Some(folded))
     }
+}
+
+/// True for a table with what the last refresh worked on: none of that is this one's, whether or not anything changed since.
+fn has_worked_off(model: &Model, last: &Version) -> bool {
+    matches!(model.strategy, Strategy::Step | Strategy::Scratch) && last.rows() > 0
 }
 
 fn outcome_of(files: &[DataFile]) -> Outcome {

@@ -133,9 +133,11 @@ fn parse(
             format!("it has no header; name a namespace, such as `{}`", namespaces.first().unwrap_or(&"")),
         ));
     }
-    if let Some(unknown) = header.columns.iter().find(|column| !namespaces.contains(&column.as_str())) {
-        let hint = suggestion(unknown, namespaces.iter().copied());
-        return Err((1, format!("column `{unknown}` is no namespace of `[identity]`; {hint}")));
+    if let Some(place) = header.columns.iter().position(|column| !namespaces.contains(&column.as_str())) {
+        // It is not quoted: without a header it is somebody's address.
+        let hint = suggestion(&header.columns[place], namespaces.iter().copied());
+        let message = format!("column {} of the header is no namespace of `[identity]`; {hint}", place + 1);
+        return Err((1, message));
     }
     let mut list = List { name: name.to_owned(), identifiers: BTreeSet::new(), dropped: 0 };
     let text = &text[first_line.len()..];
@@ -201,8 +203,11 @@ mod tests {
         let told = |text| parsed(text).unwrap_err();
         assert_eq!(
             told("emial\nada@example.com\n"),
-            (1, "column `emial` is no namespace of `[identity]`; did you mean `email`?".to_owned())
+            (1, "column 1 of the header is no namespace of `[identity]`; did you mean `email`?".to_owned())
         );
+        let (line, message) = told("email;ada@example.com\n;bob@example.com\n");
+        assert!(line == 1 && message.starts_with("column 2 of the header"), "{line}: {message}");
+        assert!(!message.contains("ada"), "the first line may be a person's: {message}");
         assert!(told("email\rada@example.com\r").1.contains("old Macs"));
         assert_eq!(told("email\n\"a\n\"\na,b\n").0, 4);
         assert_eq!(told("").0, 1);

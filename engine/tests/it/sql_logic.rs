@@ -1,8 +1,8 @@
 //! Runs the `.slt` files of `sql/tests/`: each file is a project of its own. A file lands its data with statements
 //! `land <source> <lines>`, writes files of traits, segments and lists with `trait <name> <text>`, `segment <name> <text>` and `list <name> <text>`,
 //! begins anew with limits of namespaces with `limits`, goes on with more in its configuration
-//! with `configure <text>`, writes the project's corrections of identity with `corrections <text>`, and brings tables up
-//! to date with `refresh` or `refresh full`; queries are plain SQL.
+//! with `configure <text>`, writes the project's corrections of identity with `corrections <text>`, removes a file with
+//! `remove <path>`, and brings tables up to date with `refresh` or `refresh full`; queries are plain SQL.
 
 use std::path::PathBuf;
 
@@ -51,6 +51,11 @@ impl DB for Project {
             let Some(rest) = statement.strip_prefix(kind).and_then(|rest| rest.strip_prefix(' ')) else { continue };
             let (name, text) = rest.split_once('\n').ok_or_else(|| Failure(format!("{kind} NAME, then its text")))?;
             self.shop.write(&format!("{kind}s/{}.{ending}", name.trim()), text);
+            return Ok(DBOutput::StatementComplete(0));
+        }
+        if let Some(path) = statement.strip_prefix("remove ") {
+            let removed = std::fs::remove_file(self.shop.folder.path().join(path));
+            removed.map_err(|error| Failure(format!("{path}: {error}")))?;
             return Ok(DBOutput::StatementComplete(0));
         }
         if let Some(text) = statement.strip_prefix("corrections") {

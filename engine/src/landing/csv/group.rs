@@ -4,31 +4,51 @@
 use std::borrow::Cow;
 
 use super::{Header, for_each_row};
+use crate::landing::chunk::Rows;
 use crate::landing::json::ObjectWriter;
 use crate::landing::quarantine::{QuarantineBuilder, Rejection};
 use crate::landing::tabular::{Cell, Grouping, PRODUCTS, ProductColumn, TabularBuilder, unguarded};
 
-/// Parses whole records, of which those that `grouping` makes one event follow each other.
+/// Parses whole records, of which those that `grouping` makes one event follow each other. Nobody knows of which event a row is
+/// that cannot be read: neither the one before it lands nor the one after it, so that none lands without one of its rows.
 pub(crate) fn parse_groups(
     header: &Header,
     grouping: &Grouping,
     row_bytes_max: usize,
-    first_line: u64,
-    text: &[u8],
+    chunk: &Rows,
     rows: &mut TabularBuilder<'_>,
     quarantine: &mut QuarantineBuilder,
 ) {
     let mut group = Group::default();
-    for_each_row(header, row_bytes_max, first_line, text, quarantine, |line, raw, cells, quarantine| {
+    // For the row before, if it cannot be read.
+    let mut refusal = chunk.refused_before.as_ref().map(|(line, rejection)| beside(*line, rejection));
+    for_each_row(header, row_bytes_max, chunk, |line, raw, cells| {
+        let cells = match cells {
+            Ok(cells) => cells,
+            Err(rejection) => {
+                quarantine.push(line, &rejection, raw.trim_ascii_end());
+                refusal = Some(beside(line, &rejection));
+                group.refusal.clone_from(&refusal);
+                return;
+            }
+        };
         let value = cells.iter().find(|cell| cell.name == header.columns[grouping.by]);
         if value.is_none_or(|value| value.text != group.value) {
             std::mem::take(&mut group).push(row_bytes_max, rows, quarantine);
             group.value = value.map(|value| value.text.to_string()).unwrap_or_default();
             group.line = line;
+            group.refusal.clone_from(&refusal);
         }
+        refusal = None;
         group.add(cells, header, grouping, raw);
     });
     group.push(row_bytes_max, rows, quarantine);
+}
+
+/// Why an event beside a row that cannot be read is refused.
+fn beside(line: u64, rejection: &Rejection) -> Rejection {
+    let detail = format!("line {line}, which may be a row of this event, was refused: {}", rejection.detail);
+    Rejection::new(rejection.reason, detail)
 }
 
 /// Rows that are one event.
@@ -43,6 +63,8 @@ struct Group<'h> {
     cells: Vec<Cell<'h>>,
     /// JSON objects.
     products: Vec<String>,
+    /// Why it cannot land, if a row beside it cannot be read.
+    refusal: Option<Rejection>,
 }
 
 impl<'h> Group<'h> {
@@ -79,9 +101,10 @@ impl<'h> Group<'h> {
             let (name, text) = (Cow::Borrowed(PRODUCTS), Cow::Borrowed(products.as_str()));
             cells.push(Cell { name, text, json: Some(&products) });
         }
-        let pushed = match self.raw.len() {
-            length if length > bytes_max => Err(Rejection::too_large(length, bytes_max)),
-            _ => rows.push(&cells),
+        let pushed = match (self.refusal, self.raw.len()) {
+            (Some(refusal), _) => Err(refusal),
+            (None, length) if length > bytes_max => Err(Rejection::too_large(length, bytes_max)),
+            (None, _) => rows.push(&cells),
         };
         if let Err(rejection) = pushed {
             quarantine.push(self.line, &rejection, self.raw.trim_ascii_end());

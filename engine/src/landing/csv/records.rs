@@ -62,8 +62,14 @@ impl<'r> Record<'r, '_> {
     }
 }
 
-/// Where the last rows of `text` begin that have their value of the column number `by` in common: more of them may follow.
-pub(crate) fn last_group_start(text: &[u8], delimiter: u8, by: usize) -> usize {
+/// Where the last rows of `text` begin that have their value of the column number `by` in common: more of them may follow. One
+/// that cannot be read may be of the group before it or of that after it: it stays with both.
+pub(crate) fn last_group_start(
+    text: &[u8],
+    delimiter: u8,
+    by: usize,
+    is_readable: impl Fn(&Record<'_, '_>) -> bool,
+) -> usize {
     let mut records = Records::new(text, delimiter);
     let (mut start, mut at) = (0, 0);
     let mut last: Option<Vec<u8>> = None;
@@ -71,9 +77,15 @@ pub(crate) fn last_group_start(text: &[u8], delimiter: u8, by: usize) -> usize {
         let begin = at + record.skipped.len();
         at = begin + record.raw.len();
         let field = record.fields().nth(by).map_or(&[][..], |(from, to)| record.output[from..to].trim_ascii());
-        if field.is_empty() || last.as_deref() != Some(field) {
-            (start, last) = (begin, Some(field.to_vec()));
+        let value = is_readable(&record).then(|| field.to_vec());
+        let is_new = match (&last, &value) {
+            (Some(last), Some(value)) => value.is_empty() || value != last,
+            (last, value) => last.is_none() && value.is_none(),
+        };
+        if is_new {
+            start = begin;
         }
+        last = value;
     }
     start
 }
@@ -84,10 +96,12 @@ mod tests {
 
     #[test]
     fn test_the_last_group_is_found_across_quotes_and_blank_lines() {
-        let start = |text: &str| last_group_start(text.as_bytes(), b',', 0);
+        let start = |text: &str| last_group_start(text.as_bytes(), b',', 0, |record| record.ends.len() == 2);
         assert_eq!(start("a,1\nb,2\n\nb,\"3\n\"\n"), 4);
         assert_eq!(start("a,1\na,2\n"), 0);
         assert_eq!(start("a,1\n,2\n,3\n"), 7, "a blank value is nobody's group");
+        assert_eq!(start("a,1\nb,2\nx\nc,3\n"), 4, "the row without a second field may be of b or of c");
+        assert_eq!(start("a,1\nx\ny\nb,2\n"), 6);
     }
 
     #[test]

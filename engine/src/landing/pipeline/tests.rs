@@ -208,9 +208,60 @@ fn test_csv_missing_column_is_an_error_before_anything_lands() {
     assert_eq!(error.kind(), crate::error::ErrorKind::InvalidInput);
     let message = error.to_string();
     assert!(
-        message.contains("`input`") && message.contains("`purchased_on`") && message.contains("`purchasd_on`?"),
+        message.contains("`input`") && message.contains("`purchased_on`") && message.contains("column 2 of its 4"),
         "{message}"
     );
+}
+
+#[test]
+fn test_csv_without_a_header_tells_nothing_of_its_first_row() {
+    let message = land(ORDERS, "ada@example.com,1997-01-01,1,1\n").outcome.unwrap_err().to_string();
+    assert!(message.contains("`purchased_on`") && message.contains("the 4 columns of its header"), "{message}");
+    assert!(!message.contains("ada"), "{message}");
+}
+
+#[test]
+fn test_csv_header_may_end_with_a_tab() {
+    let landed = land(ORDERS, "\t \ncustomer_id\tpurchased_on\tquantity\tamount\t\r\n1\t1997-01-01\t1\t2\t\r\n");
+    assert_eq!(landed.reasons(), []);
+    assert_eq!(landed.rows.num_rows(), 1);
+}
+
+/// Orders of several rows, known by the first column.
+fn land_orders(text: &str) -> (Vec<Option<String>>, Vec<(i64, String)>) {
+    let source = format!(
+        "{}message_id = \"order\"\ngroup_by = \"order\"\nproducts = {{ sku = \"quantity\" }}\n",
+        ORDERS.replace("properties = [\"quantity\"]", "")
+    );
+    let header = "order,customer_id,purchased_on,quantity,amount\n";
+    let landed = land(&source, format!("{header}{text}"));
+    landed.outcome.as_ref().unwrap();
+    (landed.text("event_id"), landed.reasons())
+}
+
+#[test]
+fn test_csv_group_beside_a_row_that_cannot_be_read_is_refused_whole() {
+    let (events, reasons) = land_orders(
+        "o1,1,1997-01-01,a,1\no2,2,1997-01-01,a,1\no2,,,b,c,\no2,,,d,\no3,3,1997-01-01,a,1\no4,4,1997-01-01,a,1\no4,,\no5,5,1997-01-01,a,1\no6,6,1997-01-01,a,1\n",
+    );
+    assert_eq!(events, some(&["o1", "o3", "o6"]), "line 8 may be a row of o4 or of o5");
+    let mut lines: Vec<i64> = reasons.iter().map(|(line, _)| *line).collect();
+    lines.sort_unstable();
+    assert_eq!(lines, [3, 4, 7, 8, 9]);
+    assert!(reasons.iter().all(|(_, reason)| reason == "bad_row"), "{reasons:?}");
+}
+
+#[test]
+fn test_csv_group_beside_a_quote_that_nothing_closes_is_refused_whole() {
+    let rows = "o1,1,1997-01-01,a,1\no2,2,1997-01-01,a,1\no2,,,\"b,\no2,,,c,\no3,3,1997-01-01,a,1\n";
+    let (events, reasons) = land_orders(rows);
+    assert_eq!(events, some(&["o1", "o3"]));
+    assert_eq!(reasons, [(3, "bad_row".to_owned()), (5, "bad_row".to_owned())]);
+    // The same in a file of several chunks: the quote may be closed far behind.
+    let others: String = (4..300_000).map(|order| format!("o{order},1,1997-01-01,a,1\n")).collect();
+    let (events, reasons) = land_orders(&format!("{rows}{others}"));
+    assert_eq!(events.len(), 2 + 299_996);
+    assert_eq!(reasons, [(3, "too_large".to_owned()), (5, "too_large".to_owned())]);
 }
 
 #[test]

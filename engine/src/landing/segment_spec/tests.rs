@@ -196,6 +196,26 @@ fn test_segment_calls_without_id_are_known_by_their_content() {
 }
 
 #[test]
+fn test_segment_calls_without_id_and_time_are_known_by_the_batch_too() {
+    let ids = |sent_at: &str, call: &str| {
+        let parsed = parse(&format!(r#"{{"sentAt":"{sent_at}","batch":[{call},{call}]}}"#));
+        [0, 1].map(|row| parsed.text("event_id", row).unwrap().to_owned())
+    };
+    let call = r#"{"type":"track","event":"Opened","userId":"u"}"#;
+    let first = ids("2026-01-02T03:04:05Z", call);
+    assert_ne!(first[0], first[1]);
+    assert_eq!(first, ids("2026-01-02T03:04:05Z", call), "the same batch again");
+    assert_ne!(first, ids("2026-01-03T03:04:05Z", call), "another day");
+    let timed = r#"{"type":"track","event":"Opened","userId":"u","timestamp":"2026-01-02"}"#;
+    assert_eq!(ids("2026-01-02T03:04:05Z", timed), ids("2026-01-03T03:04:05Z", timed), "sent again");
+    let received = |at: &str| {
+        let parsed = parse(&format!(r#"{{"receivedAt":"{at}","batch":[{call}]}}"#));
+        parsed.text("event_id", 0).unwrap().to_owned()
+    };
+    assert_ne!(received("2026-01-02T03:04:05Z"), received("2026-01-03T03:04:05Z"));
+}
+
+#[test]
 fn test_segment_bad_element_is_refused_alone() {
     let good = r#"{"type":"page","userId":"u","timestamp":"2026-01-02"}"#;
     let parsed = parse(&format!(r#"{{"batch":[7,{good},{{"type":"x"}},null,{good}]}}"#));

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono_tz::Tz;
 
 use super::PRODUCTS;
-use crate::config::nearest::suggestion;
+use crate::config::nearest::nearest;
 use crate::config::{EventName, Source, SourceKind, preset};
 use crate::error::{EngineError, Result};
 use crate::landing::identifier_rules::IdentifierRules;
@@ -144,7 +144,7 @@ impl Mapping {
                 None => {
                     return Err(EngineError::invalid(format!(
                         "`{file}` has no column `{column}`, which source `{source}` maps: {}; correct the mapping or the file",
-                        suggestion(column, of_file.iter().map(String::as_str)),
+                        others(column, of_file),
                     )));
                 }
             }
@@ -195,6 +195,15 @@ pub(crate) struct ProductColumn {
     pub(crate) place: usize,
     /// Whether it is a preset's.
     pub(crate) is_loose: bool,
+}
+
+/// What a file has in place of a column. Its names are not quoted: without a header they are somebody's values.
+fn others(column: &str, of_file: &[String]) -> String {
+    let near = nearest(column, of_file.iter().map(String::as_str));
+    match near.and_then(|near| of_file.iter().position(|known| known == near)) {
+        Some(place) => format!("column {} of its {} is nearly called so", place + 1, of_file.len()),
+        None => format!("the {} columns of its header have other names", of_file.len()),
+    }
 }
 
 /// Three capital letters, as ISO 4217 has them: a column's name in the file wins over that.
