@@ -13,6 +13,15 @@ pub(crate) const MODELS_AT_ONCE: usize = 2;
 /// How many generations stay readable with `--as-of`.
 pub(crate) const GENERATIONS_KEPT: u64 = 20;
 
+/// A generation stays readable for so long after it was published, however many followed: a query may still read it.
+pub(crate) const GENERATION_HOURS_MIN: i64 = 1;
+
+/// Objects or tables that are read at once where many have to be: on an object store each takes a while to answer.
+pub(crate) const STORE_READS: usize = 16;
+
+/// Entries of one table's log that are read at once, while other tables are read too.
+pub(crate) const LOG_READS: usize = 4;
+
 /// Rows of a row group: small enough that statistics rule some out, large enough to compress.
 pub(crate) const ROW_GROUP_ROWS: usize = 256 * 1024;
 

@@ -106,11 +106,14 @@ pub(crate) fn register_known_names(session: &SessionContext, names: &[(&str, Str
     register(session, CATALOG, &TableName::new("config", "known_names"), Arc::new(table))
 }
 
-/// `config.sources(source, touchpoint, party, keep_links)`.
+/// `config.sources(source, touchpoint, party, keep_links, has_updated_at)`.
 fn sources_relation(config: &ProjectConfig) -> Result<Arc<dyn TableProvider>> {
     let sources = &config.sources;
     let text = |value: fn(&Source) -> &str| {
         Arc::new(sources.iter().map(|source| Some(value(source))).collect::<StringArray>())
+    };
+    let flag = |value: fn(&Source) -> bool| {
+        Arc::new(sources.iter().map(|source| Some(value(source))).collect::<BooleanArray>())
     };
     let party = |source: &Source| match source.party {
         Party::First => "first",
@@ -121,6 +124,7 @@ fn sources_relation(config: &ProjectConfig) -> Result<Arc<dyn TableProvider>> {
         Field::new("touchpoint", DataType::Utf8, false),
         Field::new("party", DataType::Utf8, false),
         Field::new("keep_links", DataType::Boolean, false),
+        Field::new("has_updated_at", DataType::Boolean, false),
     ]));
     let batch = RecordBatch::try_new(
         Arc::clone(&schema),
@@ -128,7 +132,8 @@ fn sources_relation(config: &ProjectConfig) -> Result<Arc<dyn TableProvider>> {
             text(|source| &source.name),
             text(|source| &source.touchpoint),
             Arc::new(sources.iter().map(|source| Some(party(source))).collect::<StringArray>()),
-            Arc::new(sources.iter().map(|source| Some(source.keep_links)).collect::<BooleanArray>()),
+            flag(|source| source.keep_links),
+            flag(|source| source.updated_at.is_some()),
         ],
     )?;
     Ok(Arc::new(MemTable::try_new(schema, vec![vec![batch]])?))

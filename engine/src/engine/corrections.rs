@@ -1,5 +1,7 @@
 //! Corrections of identity while serving: which are in force, one more, one less. The next refresh applies them.
 
+use std::sync::Arc;
+
 use super::Engine;
 use crate::config::corrections::{Correction, Verdict};
 use crate::error::{EngineError, ErrorKind, Result};
@@ -14,7 +16,7 @@ impl Engine {
     /// # Errors
     /// FailedPrecondition with file and line for a file that cannot be used; what the store reports.
     pub async fn corrections(&self) -> Result<Vec<Correction>> {
-        let project = std::sync::Arc::clone(&self.project);
+        let project = Arc::clone(&self.project);
         let loaded = self.cpu.run(async move { Ok(Corrections::load(&project).await?.into_vec()) }).await;
         loaded.map_err(|error| match error.kind() {
             ErrorKind::InvalidInput => EngineError::failed_precondition(error.to_string()), // not the caller's
@@ -36,15 +38,14 @@ impl Engine {
     ) -> Result<Correction> {
         let identifiers = self.stored_pair(identifiers, decided_by, reason)?;
         let entry = self.entry(Some(verdict), identifiers, decided_by, reason);
-        self.decide(&entry, |known| match known {
+        let decided = self.decide(entry, |known| match known {
             None => Ok(()),
             Some(_) => Err(EngineError::new(
                 ErrorKind::AlreadyExists,
                 "a correction says something of these two identifiers: remove it first",
             )),
-        })
-        .await?;
-        let Entry { identifiers, decided_by, decided_at, reason, .. } = entry;
+        });
+        let Entry { identifiers, decided_by, decided_at, reason, .. } = decided.await?;
         Ok(Correction { line: None, verdict, identifiers, decided_by, decided_at, reason })
     }
 
@@ -63,14 +64,14 @@ impl Engine {
             None => self.stored_pair(identifiers, removed_by, reason)?,
         };
         let entry = self.entry(None, identifiers, removed_by, reason);
-        self.decide(&entry, |known| match known {
+        let decided = self.decide(entry, |known| match known {
             None => Err(EngineError::not_found("no correction says anything of these two identifiers")),
             Some(Correction { line: Some(line), .. }) => Err(EngineError::failed_precondition(format!(
                 "the correction of these two identifiers is in the project: remove it there, corrections.toml:{line}"
             ))),
             Some(_) => Ok(()),
-        })
-        .await
+        });
+        decided.await.map(drop)
     }
 
     fn entry(&self, verdict: Option<Verdict>, identifiers: [String; 2], by: &str, reason: &str) -> Entry {
@@ -79,15 +80,17 @@ impl Engine {
     }
 
     /// Adds a row to the log, if `may` lets it be so with what is in force of its two identifiers. That is asked again when
-    /// somebody else was first.
-    async fn decide(&self, entry: &Entry, may: impl Fn(Option<&Correction>) -> Result<()>) -> Result<()> {
+    /// somebody else was first. Returns the row as it was added.
+    async fn decide(&self, mut entry: Entry, may: impl Fn(Option<&Correction>) -> Result<()>) -> Result<Entry> {
         self.project.lake.verify_conditional_put().await?;
         for _ in 0..limits::COMMIT_ATTEMPTS_MAX {
-            let next = correction_log::next_version(&self.project).await?;
+            let project = Arc::clone(&self.project);
+            let next = self.cpu.run(async move { correction_log::next(&project).await }).await?;
             let known = self.corrections().await?;
             may(known.iter().find(|known| known.identifiers == entry.identifiers))?;
-            if correction_log::append(&self.project, next, entry).await? {
-                return Ok(());
+            entry.decided_at = entry.decided_at.max(next.not_before);
+            if correction_log::append(&self.project, next.version, &entry).await? {
+                return Ok(entry);
             }
         }
         Err(EngineError::new(ErrorKind::Conflict, "corrections are being changed by too many others: try again"))

@@ -28,7 +28,7 @@ impl Engine {
     /// lie in the folder `scratch`, which the caller throws away after the last row.
     ///
     /// # Errors
-    /// InvalidInput for SQL that is wrong or not read-only, and for a day that is not over yet.
+    /// InvalidInput for SQL that is wrong or not read-only, and for a day that is yet to come.
     pub async fn sql_as_of_date(
         &self,
         query: &str,

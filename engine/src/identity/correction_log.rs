@@ -2,7 +2,8 @@
 //! removed. The last row of two identifiers says what is in force.
 //!
 //! Two servers may write to one lake at once. A row is decided on what a version of the log says and committed as the next
-//! version or not at all.
+//! version or not at all. Their clocks may differ: a row is from no earlier than the one before it, so that the order of their
+//! instants is that of their commits.
 
 use std::sync::Arc;
 
@@ -69,16 +70,25 @@ pub(crate) fn word(verdict: Verdict) -> &'static str {
     }
 }
 
-/// The version that the log will have after the next row. Whoever decides on a row asks for it before reading what is in force.
+/// Where the next row of the log goes.
+pub(crate) struct Next {
+    /// The version that the log will have with it.
+    pub(crate) version: u64,
+    /// The earliest instant that it may be from, microseconds since 1970 UTC.
+    pub(crate) not_before: Micros,
+}
+
+/// The place of the next row. Whoever decides on a row asks for it before reading what is in force.
 ///
 /// # Errors
-/// What the store reports.
-pub(crate) async fn next_version(project: &Project) -> Result<u64> {
+/// What the store and the query report.
+pub(crate) async fn next(project: &Project) -> Result<Next> {
     let table = Table::new(&project.lake, &table());
     table.create_if_absent(&schema(), &[]).await?;
     let version =
         table.open(None).await?.ok_or_else(|| EngineError::internal("the log of corrections is not there"))?;
-    Ok(version.number + 1)
+    let newest = newest_first(project).await?.first().map_or(Micros::MIN, |newest| newest.decided_at + 1);
+    Ok(Next { version: version.number + 1, not_before: newest })
 }
 
 /// Adds a row as version `number`; false, and nothing is added, if somebody else made that version.

@@ -11,7 +11,7 @@ use datafusion::prelude::SessionContext;
 use super::lists::{self, List};
 use crate::clock::Micros;
 use crate::error::{EngineError, Result};
-use crate::evaluation::{self, Census, Keeping, Kept, Listed, Scope, all_listed, day_of};
+use crate::evaluation::{self, Census, Keeping, Kept, Listed, Scope, all_listed, attribute_beside, day_of};
 use crate::expression::{self, SegmentHeader, SourceFile, TraitHeader};
 use crate::model::catalog::Catalog;
 use crate::model::definition::{Reference, Slice};
@@ -23,7 +23,9 @@ use crate::query::functions::text;
 use crate::query::session::CATALOG;
 use crate::segment::saved::with_saved;
 use crate::store::TableName;
+use crate::store::delta::Table;
 use crate::store::generation::Generation;
+use crate::store::scan::Scan;
 
 /// The project's traits and segments as one refresh uses them.
 pub(crate) struct Definitions {
@@ -31,9 +33,10 @@ pub(crate) struct Definitions {
     pub(crate) traits: Vec<SourceFile>,
     /// The files of `segments/`, and segments that were made while serving.
     pub(crate) segments: Vec<SourceFile>,
-    /// Those traits that the last generation had, too: their columns keep their names, whatever attributes are told since.
-    pub(crate) earlier_traits: BTreeSet<String>,
-    /// Traits that only the last generation had.
+    /// Traits whose names are theirs, whatever attributes are told: those that the published generation has, too. Before there is
+    /// one all are, as if they had been there before the data.
+    pub(crate) settled_traits: BTreeSet<String>,
+    /// Traits that only the published generation has.
     gone_traits: BTreeSet<String>,
     /// The instant as of which they are computed.
     pub(crate) as_of: Micros,
@@ -49,14 +52,16 @@ pub(crate) struct Definitions {
 }
 
 impl Definitions {
-    /// Loads them, to be computed as of an instant, and lets models of `workspace` know what is to be kept.
+    /// Loads them, to be computed as of an instant for the generation of a number, and lets models of `workspace` know what is
+    /// to be kept. Columns of profiles have the names that they have in the `published` generation.
     ///
     /// # Errors
     /// InvalidInput with file, line and column for each file that asks for figures of events in a wrong way.
     pub(crate) async fn load(
         project: &Project,
         workspace: &Workspace,
-        last: Option<&Generation>,
+        published: Option<&Generation>,
+        generation: u64,
         as_of: Micros,
     ) -> Result<Self> {
         let traits = expression::load(&project.folder, "traits")?;
@@ -79,24 +84,26 @@ impl Definitions {
         }
         register_traits(&workspace.session, &traits)?;
         workspace.note_changed(traits_name());
-        let is_same_day = last.is_some_and(|last| day_of(last.as_of) == day_of(as_of));
+        let is_same_day = published.is_some_and(|published| day_of(published.as_of) == day_of(as_of));
         // Without traits, persons are profiles.
         let persons = if traits.is_empty() { "new.profile.profiles" } else { "new.profile.persons" };
         let census = |scope| Census::new(&workspace.session, scope, as_of);
-        let earlier = earlier_traits(workspace).await?;
+        let names: BTreeSet<String> = traits.iter().map(|file| file.name.clone()).collect();
+        let earlier = match published {
+            Some(published) => {
+                let table = TableName::new("profile", "trait_definitions");
+                published_texts(project, &workspace.session, published, &table, "trait").await?
+            }
+            None => names.clone(),
+        };
         Ok(Self {
-            earlier_traits: traits
-                .iter()
-                .map(|file| &file.name)
-                .filter(|name| earlier.contains(*name))
-                .cloned()
-                .collect(),
-            gone_traits: earlier.into_iter().filter(|name| traits.iter().all(|file| file.name != *name)).collect(),
+            settled_traits: &names & &earlier,
+            gone_traits: &earlier - &names,
             traits,
             segments,
             as_of,
             empty_states,
-            generation: last.map_or(1, |last| last.number + 1),
+            generation,
             census: census(Scope::Everybody),
             touched: (workspace.incremental && is_same_day).then(|| census(Scope::Touched { persons })),
         })
@@ -115,8 +122,11 @@ impl Definitions {
             .filter_map(|name| catalog.get(name))
             .flat_map(|model| model.columns.iter().map(|column| column.name.as_str()))
             .collect();
+        // What was told under the name of a trait that is gone has that name now.
+        let beside: BTreeSet<String> = self.gone_traits.iter().map(|name| attribute_beside(name)).collect();
         let is_attribute = |name: &&String| {
-            !own.contains(name.as_str()) && !self.earlier_traits.contains(*name) && !self.gone_traits.contains(*name)
+            let is_of_trait = [&self.settled_traits, &self.gone_traits, &beside].iter().any(|of| of.contains(*name));
+            !own.contains(name.as_str()) && !is_of_trait
         };
         let is_word = |letter: char| letter.is_alphanumeric() || letter == '_';
         let texts = self.traits.iter().chain(&self.segments).map(|file| file.text.as_str());
@@ -142,15 +152,27 @@ fn wanted<'f>(files: impl Iterator<Item = &'f SourceFile>) -> Result<BTreeSet<Ke
     if problems.is_empty() { Ok(wanted) } else { Err(EngineError::invalid(problems.join("\n"))) }
 }
 
-/// The traits of the last generation.
-async fn earlier_traits(workspace: &Workspace) -> Result<BTreeSet<String>> {
-    let name = TableName::new("profile", "trait_definitions");
-    workspace.register_slices(&BTreeSet::from([Reference { name, slice: Slice::Last }]))?;
-    let mut names = BTreeSet::new();
-    for batch in workspace.session.sql("select trait from last.profile.trait_definitions").await?.collect().await? {
-        names.extend(text(batch.column(0))?.iter().flatten().map(str::to_owned));
+/// The different texts in a column of a table of the published generation; none if that has no such table.
+///
+/// # Errors
+/// What the store and the query report.
+pub(super) async fn published_texts(
+    project: &Project,
+    session: &SessionContext,
+    published: &Generation,
+    name: &TableName,
+    column: &str,
+) -> Result<BTreeSet<String>> {
+    let Some(table) = published.tables.get(&name.to_string()) else { return Ok(BTreeSet::new()) };
+    let Some(version) = Table::new(&project.lake, name).open(Some(table.version)).await? else {
+        return Ok(BTreeSet::new());
+    };
+    let rows = session.read_table(Arc::new(Scan::new(&project.lake, version)))?;
+    let mut texts = BTreeSet::new();
+    for batch in &rows.select_columns(&[column])?.distinct()?.collect().await? {
+        texts.extend(text(batch.column(0))?.iter().flatten().map(str::to_owned));
     }
-    Ok(names)
+    Ok(texts)
 }
 
 fn traits_name() -> TableName {

@@ -1,21 +1,22 @@
 //! Lists that were uploaded while serving: the log `ops.lists` in the lake, a row for each upload and deletion. The last row
-//! of a name says what is in force.
+//! of a name says what is in force. Servers whose clocks differ may write to one lake: a row is from no earlier than the one
+//! before it, so that the order of their instants is that of their commits.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
 
 use crate::clock::Micros;
-use crate::error::Result;
-use crate::ids;
+use crate::error::{EngineError, ErrorKind, Result};
 use crate::project::Project;
 use crate::query::functions::text;
 use crate::store::TableName;
-use crate::store::delta::Table;
+use crate::store::delta::{Table, Version};
 use crate::store::scan::Scan;
 use crate::store::writer::FileWriter;
+use crate::{ids, limits};
 
 const LOG: &str = "log";
 const IN_FORCE: &str = "
@@ -25,6 +26,7 @@ const IN_FORCE: &str = "
         from log
     )
     where newest = 1 and content is not null";
+const NEWEST: &str = "select max(changed_at) from log";
 
 /// The log.
 pub(crate) fn table() -> TableName {
@@ -47,7 +49,7 @@ pub(crate) fn schema() -> SchemaRef {
 /// Says what a list is from now on: the text of its file, or that there is none.
 ///
 /// # Errors
-/// What the store reports.
+/// Conflict if others write all the time; what the store and the query report.
 pub(crate) async fn append(
     project: &Project,
     list: &str,
@@ -55,21 +57,38 @@ pub(crate) async fn append(
     changed_by: &str,
     changed_at: Micros,
 ) -> Result<()> {
-    let (name, schema, id) = (table(), schema(), ids::change_id());
+    let (name, schema) = (table(), schema());
     let log = Table::new(&project.lake, &name);
     log.create_if_absent(&schema, &[]).await?;
     let one = |value: Option<&str>| -> ArrayRef { Arc::new(StringArray::from(vec![value])) };
-    let columns: Vec<ArrayRef> = vec![
-        one(Some(&id)),
-        Arc::new(TimestampMicrosecondArray::from(vec![changed_at]).with_timezone("UTC")),
-        one(Some(changed_by)),
-        one(Some(list)),
-        one(content),
-    ];
-    let mut writer = FileWriter::new(&project.lake, &name, &id, 0, &schema, &[]);
-    writer.write(&RecordBatch::try_new(schema, columns)?).await?;
-    log.append_batch(&id, &writer.finish().await?, |_| HashMap::new()).await?;
-    Ok(())
+    for _ in 0..limits::COMMIT_ATTEMPTS_MAX {
+        let version = log.open(None).await?.ok_or_else(|| EngineError::internal("the log of lists is not there"))?;
+        let number = version.number + 1;
+        let changed_at = newest(project, version).await?.map_or(changed_at, |newest| changed_at.max(newest + 1));
+        let id = ids::change_id();
+        let columns: Vec<ArrayRef> = vec![
+            one(Some(&id)),
+            Arc::new(TimestampMicrosecondArray::from(vec![changed_at]).with_timezone("UTC")),
+            one(Some(changed_by)),
+            one(Some(list)),
+            one(content),
+        ];
+        let mut writer = FileWriter::new(&project.lake, &name, &id, 0, &schema, &[]);
+        writer.write(&RecordBatch::try_new(Arc::clone(&schema), columns)?).await?;
+        if log.append_as(number, &writer.finish().await?).await? {
+            return Ok(());
+        }
+    }
+    Err(EngineError::new(ErrorKind::Conflict, "lists are being changed by too many others: try again"))
+}
+
+/// When the last row was added.
+async fn newest(project: &Project, version: Version) -> Result<Option<Micros>> {
+    let session = project.session()?;
+    session.register_table(LOG, Arc::new(Scan::new(&project.lake, version)))?;
+    let batches = session.sql(NEWEST).await?.collect().await?;
+    let instants = batches.iter().flat_map(|batch| batch.column(0).as_primitive::<TimestampMicrosecondType>());
+    Ok(instants.flatten().max())
 }
 
 /// Those in force: the texts of their files, by name.

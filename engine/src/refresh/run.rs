@@ -13,7 +13,7 @@ use futures::{FutureExt, StreamExt};
 use tracing::Instrument;
 
 use crate::clock::Micros;
-use crate::config::{IdentityConfig, ProjectConfig};
+use crate::config::{IdentityConfig, ProjectConfig, Source};
 use crate::error::{EngineError, ErrorKind, Result};
 use crate::identity::corrections::Corrections;
 use crate::model::built_in;
@@ -114,24 +114,23 @@ impl RefreshRun {
                 "the refresh was stopped: what was published before is still served",
             )),
         };
-        if let Err(error) = &result
-            && error.kind() == ErrorKind::Cancelled
+        // It may have been published all the same: stopped in that very moment, or told of it by no reply.
+        if result.is_err()
+            && let Ok(Some(latest)) = generation::latest(&project.lake).await
+            && latest.refresh_id == ledger.refresh_id
         {
-            // It may have been stopped in the very moment of its publication.
-            if let Ok(Some(latest)) = generation::latest(&project.lake).await
-                && latest.refresh_id == ledger.refresh_id
-            {
-                ledger.generation = Some(latest.number);
-                result = Ok(ledger.report(&project));
-            }
+            ledger.generation = Some(latest.number);
+            result = Ok(ledger.report(&project));
         }
-        // The ledger is a log beside the generations: a failed run is told there too.
-        let recorded = ledger.close(&project, &result).await;
-        let released = lease.release().await;
-        let report = result?;
-        recorded?;
-        released?;
-        Ok(report)
+        // The ledger is a log beside the generations: a failed run is told there too. What became of the run does not depend
+        // on it, nor on the lease, which expires by itself.
+        if let Err(error) = ledger.close(&project, &result).await {
+            tracing::warn!(%error, "the run is not recorded in ops.refreshes and ops.checks");
+        }
+        if let Err(error) = lease.release().await {
+            tracing::warn!(%error, "lease not released: the next refresh may have to wait until it expires");
+        }
+        result
     }
 }
 
@@ -144,7 +143,7 @@ async fn refresh_holding_lease(
 ) -> Result<RefreshReport> {
     let catalog = Catalog::load(built_in::MODELS, &project.folder)?;
     let corrections = Corrections::load(project).await?;
-    maintenance::clean(&project.lake).await?;
+    maintenance::clean(&project.lake, project.clock.now()).await?;
 
     let last = generation::latest(&project.lake).await?;
     let fingerprint = fingerprint(&catalog, &project.config);
@@ -159,7 +158,8 @@ async fn refresh_holding_lease(
     }
     ledger.is_full = base.is_none();
     // Boxed, as models are: what a future holds of expressions costs the compiler minutes wherever it is part of another.
-    let definitions = Definitions::load(project, &workspace, last.as_ref(), project.clock.now()).boxed().await?;
+    let definitions =
+        Definitions::load(project, &workspace, last.as_ref(), number, project.clock.now()).boxed().await?;
     let columns = profile_columns(project, last.as_ref()).await?;
     register_known_names(&workspace.session, &definitions.earlier_attributes(&columns, &catalog))?;
 
@@ -199,6 +199,9 @@ fn report(name: String, outcome: &Outcome, seconds: f64) -> StepReport {
 /// What tables depend on besides data. When it changes, what was computed before is of no use.
 fn fingerprint(catalog: &Catalog, config: &ProjectConfig) -> String {
     let mut hasher = blake3::Hasher::new();
+    // Rules in Rust, and what crates know of telephone numbers or languages, change with releases: the version in the
+    // workspace's `Cargo.toml` is raised for each, and its first refresh is a full one.
+    hasher.update(env!("CARGO_PKG_VERSION").as_bytes());
     for model in catalog.models() {
         hasher.update(model.name.to_string().as_bytes());
         hasher.update(model.sql(true).as_bytes());
@@ -208,8 +211,9 @@ fn fingerprint(catalog: &Catalog, config: &ProjectConfig) -> String {
     let identity = IdentityConfig { merges_max_share: None, ..config.identity.clone() };
     hasher.update(format!("{identity:?}{:?}{:?}{:?}", config.attributes, config.consents, config.behavior).as_bytes());
     for source in &config.sources {
-        hasher
-            .update(format!("{}{}{:?}{}", source.name, source.touchpoint, source.party, source.keep_links).as_bytes());
+        let Source { name, touchpoint, party, keep_links, updated_at, .. } = source;
+        let has_updated_at = updated_at.is_some();
+        hasher.update(format!("{name}{touchpoint}{party:?}{keep_links}{has_updated_at}").as_bytes());
     }
     hasher.finalize().to_hex().to_string()
 }
@@ -339,7 +343,7 @@ async fn run_model<'m>(
 /// Runs a model that has a column for each attribute.
 async fn run_wide(workspace: &Workspace, model: &Model, definitions: Option<&Definitions>) -> Result<Outcome> {
     let no_traits = BTreeSet::new();
-    let traits = definitions.map_or(&no_traits, |definitions| &definitions.earlier_traits);
+    let traits = definitions.map_or(&no_traits, |definitions| &definitions.settled_traits);
     let attributes = profile::attribute_columns(workspace, model, traits).await?;
     // A table that is not there yet, or has other columns, is written as a whole.
     let all = profile::columns_differ(workspace, model, &attributes);

@@ -13,7 +13,7 @@ use datafusion::logical_expr::lit;
 use datafusion::prelude::{SQLOptions, SessionContext};
 use futures::FutureExt;
 
-use super::definitions::Definitions;
+use super::definitions::{Definitions, published_texts};
 use super::history;
 use super::ledger::Ledger;
 use super::run::{corrections_name, open_workspace, run_models};
@@ -30,10 +30,9 @@ use crate::progress::Progress;
 use crate::project::{Project, register_known_names};
 use crate::query::catalog::register;
 use crate::query::cpu_runtime::CpuRuntime;
-use crate::query::functions::{constant, text};
+use crate::query::functions::constant;
 use crate::query::session::CATALOG;
-use crate::store::delta::{Table, Version};
-use crate::store::scan::Scan;
+use crate::store::delta::Version;
 use crate::store::{Lake, TableName, generation};
 
 const MICROS_PER_DAY: Micros = 86_400_000_000;
@@ -111,11 +110,14 @@ impl Simulation {
             let until = landed.parse_sql_expr(instant)?.lt(lit(timestamp(midnight)));
             workspace.replace_landed(&TableName::new("landing", table), landed.filter(until)?.into_view())?;
         }
-        let definitions = Definitions::load(project, &workspace, None, midnight - 1).boxed().await?;
+        let published = generation::latest(&project.lake).await?;
+        let definitions = Definitions::load(project, &workspace, published.as_ref(), 1, midnight - 1).boxed().await?;
         // Whoever names an attribute or a purpose today may do so although nobody had told it then.
         let mut known = Vec::new();
         for (kind, table, column) in [("attribute", "attributes", "name"), ("purpose", "consents", "purpose")] {
-            let names = published(project, &workspace, &TableName::new("profile", table), column).await?;
+            let Some(published) = &published else { continue };
+            let table = TableName::new("profile", table);
+            let names = published_texts(project, &workspace.session, published, &table, column).await?;
             known.extend(names.into_iter().map(|name| (kind, name)));
         }
         register_known_names(&workspace.session, &known)?;
@@ -163,22 +165,6 @@ async fn open(
     let corrections = Corrections::load(project).await?;
     register(&workspace.session, CATALOG, &corrections_name(), corrections.relation()?)?;
     Ok((workspace, ledger))
-}
-
-/// The different texts in a column of a table of the last generation; none before the first.
-async fn published(project: &Project, workspace: &Workspace, name: &TableName, column: &str) -> Result<Vec<String>> {
-    let last = generation::latest(&project.lake).await?;
-    let published = last.as_ref().and_then(|generation| generation.tables.get(&name.to_string()));
-    let Some(published) = published else { return Ok(Vec::new()) };
-    let Some(version) = Table::new(&project.lake, name).open(Some(published.version)).await? else {
-        return Ok(Vec::new());
-    };
-    let rows = workspace.session.read_table(Arc::new(Scan::new(&project.lake, version)))?;
-    let mut names = Vec::new();
-    for batch in &rows.select_columns(&[column])?.distinct()?.collect().await? {
-        names.extend(text(batch.column(0))?.iter().flatten().map(str::to_owned));
-    }
-    Ok(names)
 }
 
 fn timestamp(micros: Micros) -> ScalarValue {

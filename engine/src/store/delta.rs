@@ -12,10 +12,13 @@ use arrow::datatypes::{Schema, SchemaRef};
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake_core::kernel::transaction::{CommitData, TransactionError};
 use deltalake_core::kernel::{Action, Add, MetadataExt, Remove, StructType, Transaction, new_metadata};
-use deltalake_core::logstore::{CommitOrBytes, LogStoreRef, StorageConfig, default_logstore};
+use deltalake_core::logstore::{CommitOrBytes, LogStoreRef, StorageConfig, default_logstore, get_actions};
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use deltalake_core::{DeltaTable, DeltaTableError};
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 
 use super::{Lake, TableName, layout};
@@ -85,6 +88,35 @@ impl Table {
         })
     }
 
+    /// The names of all files that the newest version holds, or one of `versions`. To open each of these takes some dozen
+    /// requests; so the log is read once, backwards: before an entry, what it added was not there, and what it removed was.
+    pub(crate) async fn files_held(&self, versions: &HashSet<u64>) -> Result<HashSet<String>> {
+        let Some(newest) = self.open(None).await? else { return Ok(HashSet::new()) };
+        let mut present: HashSet<String> = newest.files.into_iter().map(|file| file.path).collect();
+        let mut held = present.clone();
+        let oldest = versions.iter().min().map_or(newest.number, |oldest| *oldest);
+        let entries = (oldest + 1..=newest.number).rev().map(|number| self.entry(number));
+        let mut entries = stream::iter(entries).buffered(limits::LOG_READS);
+        while let Some((number, actions)) = entries.try_next().await? {
+            let (mut added, mut removed) = (HashSet::new(), Vec::new());
+            for action in actions {
+                match action {
+                    Action::Add(add) => {
+                        added.insert(add.path);
+                    }
+                    Action::Remove(remove) => removed.push(remove.path),
+                    _ => {}
+                }
+            }
+            present.retain(|file| !added.contains(file));
+            present.extend(removed);
+            if versions.contains(&(number - 1)) {
+                held.extend(present.iter().cloned());
+            }
+        }
+        Ok(held)
+    }
+
     /// Makes sure that the table exists with `schema`; an existing table keeps its own until the next exact commit.
     pub(crate) async fn create_if_absent(&self, schema: &Schema, partition_columns: &[&str]) -> Result<()> {
         if self.load(None).await?.is_some() {
@@ -109,6 +141,9 @@ impl Table {
 
     /// Appends the files of a batch once: `partition` gives their partition values after a version. Returns the version that the
     /// commit got, or `None` when the batch had been committed before.
+    ///
+    /// # Errors
+    /// DeadlineExceeded if a file is gone; Conflict if others write all the time; what the store reports.
     pub(crate) async fn append_batch(
         &self,
         batch_id: &str,
@@ -121,6 +156,7 @@ impl Table {
             if state.transaction_version(self.log_store.as_ref(), batch_id.to_owned()).await?.is_some() {
                 return Ok(None);
             }
+            self.require_files(files).await?;
             let number = state.version() + 1;
             let partition = partition(&self.version_of(&table)?);
             let mut actions: Vec<Action> = files.iter().map(|file| Action::Add(add(file, partition.clone()))).collect();
@@ -205,6 +241,41 @@ impl Table {
         self.load(None).await?.ok_or_else(|| EngineError::not_found(format!("table `{}` does not exist", self.name)))
     }
 
+    /// What entry `number` of the log says.
+    async fn entry(&self, number: u64) -> Result<(u64, Vec<Action>)> {
+        let Some(content) = self.log_store.read_commit_entry(number).await? else {
+            return Err(EngineError::corrupt(format!(
+                "entry {number} of the log of table `{}` is gone: something other than Tessera removed it; bring it back",
+                self.name
+            )));
+        };
+        Ok((number, get_actions(number, &content)?))
+    }
+
+    /// Refuses a commit that would name files which are gone: a refresh deletes those that no commit has named for long.
+    async fn require_files(&self, files: &[DataFile]) -> Result<()> {
+        let store = self.log_store.object_store(None);
+        let head = |file: &DataFile| {
+            let (store, path) = (Arc::clone(&store), Path::from(file.path.as_str()));
+            async move { store.head(&path).await }
+        };
+        let heads: Vec<_> = files.iter().map(head).collect();
+        let heads = stream::iter(heads).buffer_unordered(limits::STORE_READS);
+        match heads.try_collect::<Vec<_>>().await {
+            Ok(_) => Ok(()),
+            Err(object_store::Error::NotFound { .. }) => Err(EngineError::new(
+                ErrorKind::DeadlineExceeded,
+                format!(
+                    "files for `{}` are gone: they waited for their commit for more than {} hours, after which a refresh \
+                     deletes them; ingest the input again, in smaller parts",
+                    self.name,
+                    limits::ORPHAN_HOURS
+                ),
+            )),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn version_of(&self, table: &DeltaTable) -> Result<Version> {
         let state = table.snapshot()?;
         let partition_columns: Vec<String> = state.metadata().partition_columns().to_vec();
@@ -233,13 +304,13 @@ impl Table {
             .get_bytes()
             .map_err(DeltaTableError::from)?;
         let put = self.log_store.write_commit_entry(number, CommitOrBytes::LogBytes(entry.clone()), operation_id).await;
-        match put {
-            Ok(()) => Ok(true),
-            Err(TransactionError::VersionAlreadyExists(_)) => {
-                // After a lost reply the store's client repeats the write and finds our own entry: that is success.
-                Ok(self.log_store.read_commit_entry(number).await?.is_some_and(|found| found == entry))
-            }
-            Err(error) => {
+        let Err(error) = put else { return Ok(true) };
+        // It may be there all the same: the client gives up a write whose reply it waits for in vain, and finds our own entry
+        // where it repeats one whose reply was lost.
+        match (self.log_store.read_commit_entry(number).await, error) {
+            (Ok(Some(found)), _) => Ok(found == entry),
+            (Ok(None), TransactionError::VersionAlreadyExists(_)) => Ok(false),
+            (_, error) => {
                 Err(EngineError::from(DeltaTableError::from(error)).context(format!("commit to `{}`", self.name)))
             }
         }
@@ -281,4 +352,93 @@ fn add(file: &DataFile, partition_values: HashMap<String, Option<String>>) -> Ad
 
 fn remove(file: &deltalake_core::kernel::LogicalFileView) -> Remove {
     file.remove_action(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+    use arrow::datatypes::{DataType, Field};
+
+    use super::super::unsteady::unsteady_lake;
+    use super::super::writer::FileWriter;
+    use super::*;
+
+    fn schema() -> Schema {
+        Schema::new(vec![Field::new("number", DataType::Int64, true)])
+    }
+
+    /// A file of one row that no commit names.
+    async fn written(lake: &Lake, name: &TableName, run: &str) -> Vec<DataFile> {
+        let column: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+        let mut writer = FileWriter::new(lake, name, run, 0, &schema(), &[]);
+        writer.write(&RecordBatch::try_new(Arc::new(schema()), vec![column]).unwrap()).await.unwrap();
+        writer.finish().await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn test_a_commit_whose_reply_is_lost_counts_once() {
+        let (_folder, lake, store) = unsteady_lake();
+        let name = TableName::new("ops", "numbers");
+        let table = Table::new(&lake, &name);
+        table.create_if_absent(&schema(), &[]).await.unwrap();
+        let first = written(&lake, &name, "first").await;
+        store.lose_replies(1);
+        assert!(table.append_as(1, &first).await.unwrap());
+        let second = written(&lake, &name, "second").await;
+        store.lose_replies(1);
+        assert!(!table.append_as(1, &second).await.unwrap(), "that is the first's");
+        store.lose_replies(1);
+        assert_eq!(table.append_batch("second", &second, |_| HashMap::new()).await.unwrap(), Some(2));
+        let third = written(&lake, &name, "third").await;
+        store.refuse_writes(1);
+        assert_eq!(table.append_as(3, &third).await.unwrap_err().kind(), ErrorKind::Unavailable);
+        let version = table.open(None).await.unwrap().unwrap();
+        assert_eq!((version.number, version.rows()), (2, 2));
+    }
+
+    #[tokio::test]
+    async fn test_files_held_are_those_that_opening_each_version_gives() {
+        let (_folder, lake, _) = unsteady_lake();
+        let table = Table::new(&lake, &TableName::new("profile", "numbers"));
+        let file = |number: u64| DataFile {
+            path: format!("run-00-{number:04}.parquet"),
+            bytes: 1,
+            rows: 1,
+            partition: Vec::new(),
+        };
+        let mut opened = HashMap::from([(0, HashSet::new())]);
+        for step in 1_u64..40 {
+            let dice = step.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23);
+            if dice.is_multiple_of(3) && step > 1 {
+                assert!(table.append_as(opened.len() as u64, &[file(100 + step)]).await.unwrap());
+            } else {
+                // Files that come back are as frequent as new ones: a refresh that failed had taken them out.
+                let files: Vec<_> = (0..16).filter(|number| dice >> number & 1 == 1).map(file).collect();
+                table.commit_exact(&schema(), &files).await.unwrap();
+            }
+            let version = table.open(None).await.unwrap().unwrap();
+            opened.insert(version.number, version.files.into_iter().map(|file| file.path).collect::<HashSet<_>>());
+        }
+        let newest = opened.len() as u64 - 1;
+        assert!(newest > 30, "most of the steps change something");
+        for kept in [vec![], vec![newest], vec![newest - 1], vec![0], vec![3, 9, 10, 27], (0..newest).collect()] {
+            let expected: HashSet<String> =
+                kept.iter().chain([&newest]).flat_map(|kept| opened[kept].clone()).collect();
+            assert_eq!(table.files_held(&kept.iter().copied().collect()).await.unwrap(), expected, "{kept:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn test_files_that_are_gone_are_not_committed() {
+        let (_folder, lake, _) = unsteady_lake();
+        let name = TableName::new("landing", "numbers");
+        let table = Table::new(&lake, &name);
+        table.create_if_absent(&schema(), &[]).await.unwrap();
+        let files = written(&lake, &name, "run").await;
+        lake.root.delete(&layout::table(&lake, &name).join(files[0].path.as_str())).await.unwrap();
+        let refused = table.append_batch("run", &files, |_| HashMap::new()).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::DeadlineExceeded);
+        assert!(refused.to_string().contains("ingest the input again"), "{refused}");
+        assert_eq!(table.open(None).await.unwrap().unwrap().number, 0);
+    }
 }

@@ -3,8 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use futures::TryStreamExt;
-use object_store::ObjectStore;
 use serde::{Deserialize, Serialize};
 
 use super::{Lake, layout};
@@ -89,23 +87,11 @@ pub(crate) async fn read(lake: &Lake, number: u64) -> Result<Generation> {
 
 /// All generations, ascending.
 pub(crate) async fn numbers(lake: &Lake) -> Result<Vec<u64>> {
-    let folder = layout::generations(&lake.prefix);
-    let mut numbers: Vec<u64> = lake
-        .root
-        .list(Some(&folder))
-        .try_filter_map(|object| async move { Ok(layout::number_of(&object.location)) })
-        .try_collect()
-        .await?;
-    numbers.sort_unstable();
-    Ok(numbers)
+    lake.numbers(&layout::generations(&lake.prefix)).await
 }
 
 /// Publishes `generation`: true if it is now the newest, false if another refresh published that number.
 pub(crate) async fn publish(lake: &Lake, generation: &Generation) -> Result<bool> {
-    let path = layout::generation(&lake.prefix, generation.number);
-    if lake.put_if_absent(&path, serde_json::to_vec_pretty(generation)?).await? {
-        return Ok(true);
-    }
-    // The reply to our own write may have been lost.
-    Ok(read(lake, generation.number).await?.refresh_id == generation.refresh_id)
+    lake.put_if_absent(&layout::generation(&lake.prefix, generation.number), serde_json::to_vec_pretty(generation)?)
+        .await
 }

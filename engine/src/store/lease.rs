@@ -2,9 +2,12 @@
 //! that was not renewed in time may be followed by the next number. The holder makes sure that it still holds the lease
 //! right before it publishes; and two refreshes can never publish the same generation.
 
-use futures::TryStreamExt;
-use object_store::{ObjectStore, ObjectStoreExt};
+use std::time::Duration;
+
+use object_store::ObjectStoreExt;
 use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use super::{Lake, layout};
 use crate::clock::{Clock, Micros};
@@ -28,7 +31,13 @@ pub(crate) struct Lease {
     number: u64,
     refresh_id: String,
     clock: Clock,
-    renewal: tokio::task::JoinHandle<()>,
+    renewal: Renewal,
+}
+
+/// A task that renews a lease until `going` is dropped.
+struct Renewal {
+    going: oneshot::Sender<()>,
+    task: JoinHandle<()>,
 }
 
 impl Lease {
@@ -37,9 +46,7 @@ impl Lease {
     /// # Errors
     /// Conflict while another refresh holds it.
     pub(crate) async fn acquire(lake: &Lake, refresh_id: &str, clock: &Clock) -> Result<Self> {
-        let folder = layout::leases(&lake.prefix);
-        let objects: Vec<_> = lake.root.list(Some(&folder)).try_collect().await?;
-        let last = objects.iter().filter_map(|object| layout::number_of(&object.location)).max();
+        let last = numbers(lake).await?.last().copied();
         if let Some(number) = last
             && let Some(content) = lake.get(&layout::lease(&lake.prefix, number)).await?
         {
@@ -52,31 +59,34 @@ impl Lease {
         }
         let number = last.map_or(1, |number| number + 1);
         let content = serde_json::to_vec(&Holder::new(refresh_id, clock.now(), false))?;
-        if !lake.put_if_absent(&layout::lease(&lake.prefix, number), content).await? {
+        let is_ours = lake.put_if_absent(&layout::lease(&lake.prefix, number), content).await?;
+        // Since the first look the number may have been taken, followed by the next one, and deleted.
+        let present = numbers(lake).await?;
+        if !is_ours || present.iter().any(|other| *other > number) {
             return Err(EngineError::new(
                 ErrorKind::Conflict,
                 "another refresh has just started: wait for it, or try again",
             ));
         }
-        for object in objects {
+        for older in present.into_iter().filter(|other| *other < number) {
             // Older leases mean nothing any more; whoever finds one that stayed deletes it next time.
-            let _ = lake.root.delete(&object.location).await;
+            let _ = lake.root.delete(&layout::lease(&lake.prefix, older)).await;
         }
         Ok(Self {
             lake: lake.clone(),
             number,
             refresh_id: refresh_id.to_owned(),
             clock: clock.clone(),
-            renewal: renew(lake, number, refresh_id, clock),
+            renewal: renew(lake, number, refresh_id, clock, Duration::from_secs(limits::LEASE_RENEWAL_SECONDS)),
         })
     }
 
     /// Makes sure that nobody else took the lease meanwhile: whoever did may have deleted our uncommitted files.
     ///
     /// # Errors
-    /// Conflict if a later lease exists.
+    /// Conflict if a later lease exists. The next number alone tells nothing: the one after deletes it.
     pub(crate) async fn confirm(&self) -> Result<()> {
-        if self.lake.get(&layout::lease(&self.lake.prefix, self.number + 1)).await?.is_some() {
+        if numbers(&self.lake).await?.iter().any(|other| *other > self.number) {
             return Err(EngineError::new(
                 ErrorKind::Conflict,
                 "this refresh stood still for too long and another one took over: run `tessera refresh` again",
@@ -87,15 +97,16 @@ impl Lease {
 
     /// Lets the next refresh in at once.
     pub(crate) async fn release(self) -> Result<()> {
-        self.renewal.abort();
-        put(&self.lake, self.number, &Holder::new(&self.refresh_id, self.clock.now(), true)).await
+        let Self { lake, number, refresh_id, clock, renewal: Renewal { going, task } } = self;
+        drop(going);
+        // A renewal that is on its way would overwrite the release. One that panicked is not.
+        let _ = task.await;
+        put(&lake, number, &Holder::new(&refresh_id, clock.now(), true)).await
     }
 }
 
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.renewal.abort();
-    }
+async fn numbers(lake: &Lake) -> Result<Vec<u64>> {
+    lake.numbers(&layout::leases(&lake.prefix)).await
 }
 
 impl Holder {
@@ -133,14 +144,81 @@ async fn put(lake: &Lake, number: u64, holder: &Holder) -> Result<()> {
     Ok(())
 }
 
-fn renew(lake: &Lake, number: u64, refresh_id: &str, clock: &Clock) -> tokio::task::JoinHandle<()> {
+fn renew(lake: &Lake, number: u64, refresh_id: &str, clock: &Clock, pause: Duration) -> Renewal {
     let (lake, refresh_id, clock) = (lake.clone(), refresh_id.to_owned(), clock.clone());
-    tokio::spawn(async move {
-        loop {
-            tokio::time::sleep(std::time::Duration::from_secs(limits::LEASE_RENEWAL_SECONDS)).await;
+    let (going, mut ended) = oneshot::channel::<()>();
+    let task = tokio::spawn(async move {
+        while tokio::time::timeout(pause, &mut ended).await.is_err() {
             if let Err(error) = put(&lake, number, &Holder::new(&refresh_id, clock.now(), false)).await {
                 tracing::warn!(%error, "lease not renewed");
             }
         }
-    })
+    });
+    Renewal { going, task }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::unsteady::unsteady_lake;
+    use super::*;
+
+    async fn acquire(lake: &Lake, refresh_id: &str) -> Result<Lease> {
+        Lease::acquire(lake, refresh_id, &Clock::system()).await
+    }
+
+    /// As if the process that holds it had stood still.
+    async fn let_expire(lake: &Lake, number: u64) {
+        put(lake, number, &Holder::new("asleep", 0, false)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn test_one_holds_it_at_a_time() {
+        let (_folder, lake, _) = unsteady_lake();
+        let first = acquire(&lake, "first").await.unwrap();
+        assert_eq!(acquire(&lake, "second").await.err().unwrap().kind(), ErrorKind::Conflict);
+        first.confirm().await.unwrap();
+        first.release().await.unwrap();
+        acquire(&lake, "second").await.unwrap().confirm().await.unwrap();
+        assert_eq!(numbers(&lake).await.unwrap(), [2]);
+    }
+
+    #[tokio::test]
+    async fn test_who_wakes_after_two_others_does_not_hold_it_any_more() {
+        let (_folder, lake, _) = unsteady_lake();
+        let asleep = acquire(&lake, "asleep").await.unwrap();
+        let_expire(&lake, 1).await;
+        acquire(&lake, "second").await.unwrap().release().await.unwrap();
+        let third = acquire(&lake, "third").await.unwrap();
+        assert_eq!(numbers(&lake).await.unwrap(), [3], "the second lease is gone");
+        assert_eq!(asleep.confirm().await.unwrap_err().kind(), ErrorKind::Conflict);
+        // It renews its own when it wakes, which tells the others nothing.
+        let_expire(&lake, 1).await;
+        third.confirm().await.unwrap();
+        assert_eq!(acquire(&lake, "fourth").await.err().unwrap().kind(), ErrorKind::Conflict);
+    }
+
+    #[tokio::test]
+    async fn test_who_looked_too_early_does_not_take_a_number_of_the_past() {
+        let (_folder, lake, store) = unsteady_lake();
+        acquire(&lake, "first").await.unwrap().release().await.unwrap();
+        let second = acquire(&lake, "second").await.unwrap();
+        // As it was before the first: its number is free again.
+        store.hide_listings(1);
+        assert_eq!(acquire(&lake, "late").await.err().unwrap().kind(), ErrorKind::Conflict);
+        second.confirm().await.unwrap();
+        assert_eq!(acquire(&lake, "fourth").await.err().unwrap().kind(), ErrorKind::Conflict);
+    }
+
+    #[tokio::test]
+    async fn test_a_renewal_on_its_way_does_not_undo_the_release() {
+        let (_folder, lake, store) = unsteady_lake();
+        let mut lease = acquire(&lake, "first").await.unwrap();
+        store.delay_writes(Duration::from_millis(200));
+        lease.renewal = renew(&lake, 1, "first", &lease.clock, Duration::from_millis(10));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        store.delay_writes(Duration::ZERO);
+        lease.release().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        acquire(&lake, "second").await.expect("the first is released");
+    }
 }

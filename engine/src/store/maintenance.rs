@@ -2,61 +2,181 @@
 //! have been superseded.
 
 use std::collections::{BTreeMap, HashSet};
+use std::time::SystemTime;
 
-use futures::TryStreamExt;
+use chrono::{TimeDelta, Utc};
+use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectStore, ObjectStoreExt};
 
 use super::delta::Table;
 use super::generation::{self, Generation};
 use super::{Lake, TableName, layout};
-use crate::error::Result;
+use crate::clock::Micros;
+use crate::error::{EngineError, Result};
 use crate::limits;
+
+const MICROS_PER_HOUR: Micros = 3_600_000_000;
 
 /// Cleans derived tables; call it while holding the lease, so that no running refresh owns an uncommitted file.
 /// Landing tables are appended to at any time: there only files older than [`limits::ORPHAN_HOURS`] go.
 /// Returns the number of data files deleted.
-pub(crate) async fn clean(lake: &Lake) -> Result<usize> {
-    let numbers = generation::numbers(lake).await?;
-    let first_kept = numbers.len().saturating_sub(limits::GENERATIONS_KEPT as usize);
-    for number in &numbers[..first_kept] {
-        lake.root.delete(&layout::generation(&lake.prefix, *number)).await?;
-    }
+pub(crate) async fn clean(lake: &Lake, now: Micros) -> Result<usize> {
     let mut kept: BTreeMap<String, HashSet<u64>> = BTreeMap::new();
-    for number in &numbers[first_kept..] {
-        let Generation { tables, .. } = generation::read(lake, *number).await?;
+    for Generation { tables, .. } in kept_generations(lake, now).await? {
         for (name, table) in tables {
             kept.entry(name).or_default().insert(table.version);
         }
     }
-    let mut deleted = 0;
-    for (name, versions) in kept {
-        deleted += clean_table(lake, &TableName::parse(&name)?, &versions).await?;
-    }
-    Ok(deleted)
+    let cleaning = kept.into_iter().map(|(name, versions)| clean_table(lake, name, versions));
+    let deleted: Vec<usize> = stream::iter(cleaning).buffer_unordered(limits::STORE_READS).try_collect().await?;
+    Ok(deleted.into_iter().sum())
 }
 
-async fn clean_table(lake: &Lake, name: &TableName, versions: &HashSet<u64>) -> Result<usize> {
-    let table = Table::new(lake, name);
-    let mut named: HashSet<String> = HashSet::new();
-    let is_landing = name.schema == "landing";
-    for number in versions.iter().filter(|_| !is_landing).map(|number| Some(*number)).chain([None]) {
-        if let Some(version) = table.open(number).await? {
-            named.extend(version.files.into_iter().map(|file| file.path));
+/// Deletes old generations, and reads the others.
+async fn kept_generations(lake: &Lake, now: Micros) -> Result<Vec<Generation>> {
+    let numbers = generation::numbers(lake).await?;
+    let beyond = numbers.len().saturating_sub(limits::GENERATIONS_KEPT as usize);
+    let oldest = now - limits::GENERATION_HOURS_MIN * MICROS_PER_HOUR;
+    let reading = numbers.into_iter().map(|number| generation::read(lake, number));
+    let generations: Vec<_> = stream::iter(reading).buffered(limits::STORE_READS).try_collect().await?;
+    let mut kept = Vec::new();
+    for (place, generation) in generations.into_iter().enumerate() {
+        if place < beyond && generation.published_at < oldest {
+            lake.root.delete(&layout::generation(&lake.prefix, generation.number)).await?;
+        } else {
+            kept.push(generation);
         }
     }
+    Ok(kept)
+}
+
+async fn clean_table(lake: &Lake, name: String, versions: HashSet<u64>) -> Result<usize> {
+    let name = TableName::parse(&name)?;
+    let is_landing = name.schema == "landing";
+    // What landed is only added to: the newest version holds all that an earlier one did.
+    let versions = if is_landing { HashSet::new() } else { versions };
+    let held = Table::new(lake, &name).files_held(&versions).await?;
     // Outside readers open the latest version, which may be one that lost: its files go with the next commit.
-    let oldest = chrono::Utc::now() - chrono::TimeDelta::hours(if is_landing { limits::ORPHAN_HOURS } else { 0 });
-    let folder = layout::table(lake, name);
+    let orphaned = Utc::now() - TimeDelta::hours(limits::ORPHAN_HOURS);
+    let oldest = if is_landing { orphaned } else { Utc::now() };
+    let folder = layout::table(lake, &name);
     let objects: Vec<_> = lake.root.list(Some(&folder)).try_collect().await?;
     let mut deleted = 0;
     for object in objects {
         let Some(file) = object.location.filename() else { continue };
         let is_data =
             file.ends_with(".parquet") && object.location.prefix_match(&folder).is_some_and(|parts| parts.count() == 1);
-        if is_data && !named.contains(file) && object.last_modified < oldest {
+        if is_data && !held.contains(file) && object.last_modified < oldest {
             lake.root.delete(&object.location).await?;
             deleted += 1;
         }
     }
-    Ok(deleted)
+    Ok(deleted + delete_staged(lake, &name, orphaned.into()).await?)
+}
+
+/// Deletes what writers that were killed had begun. In a folder a large file is written as `<name>.parquet#<number>` until it
+/// is whole, which no listing of the store shows. In a bucket such parts are its owner's to expire.
+async fn delete_staged(lake: &Lake, name: &TableName, oldest: SystemTime) -> Result<usize> {
+    if lake.url.scheme() != "file" {
+        return Ok(0);
+    }
+    let folder = layout::table_url(lake, name)
+        .to_file_path()
+        .map_err(|()| EngineError::internal(format!("table `{name}` is not in a folder")))?;
+    let deleting = tokio::task::spawn_blocking(move || {
+        let mut deleted = 0;
+        // What cannot be deleted now is found by a later refresh.
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let is_staged = name.to_str().is_some_and(|name| name.contains(".parquet#"));
+            let is_old = || entry.metadata().and_then(|file| file.modified()).is_ok_and(|at| at < oldest);
+            if is_staged && is_old() && std::fs::remove_file(entry.path()).is_ok() {
+                deleted += 1;
+            }
+        }
+        deleted
+    });
+    deleting.await.map_err(|error| EngineError::internal(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+    use arrow::datatypes::{DataType, Field, Schema};
+
+    use super::super::generation::PublishedTable;
+    use super::super::unsteady::unsteady_lake;
+    use super::super::writer::FileWriter;
+    use super::*;
+
+    const MINUTE: Micros = 60_000_000;
+
+    fn name() -> TableName {
+        TableName::new("profile", "numbers")
+    }
+
+    /// Replaces the table's rows by one, and publishes that.
+    async fn publish(lake: &Lake, number: u64, published_at: Micros) {
+        let schema = Arc::new(Schema::new(vec![Field::new("number", DataType::Int64, true)]));
+        let column: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+        let mut writer = FileWriter::new(lake, &name(), &format!("run{number}"), 0, &schema, &[]);
+        writer.write(&RecordBatch::try_new(Arc::clone(&schema), vec![column]).unwrap()).await.unwrap();
+        let files = writer.finish().await.unwrap();
+        let version = Table::new(lake, &name()).commit_exact(&schema, &files).await.unwrap();
+        let table = PublishedTable { version, rows: 1, bytes: files[0].bytes, base_rows: 1 };
+        let generation = Generation {
+            number,
+            refresh_id: format!("run{number}"),
+            started_at: published_at,
+            full_started_at: published_at,
+            published_at,
+            as_of: published_at,
+            tables: BTreeMap::from([(name().to_string(), table)]),
+            views: Vec::new(),
+            fingerprint: String::new(),
+            corrections: String::new(),
+        };
+        assert!(generation::publish(lake, &generation).await.unwrap());
+    }
+
+    fn data_files(lake: &Lake) -> usize {
+        let folder = layout::table_url(lake, &name()).to_file_path().unwrap();
+        let is_file = |entry: &std::fs::DirEntry| entry.file_type().unwrap().is_file();
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap()).filter(is_file).count()
+    }
+
+    #[tokio::test]
+    async fn test_generations_stay_by_number_and_by_age() {
+        let (_folder, lake, _) = unsteady_lake();
+        for number in 1..=25 {
+            publish(&lake, number, number as Micros * MINUTE).await;
+        }
+        assert_eq!(clean(&lake, 26 * MINUTE).await.unwrap(), 0);
+        assert_eq!(generation::numbers(&lake).await.unwrap().len(), 25, "all are of this hour");
+        // An hour after the second there are more than 20 that are younger.
+        assert_eq!(clean(&lake, 62 * MINUTE).await.unwrap(), 1);
+        assert_eq!(generation::numbers(&lake).await.unwrap(), (2..=25).collect::<Vec<_>>());
+        assert_eq!(clean(&lake, 1_000 * MINUTE).await.unwrap(), 4);
+        assert_eq!(generation::numbers(&lake).await.unwrap(), (6..=25).collect::<Vec<_>>());
+        assert_eq!(data_files(&lake), 20);
+    }
+
+    #[tokio::test]
+    async fn test_what_killed_writers_had_begun_goes_after_a_day() {
+        let (_folder, lake, _) = unsteady_lake();
+        publish(&lake, 1, 0).await;
+        let folder = layout::table_url(&lake, &name()).to_file_path().unwrap();
+        let old = SystemTime::now() - Duration::from_secs(25 * 3_600);
+        for (file, modified) in [("a-00-0000.parquet#1", old), ("b-00-0000.parquet#1", SystemTime::now())] {
+            File::create(folder.join(file)).unwrap().set_modified(modified).unwrap();
+        }
+        File::create(folder.join("notes#1")).unwrap().set_modified(old).unwrap();
+        assert_eq!(clean(&lake, 0).await.unwrap(), 1);
+        assert!(!folder.join("a-00-0000.parquet#1").exists());
+        assert_eq!(data_files(&lake), 3);
+    }
 }

@@ -103,7 +103,22 @@ impl FileWriter {
     /// Closes the last file and says what was written.
     pub(crate) async fn finish(mut self) -> Result<Vec<DataFile>> {
         self.close().await?;
-        Ok(self.done)
+        Ok(std::mem::take(&mut self.done))
+    }
+}
+
+impl Drop for FileWriter {
+    /// What was begun is thrown away, whatever ended the run. A file in a folder goes by itself; in a bucket no listing would
+    /// show the parts, only the bill.
+    fn drop(&mut self) {
+        let Some(open) = self.open.take().filter(|_| self.lake.url.scheme() != "file") else { return };
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                if let Err(error) = open.writer.into_inner().abort().await {
+                    tracing::warn!(file = open.name, %error, "upload not aborted");
+                }
+            });
+        }
     }
 }
 
@@ -224,4 +239,39 @@ fn properties(table: &TableName, schema: &Schema, unique: &[String]) -> WriterPr
         }
     }
     builder.build()
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ArrayRef, Int64Array};
+
+    use super::super::unsteady::unsteady_lake;
+    use super::*;
+
+    #[tokio::test]
+    async fn test_an_upload_that_is_not_finished_is_thrown_away() {
+        let (_folder, mut lake, store) = unsteady_lake();
+        lake.url = url::Url::parse("s3://lake/").unwrap();
+        let field = |number| Field::new(format!("column_{number}"), DataType::Int64, true);
+        let schema = Arc::new(Schema::new((0..8).map(field).collect::<Vec<_>>()));
+        // Numbers that do not compress: more than stays in memory before an upload begins.
+        let column = |number: i64| -> ArrayRef {
+            let value = |row: i64| (number << 32 | row).wrapping_mul(0x5851_F42D_4C95_7F2D).rotate_left(29);
+            Arc::new((0..limits::ROW_GROUP_ROWS as i64).map(value).collect::<Int64Array>())
+        };
+        let batch = RecordBatch::try_new(Arc::clone(&schema), (0..8).map(column).collect()).unwrap();
+        let table = TableName::new("landing", "numbers");
+        for is_finished in [true, false] {
+            let mut writer = FileWriter::new(&lake, &table, "run", 0, &schema, &[]);
+            writer.write(&batch).await.unwrap();
+            writer.write(&batch.slice(0, 1)).await.unwrap();
+            if is_finished {
+                drop(writer.finish().await.unwrap())
+            } else {
+                drop(writer)
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            assert_eq!(store.aborted(), usize::from(!is_finished));
+        }
+    }
 }
