@@ -203,7 +203,7 @@ impl From<datafusion::error::DataFusionError> for EngineError {
             DataFusionError::ObjectStore(source) => (*source).into(),
             DataFusionError::IoError(source) => source.into(),
             DataFusionError::ParquetError(source) => (*source).into(),
-            DataFusionError::ArrowError(source, _) => (*source).into(),
+            DataFusionError::ArrowError(source, _) => of_kernel(*source),
             error => {
                 // It is called otherwise here.
                 let message = error.strip_backtrace();
@@ -212,6 +212,17 @@ impl From<datafusion::error::DataFusionError> for EngineError {
                 Self::new(kind_of(&error), message)
             }
         }
+    }
+}
+
+/// What a kernel reports inside a query: mostly what the query asks of its values, such as a division by zero.
+fn of_kernel(error: arrow::error::ArrowError) -> EngineError {
+    use arrow::error::ArrowError;
+    match error {
+        ArrowError::ExternalError(_) => error.into(),
+        ArrowError::IoError(_, source) => source.into(),
+        ArrowError::ParquetError(message) => EngineError::corrupt(message),
+        error => EngineError::invalid(error.to_string()),
     }
 }
 

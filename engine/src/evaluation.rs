@@ -9,6 +9,7 @@ mod bits;
 mod block;
 mod breakdown;
 mod census;
+mod column_names;
 mod compile;
 mod conditions;
 mod evaluated;
@@ -32,6 +33,7 @@ mod types;
 mod utc_day;
 
 pub(crate) use census::{Census, known_name};
+pub(crate) use column_names::{attribute_beside, renamed_columns};
 pub(crate) use conditions::UNSAVED;
 pub(crate) use kept::{Keeping, Kept, Listed, all_listed};
 pub(crate) use measured::functions;

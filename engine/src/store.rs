@@ -20,6 +20,8 @@ pub(crate) mod lease;
 pub(crate) mod maintenance;
 pub(crate) mod object;
 pub(crate) mod scan;
+#[cfg(test)]
+mod unsteady;
 pub(crate) mod writer;
 
 use std::collections::HashMap;
@@ -27,6 +29,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use datafusion::datasource::object_store::ObjectStoreUrl;
+use futures::TryStreamExt;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
@@ -135,14 +138,34 @@ impl Lake {
         }
     }
 
-    /// Writes a small object that must not exist yet. Returns false when it does.
+    /// Writes a small object that must not exist yet. Returns false when another one does: no two writers have the same
+    /// content.
     pub(crate) async fn put_if_absent(&self, path: &Path, content: impl Into<Bytes>) -> Result<bool> {
         let content: Bytes = content.into();
-        match self.root.put_opts(path, PutPayload::from_bytes(content), PutOptions::from(PutMode::Create)).await {
-            Ok(_) => Ok(true),
-            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => Ok(false),
-            Err(error) => Err(error.into()),
+        let payload = PutPayload::from_bytes(content.clone());
+        let Err(error) = self.root.put_opts(path, payload, PutOptions::from(PutMode::Create)).await else {
+            return Ok(true);
+        };
+        // It may be there all the same: the client gives up a write whose reply it waits for in vain, and finds its own
+        // object where it repeats one whose reply was lost.
+        match (self.get(path).await, error) {
+            (Ok(Some(found)), _) => Ok(found == content),
+            (Ok(None), object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {
+                Ok(false)
+            }
+            (_, error) => Err(error.into()),
         }
+    }
+
+    /// The numbers of the objects in a folder of numbered ones, ascending.
+    pub(crate) async fn numbers(&self, folder: &Path) -> Result<Vec<u64>> {
+        let objects = self.root.list(Some(folder));
+        let mut numbers: Vec<u64> = objects
+            .try_filter_map(|object| async move { Ok(layout::number_of(&object.location)) })
+            .try_collect()
+            .await?;
+        numbers.sort_unstable();
+        Ok(numbers)
     }
 
     /// Reads a small object; `None` when there is none.
@@ -199,4 +222,25 @@ fn s3_store(bucket: &str, options: &HashMap<String, String>) -> Result<AmazonS3>
         }
     }
     Ok(builder.build()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unsteady::unsteady_lake;
+    use super::*;
+
+    #[tokio::test]
+    async fn test_a_write_whose_reply_is_lost_counts() {
+        let (_folder, lake, store) = unsteady_lake();
+        let path = layout::generation(&lake.prefix, 1);
+        store.lose_replies(1);
+        assert!(lake.put_if_absent(&path, "ours").await.unwrap());
+        assert!(lake.put_if_absent(&path, "ours").await.unwrap(), "the client may have repeated it");
+        store.lose_replies(1);
+        assert!(!lake.put_if_absent(&path, "theirs").await.unwrap());
+        store.refuse_writes(1);
+        let refused = lake.put_if_absent(&layout::generation(&lake.prefix, 2), "ours").await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Unavailable);
+        assert_eq!(lake.numbers(&layout::generations(&lake.prefix)).await.unwrap(), [1]);
+    }
 }

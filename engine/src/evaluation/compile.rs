@@ -1,6 +1,6 @@
 //! From an expression of ours to DataFusion's. Values stay values: no text of a user becomes part of a query.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, TimeUnit};
@@ -35,7 +35,7 @@ static FUNCTIONS: LazyLock<HashMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
 /// What a condition over one event is to DataFusion.
 pub(super) fn event_condition(condition: &expression::Expr) -> Result<Expr> {
     // Neither the time nor any other segment can be named in it.
-    Compiler { figures: &Figures::default(), segments: &BTreeMap::new(), as_of: 0 }.expr(condition)
+    Compiler { figures: &Figures::default(), as_of: 0 }.expr(condition)
 }
 
 /// Compiles expressions over profiles.
@@ -43,8 +43,6 @@ pub(super) fn event_condition(condition: &expression::Expr) -> Result<Expr> {
 pub(super) struct Compiler<'a> {
     /// The columns of what profiles do.
     pub(super) figures: &'a Figures,
-    /// What other segments are: `in_segment` is their condition. Of others there is a column.
-    pub(super) segments: &'a BTreeMap<&'a str, &'a expression::Expr>,
     /// What `now()` means.
     pub(super) as_of: Micros,
 }
@@ -131,10 +129,7 @@ impl Compiler<'_> {
             Source::Score { .. } => ident(self.figures.score(expr)?),
             Source::Consented(purpose) => ident(consent_column(purpose)),
             Source::Property { property, as_type } => self.property(property, *as_type),
-            Source::InSegment(name) => match self.segments.get(name.as_str()) {
-                Some(condition) => self.expr(condition)?.is_true(),
-                None => ident(segment_column(name)),
-            },
+            Source::InSegment(name) => ident(segment_column(name)),
             Source::InList(name) => ident(list_column(name)),
             Source::Top { .. } => ident(top_column(expr)),
             Source::Split(name) => place_in_split(ident(SPLIT_COLUMN), name),

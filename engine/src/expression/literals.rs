@@ -13,6 +13,9 @@ const DAYS_PER_MONTH: (u64, u64) = (487, 16);
 const MINUTES_PER_DAY: u32 = 24 * 60;
 /// What a decimal column holds.
 const DECIMAL_DIGITS_MAX: usize = 38;
+/// Of them after the point: as many as a quotient has. Places of factors add up, and sums and comparisons have those of the side
+/// that has more, so that more of them would leave none for the digits before the point.
+const DECIMAL_PLACES_MAX: usize = 14;
 
 /// Every error is a message without its position.
 type Checked<T> = Result<T, String>;
@@ -39,32 +42,31 @@ pub(super) fn text_constant(sql: &SqlExpr) -> Option<&str> {
     }
 }
 
-fn number(digits: &str) -> Checked<Literal> {
-    if let Ok(integer) = digits.parse::<i64>() {
+fn number(written: &str) -> Checked<Literal> {
+    let plain = match written.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => exponent.parse().ok().and_then(|exponent| shifted(mantissa, exponent)),
+        None => Some(written.to_owned()),
+    };
+    let is_plain = |digits: &String| digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let too_long = || format!("`{written}` is not a number of at most {DECIMAL_DIGITS_MAX} digits");
+    let plain = plain.filter(is_plain).ok_or_else(too_long)?;
+    if let Ok(integer) = plain.parse::<i64>() {
         return Ok(Literal::Integer(integer));
     }
-    if let Some((mantissa, exponent)) = digits.split_once(['e', 'E']) {
-        return match exponent.parse().ok().and_then(|exponent| shifted(mantissa, exponent)) {
-            Some(plain) => number(&plain).map_err(|_| too_long(digits)),
-            None => Err(too_long(digits)),
-        };
-    }
     // `5.` is a decimal that reads like the end of a sentence.
-    match digits.strip_suffix('.') {
-        Some(whole) if whole.parse::<i64>().is_ok() => return Ok(Literal::Decimal(format!("{whole}.0"))),
-        Some(whole) => return number(whole),
-        None => {}
+    let digits = match plain.strip_suffix('.') {
+        Some(whole) if whole.parse::<i64>().is_ok() => format!("{whole}.0"),
+        Some(whole) => whole.to_owned(),
+        None => plain,
+    };
+    let places = digits.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+    if places > DECIMAL_PLACES_MAX {
+        return Err(format!(
+            "`{written}` has {places} digits after the point; write at most {DECIMAL_PLACES_MAX}, or divide by a whole number"
+        ));
     }
-    let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     let count = digits.bytes().filter(u8::is_ascii_digit).count();
-    if is_plain && (1..=DECIMAL_DIGITS_MAX).contains(&count) {
-        return Ok(Literal::Decimal(digits.to_owned()));
-    }
-    Err(too_long(digits))
-}
-
-fn too_long(digits: &str) -> String {
-    format!("`{digits}` is not a number of at most {DECIMAL_DIGITS_MAX} digits")
+    if (1..=DECIMAL_DIGITS_MAX).contains(&count) { Ok(Literal::Decimal(digits)) } else { Err(too_long()) }
 }
 
 /// The digits of a number times ten to the power of `places`; `None` if they would be very many.

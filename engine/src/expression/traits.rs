@@ -39,6 +39,12 @@ const TYPES: [(&str, ColumnType); 8] = [
     ("list", ColumnType::Texts),
 ];
 
+/// What is told under names of columns although profiles have no such column: nobody would reach a trait of that name there.
+const TOLD_OTHERWISE: [(&str, &str); 2] = [
+    ("touchpoint", "where people are divided by columns, it is where they did something"),
+    ("entered_at", "where members are exported, it is since when they are in the segment"),
+];
+
 /// What the file of a trait says before its expression is checked.
 #[derive(Debug, Clone)]
 pub(crate) struct TraitHeader {
@@ -157,6 +163,9 @@ fn read_trait<'s>(source: &'s SourceFile, columns: &[(String, ColumnType)]) -> R
 /// Trait names become columns, so nobody shall need quotes to write one.
 fn check_name(name: &str, file: &str) -> Result<()> {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    if let Some((_, told)) = TOLD_OTHERWISE.iter().find(|(told, _)| *told == name) {
+        return Err(EngineError::invalid(format!("{file}: no trait is called `{name}`: {told}; rename the file")));
+    }
     let is_start = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
     if is_start && name.bytes().all(allowed) {
         return if needs_quotes(name) {

@@ -5,7 +5,7 @@ mod functions;
 
 use self::behavior::{count_compared, figure_value, measure, sequence};
 use self::functions::function;
-use super::behavior::{Figure, Property};
+use super::behavior::{EVENT_COLUMNS, Figure, Property};
 use super::types::is_time;
 use super::{BinaryOp, ColumnType, Expr, Literal};
 
@@ -227,10 +227,26 @@ fn type_words(column_type: ColumnType) -> &'static str {
     }
 }
 
+/// A property by itself.
 fn property_words(property: &Property) -> String {
+    let name = property_name(property);
+    if is_called_as_a_column(property) { format!("the {name}") } else { name }
+}
+
+/// A property after a word for some of its values, such as `the least`.
+fn property_name(property: &Property) -> String {
     match property {
         Property::Column(name) => name.clone(),
+        Property::Path(path) if is_called_as_a_column(property) => format!("property {}", path.join(".")),
         Property::Path(path) => path.join("."),
+    }
+}
+
+/// Whether it is a property beside a column of events that has its name.
+fn is_called_as_a_column(property: &Property) -> bool {
+    match property {
+        Property::Column(_) => false,
+        Property::Path(path) => EVENT_COLUMNS.iter().any(|(column, _)| path.as_slice() == [*column]),
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use crate::error::Result;
+use crate::evaluation::attribute_beside;
 use crate::limits;
 use crate::model::definition::Model;
 use crate::model::workspace::Workspace;
@@ -82,7 +83,7 @@ pub(crate) fn with_attributes(sql: &str, attributes: &[AttributeColumn]) -> Stri
 impl AttributeColumn {
     fn new(taken: &HashSet<String>, attribute: &str, column_type: &str, separator: Option<&str>) -> Self {
         let is_taken = taken.contains(attribute);
-        let name = if is_taken { format!("{attribute}_attribute") } else { attribute.to_owned() };
+        let name = if is_taken { attribute_beside(attribute) } else { attribute.to_owned() };
         // Names are in snake case: no quote can be in them.
         let of_attribute = format!("filter (where name = '{attribute}')");
         let value = match (column_type, separator) {

@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::prelude::SessionContext;
 
 use crate::error::{EngineError, Result};
-use crate::evaluation::{Census, column_type};
+use crate::evaluation::{Census, column_type, renamed_columns};
 use crate::expression::{
     ColumnType, SourceFile, TraitDefinition, check_trait_names, columns_used, is_of_everybody, parse_traits,
 };
@@ -18,6 +18,7 @@ use crate::model::materialize::Outcome;
 use crate::model::workspace::{TableState, Workspace};
 use crate::query::functions::text;
 use crate::store::TableName;
+use crate::store::delta::Version;
 
 /// Rows of a batch of the table.
 const BATCH_ROWS: usize = 64 * 1024;
@@ -97,7 +98,9 @@ pub(crate) async fn compute(
     check_trait_names(&definitions, &told.known_names(&expressions).await?)?;
     if let (Some(touched), Some((version, base_rows))) = (touched, workspace.previous.get(&table())) {
         workspace.register_slices(&touched.scope().references())?;
-        let changed = changed(session).await?;
+        let mut changed = changed(session).await?;
+        changed.extend(renamed_columns(workspace).await?);
+        changed.extend(of_other_types(&definitions, version));
         let (settled, others): (Vec<_>, Vec<_>) = divided(&definitions, &changed);
         if changed.is_empty() && others.is_empty() {
             if touched.people().await?.are_none() {
@@ -119,6 +122,13 @@ pub(crate) async fn compute(
     }
     let batches = batches(&definitions, census).await?;
     workspace.store(model, session.read_batches(batches)?, Vec::new()).await
+}
+
+/// Traits whose columns had another type in the last generation: a header may say another one of the same expression.
+fn of_other_types(definitions: &[TraitDefinition], last: &Version) -> Vec<String> {
+    let had = |name: &str| column_type(last.schema.field_with_name(name).ok()?.data_type());
+    let others = definitions.iter().filter(|definition| had(&definition.name) != Some(definition.column_type));
+    others.map(|definition| definition.name.clone()).collect()
 }
 
 /// Traits that are new, gone, or computed in another way than by the last generation.

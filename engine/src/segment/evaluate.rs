@@ -16,7 +16,7 @@ use super::members::{ENTERED, LEFT, MemberSets};
 use super::sets::{Sets, Successors, bytes_of, table_of};
 use crate::clock::Micros;
 use crate::error::Result;
-use crate::evaluation::{Census, People, Scope, column_type};
+use crate::evaluation::{Census, People, Scope, column_type, renamed_columns};
 use crate::expression::{
     self, ColumnType, Expr, SegmentDefinition, SourceFile, columns_used, is_of_everybody, segments_used,
 };
@@ -93,7 +93,7 @@ pub(crate) async fn evaluate(
     let last = session.clone();
     let before = SpawnedTask::spawn(async move { MemberSets::read(&last, "last.segment.member_sets").await });
     let known = match touched {
-        Some(touched) => known(session, &definitions, touched).await?,
+        Some(touched) => known(workspace, &definitions, touched).await?,
         None => BTreeSet::new(),
     };
     let mut found = Vec::new();
@@ -157,10 +157,11 @@ async fn store(
 /// The segments of which only touched profiles can have another answer than in the last generation: they are as they were,
 /// and so is everything that they name.
 async fn known<'d>(
-    session: &SessionContext,
+    workspace: &Workspace,
     definitions: &'d [SegmentDefinition],
     touched: &Census,
 ) -> Result<BTreeSet<&'d str>> {
+    let session = &workspace.session;
     let mut before = BTreeSet::new();
     for batch in session.sql("select segment, expression from last.segment.segments").await?.collect().await? {
         let (names, expressions) = (text(batch.column(0))?, text(batch.column(1))?);
@@ -169,11 +170,13 @@ async fn known<'d>(
     }
     let traits = session.table("profile.traits").await?;
     let is_trait = |name: &String| traits.schema().fields().iter().any(|field| field.name() == name);
+    let renamed = renamed_columns(workspace).await?;
+    let is_as_it_was = |column: &String| !renamed.contains(column) && (!is_trait(column) || touched.has(column));
     let mut known: BTreeSet<&str> = BTreeSet::new();
     for SegmentDefinition { name, sql, expression, .. } in definitions {
         let is_known = before.contains(&(name.clone(), sql.clone()))
             && !is_of_everybody(expression)
-            && columns_used(expression).iter().all(|column| !is_trait(column) || touched.has(column))
+            && columns_used(expression).iter().all(is_as_it_was)
             && segments_used(expression).iter().all(|segment| known.contains(segment.as_str()));
         if is_known {
             known.insert(name);
@@ -196,7 +199,7 @@ async fn successors(session: &SessionContext) -> Result<Successors> {
 /// The members of a segment.
 struct Found {
     name: String,
-    /// The members now, with the people of whom that is told; `None` if there is no such segment any more.
+    /// The members now as bits of the people of whom that is told; `None` if there is no such segment any more.
     now: Option<(RoaringBitmap, Arc<People>)>,
 }
 

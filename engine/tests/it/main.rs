@@ -1,6 +1,7 @@
 //! The engine's integration tests: one binary, a module a subject.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod as_of_date;
 mod identity_doc;
 mod incremental;
 mod lookup;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use tessera_engine::{ErrorKind, Progress, QueryLimits, RefreshOptions};
+use tessera_engine::{ErrorKind, Progress, QueryLimits, RefreshOptions, Verdict};
 
 use crate::shop::{CONFIG, START_MICROS, Shop, text_rows};
 
@@ -180,6 +180,49 @@ async fn test_a_stopped_refresh_publishes_nothing_and_gives_the_lease_back() {
     assert_eq!(failed, ["failed", "published"]);
     shop.refresh(false).await;
     assert_eq!(shop.rows("select count(*) from profile.profiles").await, ["150"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn test_a_refresh_that_is_published_counts_even_if_it_cannot_be_recorded() {
+    let shop = shop().await;
+    shop.land("web", &calls(50, 80)).await;
+    let log = shop.folder.path().join("lake/ops/refreshes");
+    let aside = shop.folder.path().join("refreshes");
+    std::fs::rename(&log, &aside).unwrap();
+    std::fs::write(&log, "").unwrap();
+    assert_eq!(shop.refresh(false).await.generation, 2);
+    std::fs::remove_file(&log).unwrap();
+    std::fs::rename(&aside, &log).unwrap();
+    // And the lease is given back.
+    assert_eq!(shop.refresh(false).await.generation, 3);
+    assert_eq!(shop.rows("select generation from ops.refreshes where name is null").await, ["1", "3"]);
+    assert_eq!(shop.rows("select count(*) from profile.profiles").await, ["80"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn test_what_is_decided_last_counts_whatever_the_clocks_say() {
+    let shop = shop().await;
+    let here = &shop.engine;
+    let ahead = &shop.engine_ahead(CONFIG, 300_000_000);
+    let pair = ["user_id:u1", "user_id:u2"];
+    for _ in 0..2 {
+        let added = ahead.add_correction(Verdict::Never, pair, "ada", "two people").await.unwrap();
+        assert_eq!(ahead.corrections().await.unwrap(), [added]);
+        here.remove_correction(pair, "ben", "one of them called").await.unwrap();
+        assert_eq!(ahead.corrections().await.unwrap(), []);
+    }
+    for _ in 0..2 {
+        ahead.upload_list("vip", b"user_id\nu1\n".to_vec(), "ada").await.unwrap();
+        here.upload_list("vip", b"user_id\nu1\nu2\n".to_vec(), "ben").await.unwrap();
+        shop.refresh(false).await;
+        assert_eq!(shop.rows("select list, identifiers from segment.lists").await, ["vip | 2"]);
+        here.delete_list("vip", "ben").await.unwrap();
+        assert_eq!(here.delete_list("vip", "ben").await.unwrap_err().kind(), ErrorKind::NotFound);
+    }
+    for log in ["ops.corrections", "ops.lists"] {
+        let instants = shop.rows(&format!("select count(distinct changed_at) = count(*) from {log}")).await;
+        assert_eq!(instants, ["true"], "{log}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -96,8 +96,18 @@ impl Shop {
         self.engine = open(&self.folder, config, &self.clock);
     }
 
+    /// Another engine of the same project, whose clock is ahead.
+    pub(crate) fn engine_ahead(&self, config: &str, micros: i64) -> Engine {
+        let ahead = Arc::new(AtomicI64::new(self.clock.load(Ordering::SeqCst) + micros));
+        open(&self.folder, config, &ahead)
+    }
+
     pub(crate) fn advance_days(&self, days: i64) {
         self.clock.fetch_add(days * 86_400_000_000, Ordering::SeqCst);
+    }
+
+    pub(crate) fn advance_minutes(&self, minutes: i64) {
+        self.clock.fetch_add(minutes * 60_000_000, Ordering::SeqCst);
     }
 
     pub(crate) fn write(&self, path: &str, text: &str) {

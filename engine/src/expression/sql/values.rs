@@ -44,7 +44,8 @@ impl<'q> Values<'q> {
                 let computed = format!("{} {} {}", self.exact(left), operator(*op), self.exact(right));
                 let are_decimal = [left, right].iter().all(|side| side.value_type() == Some(ColumnType::Decimal));
                 let adds_places = *op == BinaryOp::Multiply && are_decimal;
-                if adds_places { format!("cast({computed} as decimal(38, 10))") } else { computed }
+                // Rounded first: where the product is compared, DataFusion leaves out the cast.
+                if adds_places { format!("cast(round({computed}, 10) as decimal(38, 10))") } else { computed }
             }
             Expr::Binary { op, left, right } => format!("{} {} {}", self.part(left), operator(*op), self.part(right)),
             Expr::IsNull { expr, negated } => format!("{} is {}null", self.part(expr), not(*negated)),
@@ -221,7 +222,11 @@ fn is_negative(expr: &Expr) -> bool {
     }
 }
 
-/// The profiles with the greatest values, of equal ones those that were known first.
+/// By what equal values are put in order: a profile's own number changes when its visitor logs in.
+const FIRST_KNOWN: &str =
+    "select profile_ordinal, min(ordinal) as first_known\nfrom identity.identities\ngroup by profile_ordinal";
+
+/// The profiles with the greatest values, of equal ones those of whom an identifier was known first.
 fn top(query: &Query, count: u32, of: &Expr, among: Option<&Expr>) -> String {
     let mut best = Query::new(query.as_of);
     let value = Values::of_profiles(&mut best).text(of);
@@ -230,7 +235,12 @@ fn top(query: &Query, count: u32, of: &Expr, among: Option<&Expr>) -> String {
         condition += &format!("\n    and {}", Values::of_profiles(&mut best).part(among));
     }
     let ranked = best.select(&format!("profiles.profile_id, profiles.ordinal, {value} as value"), &condition);
-    format!("select profile_id\nfrom (\n{}\n) ranked\norder by value desc, ordinal\nlimit {count}", indented(&ranked))
+    format!(
+        "select ranked.profile_id\nfrom (\n{}\n) ranked\njoin (\n{}\n) known on known.profile_ordinal = ranked.ordinal\n\
+         order by value desc, first_known\nlimit {count}",
+        indented(&ranked),
+        indented(FIRST_KNOWN)
+    )
 }
 
 /// A property of an event as text, or as its column has it.

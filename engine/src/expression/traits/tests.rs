@@ -187,6 +187,12 @@ fn refuses_wrong_names() {
     for word in ["user", "and"] {
         assert_eq!(message(word), format!("traits/{word}.sql: `{word}` is a word of the language; rename the file"));
     }
+    for (name, told) in [
+        ("touchpoint", "where people are divided by columns, it is where they did something"),
+        ("entered_at", "where members are exported, it is since when they are in the segment"),
+    ] {
+        assert_eq!(message(name), format!("traits/{name}.sql: no trait is called `{name}`: {told}; rename the file"));
+    }
     assert_eq!(message("country"), "traits/country.sql: profiles have a column `country` already; rename the file");
 }
 

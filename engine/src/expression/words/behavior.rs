@@ -3,7 +3,7 @@
 use super::super::BinaryOp;
 use super::super::behavior::{EventSelector, Figure, Measure, Sequence, Share, Window};
 use super::super::text::{counted, minutes_words, span_words};
-use super::{in_words, property_words};
+use super::{in_words, property_name, property_words};
 
 /// The events of a measure with their window: `'Order Completed' in the last 90 days (where currency is 'EUR')`.
 pub(super) fn measure(measure: &Measure) -> String {
@@ -19,15 +19,15 @@ pub(super) fn figure_value(it: &Measure) -> String {
         Figure::FirstTime => of("the first time of"),
         Figure::LastTime => of("the last time of"),
         Figure::Sum(property) => of(&format!("the sum of {} of", property_words(property))),
-        Figure::Average(property) => of(&format!("the average {} of", property_words(property))),
-        Figure::Least(property) => of(&format!("the least {} of", property_words(property))),
-        Figure::Most(property) => of(&format!("the greatest {} of", property_words(property))),
+        Figure::Average(property) => of(&format!("the average {} of", property_name(property))),
+        Figure::Least(property) => of(&format!("the least {} of", property_name(property))),
+        Figure::Most(property) => of(&format!("the greatest {} of", property_name(property))),
         Figure::Percentile(property, share) => {
             of(&format!("the {} of {} of", percentile(*share), property_words(property)))
         }
-        Figure::FirstValue(property) => of(&format!("the first {} of", property_words(property))),
-        Figure::LastValue(property) => of(&format!("the last {} of", property_words(property))),
-        Figure::MostFrequent(property) => of(&format!("the most frequent {} of", property_words(property))),
+        Figure::FirstValue(property) => of(&format!("the first {} of", property_name(property))),
+        Figure::LastValue(property) => of(&format!("the last {} of", property_name(property))),
+        Figure::MostFrequent(property) => of(&format!("the most frequent {} of", property_name(property))),
         Figure::DistinctCount(property) => {
             of(&format!("the number of different values of {} of", property_words(property)))
         }

@@ -130,6 +130,15 @@ fn says_what_profiles_do() {
         ("event_most_frequent('x', 'coupon')", "the most frequent coupon of 'x'"),
         ("event_distinct('x', 'coupon')", "the number of different values of coupon of 'x'"),
         ("event_values('x', 'coupon')", "the different values of coupon of 'x'"),
+        // A property is told from the column of its name.
+        ("event_sum('x', property('revenue'))", "the sum of the property revenue of 'x'"),
+        ("event_sum('x', 'revenue')", "the sum of revenue of 'x'"),
+        ("event_min('x', property('revenue'))", "the least property revenue of 'x'"),
+        ("event_last('x', 'revenue.net')", "the last revenue.net of 'x'"),
+        (
+            "did('x') filter (where property('currency') = currency)",
+            "did 'x' (where the property currency is currency)",
+        ),
         ("did_weekly('x', times => 3, weeks => 4)", "did 'x' at least 3 times in each of the last 4 weeks"),
         (
             "did_first_time('x', within => interval '30 days')",
