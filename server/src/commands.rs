@@ -6,9 +6,12 @@ mod ingest;
 mod init;
 mod profile;
 mod refresh;
+mod scratch;
 mod segment;
 
-use anyhow::{Context, Result};
+use std::path::Path;
+
+use anyhow::Result;
 use tessera_engine::{Engine, RefreshOptions};
 
 use crate::cli::{Arguments, Command, ServeArguments, SqlArguments};
@@ -31,12 +34,14 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
             refresh::run(&project::open(folder)?, options).await
         }
         Command::Sql(SqlArguments { query, format, as_of_date: Some(day), .. }) => {
-            let scratch = tempfile::tempdir().context("cannot make a temporary folder for the tables of that day")?;
-            let engine = project::open(folder)?;
-            let (progress, bar) = progress::refresh();
-            let rows = engine.sql_as_of_date(&query, day, scratch.path(), &progress).await;
-            bar.finish_and_clear();
-            output::print(rows?, format).await
+            let answer = async |scratch: &Path| {
+                let engine = project::open(folder)?;
+                let (progress, bar) = progress::refresh();
+                let rows = engine.sql_as_of_date(&query, day, scratch, &progress).await;
+                bar.finish_and_clear();
+                output::print(rows?, format).await
+            };
+            scratch::in_scratch(answer).await
         }
         Command::Sql(SqlArguments { query, format, as_of, as_of_date: None }) => {
             output::print(project::open(folder)?.sql(&query, &[], as_of).await?, format).await

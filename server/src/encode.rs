@@ -19,6 +19,10 @@ use parquet::file::properties::WriterProperties;
 use tessera_engine::{Engine, EngineError, QueryResult};
 use url::Url;
 
+/// The most bytes of a piece. A group of rows of Parquet or a batch of wide rows is more than clients of gRPC take in one
+/// message: 4 MiB, unless they are told otherwise.
+const PIECE_BYTES_MAX: usize = 1 << 20;
+
 /// A kind of file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum FileFormat {
@@ -61,11 +65,11 @@ pub(crate) fn begin(format: FileFormat, schema: &SchemaRef) -> Result<(Box<dyn E
     })
 }
 
-/// The file of an answer in pieces, none of them empty.
+/// The file of an answer in pieces, none of them empty or longer than 1 MiB.
 ///
 /// # Errors
 /// For columns that the format cannot have. The error of a piece is the engine's where a batch has one.
-pub(crate) fn pieces(result: QueryResult, format: FileFormat) -> Result<BoxStream<'static, Result<Vec<u8>>>> {
+pub(crate) fn pieces(result: QueryResult, format: FileFormat) -> Result<BoxStream<'static, Result<Bytes>>> {
     let (encoder, beginning) = begin(format, &result.schema)?;
     let rest = futures::stream::try_unfold((result.batches, Some(encoder)), |(mut batches, encoder)| async move {
         let Some(mut encoder) = encoder else { return Ok(None) };
@@ -74,8 +78,17 @@ pub(crate) fn pieces(result: QueryResult, format: FileFormat) -> Result<BoxStrea
             None => Ok(Some((encoder.end()?, (batches, None)))),
         }
     });
-    let all = futures::stream::iter([Ok(beginning)]).chain(rest);
-    Ok(all.filter(|piece| std::future::ready(!matches!(piece, Ok(piece) if piece.is_empty()))).boxed())
+    let all = futures::stream::iter([anyhow::Ok(beginning)]).chain(rest);
+    Ok(all.map_ok(|encoded| futures::stream::iter(cut(encoded).map(Ok))).try_flatten().boxed())
+}
+
+/// Cuts what was encoded; nothing gives no piece.
+fn cut(encoded: Vec<u8>) -> impl Iterator<Item = Bytes> {
+    let mut rest = Bytes::from(encoded);
+    std::iter::from_fn(move || {
+        let piece = rest.split_to(rest.len().min(PIECE_BYTES_MAX));
+        (!piece.is_empty()).then_some(piece)
+    })
 }
 
 /// Writes a file at a URL at which nothing is yet, and returns its bytes.
@@ -85,11 +98,12 @@ pub(crate) fn pieces(result: QueryResult, format: FileFormat) -> Result<BoxStrea
 pub(crate) async fn write(
     engine: &Engine,
     url: &str,
-    pieces: BoxStream<'static, Result<Vec<u8>>>,
+    pieces: BoxStream<'static, Result<Bytes>>,
 ) -> Result<u64, EngineError> {
     check_url(url)?;
     check_path(url).await?;
-    engine.write_file(url, as_bytes(pieces)).await
+    let error = |error: anyhow::Error| error.downcast::<EngineError>().unwrap_or_else(unwritable);
+    engine.write_file(url, pieces.map_err(error).boxed()).await
 }
 
 /// Refuses a URL of which a part would not be in the name of the file.
@@ -133,12 +147,6 @@ fn make_and_remove(path: &Path) -> std::io::Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()), // somebody else tries
         Err(error) => Err(error),
     }
-}
-
-/// Pieces for whoever writes a file for the engine.
-fn as_bytes(pieces: BoxStream<'static, Result<Vec<u8>>>) -> BoxStream<'static, Result<Bytes, EngineError>> {
-    let error = |error: anyhow::Error| error.downcast::<EngineError>().unwrap_or_else(unwritable);
-    pieces.map_ok(Bytes::from).map_err(error).boxed()
 }
 
 /// Why a file cannot be written that has nothing to do with the query.
@@ -260,6 +268,15 @@ mod tests {
         let batch = RecordBatch::try_from_iter([("tags", Arc::new(lists.finish()) as ArrayRef)]).unwrap();
         let expected = "tags\n\"[\"\"x, y\"\",\"\"z\"\"]\"\n\"[\"\"x\"\",null,\"\"\\\"\"\"\"]\"\n\"\"\n";
         assert_eq!(String::from_utf8(csv(&batch, true).unwrap()).unwrap(), expected);
+    }
+
+    #[test]
+    fn test_pieces_are_short_and_nothing_is_lost() {
+        let encoded: Vec<u8> = (0..PIECE_BYTES_MAX * 2 + 1).map(|place| (place % 251) as u8).collect();
+        let pieces: Vec<Bytes> = cut(encoded.clone()).collect();
+        assert_eq!(pieces.iter().map(Bytes::len).collect::<Vec<_>>(), [PIECE_BYTES_MAX, PIECE_BYTES_MAX, 1]);
+        assert!(pieces.concat() == encoded);
+        assert_eq!(cut(Vec::new()).count(), 0);
     }
 
     #[tokio::test]

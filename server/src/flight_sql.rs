@@ -2,9 +2,10 @@
 //!
 //! * [`service`] answers the commands; [`front`] adds those that `arrow-flight` does not route.
 //! * [`statements`] keeps what was prepared, and what runs.
-//! * [`metadata`] describes the server, its tables and its types.
+//! * [`sql_info`] describes the server, [`metadata`] its tables and its types.
 //! * [`session`] answers the actions of sessions.
 //! * [`wire_types`] are the types that every client knows.
+//! * [`writes`] knows what is refused because it writes.
 //!
 //! A statement is planned once, when its `FlightInfo` is made, over the generation that is the newest then. Its ticket
 //! carries on with that plan, so the rows have the schema that was promised and are of one generation.
@@ -13,5 +14,7 @@ pub(crate) mod front;
 pub(crate) mod metadata;
 pub(crate) mod service;
 pub(crate) mod session;
+pub(crate) mod sql_info;
 pub(crate) mod statements;
 pub(crate) mod wire_types;
+pub(crate) mod writes;

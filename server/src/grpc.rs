@@ -1,11 +1,13 @@
 //! The services of `tessera.v1`, and what they share.
 //!
 //! * [`profile`], [`identity`], [`segment`], [`behavior`], [`refresh`]: one service a file.
+//! * [`call`] counts calls.
 //! * [`convert`] is where rows become messages.
 //! * [`status`] is where errors become statuses.
 //! * [`page_token`] pins a listing to its generation.
 
 pub(crate) mod behavior;
+pub(crate) mod call;
 pub(crate) mod convert;
 pub(crate) mod identity;
 pub(crate) mod page_token;
@@ -14,14 +16,12 @@ pub(crate) mod refresh;
 pub(crate) mod segment;
 pub(crate) mod status;
 
-use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use tessera_engine::{Engine, EngineError, QueryLimits, ServeConfig, Snapshot};
-use tonic::{Response, Status};
-use tracing::Instrument;
+use tonic::Status;
 
 use self::status::to_status;
 
@@ -76,29 +76,5 @@ pub(crate) fn query_limits(serve: &ServeConfig) -> QueryLimits {
         time: serve.query_seconds_max.map(Duration::from_secs),
         rows: serve.query_rows_max,
         memory_bytes: serve.query_memory_max.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
-    }
-}
-
-/// Answers a call, and counts it by its name and status.
-pub(crate) async fn answered<T>(
-    method: &'static str,
-    work: impl Future<Output = Result<T, Status>>,
-) -> Result<Response<T>, Status> {
-    let started = Instant::now();
-    let result = work.instrument(tracing::info_span!("request", method)).await;
-    counted(method, started, result.as_ref().err());
-    result.map(Response::new)
-}
-
-/// Counts a call.
-pub(crate) fn counted(method: &'static str, started: Instant, error: Option<&Status>) {
-    let code = error.map_or(tonic::Code::Ok, Status::code);
-    let seconds = started.elapsed().as_secs_f64();
-    metrics::counter!("tessera_requests_total", "method" => method, "code" => format!("{code:?}")).increment(1);
-    metrics::histogram!("tessera_request_seconds", "method" => method).record(seconds);
-    match error {
-        // Its message may quote what the caller wrote, and that may be somebody's address: the caller has it.
-        Some(_) => tracing::warn!(method, code = ?code, seconds, "request failed"),
-        None => tracing::debug!(method, seconds, "request"),
     }
 }

@@ -16,18 +16,25 @@ mod refreshes;
 mod scheduler;
 mod segments;
 mod serve;
+mod signals;
 mod table;
 mod telemetry;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
+
+use crate::signals::Signal;
 
 /// Refreshes and queries allocate by the gigabyte, in sizes that never repeat: glibc's allocator keeps most of that for
 /// ever, and a server grows with every refresh. Not for MSVC, where it does not build.
 #[cfg(not(target_env = "msvc"))]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// How long what goes on in the background may take to stop once a command is done: a server's clients may not have hung up.
+const LAST_SECOND: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
@@ -38,14 +45,16 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(commands::run(arguments)) {
+    let code = match runtime.block_on(commands::run(arguments)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+            error.downcast_ref::<Signal>().map_or(ExitCode::FAILURE, |signal| signal.exit_code().into())
         }
-    }
+    };
+    runtime.shutdown_timeout(LAST_SECOND);
+    code
 }
 
 /// Whoever reads our output may stop reading: `tessera sql ... | head` is no error.

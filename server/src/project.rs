@@ -49,5 +49,8 @@ fn open_with(folder: &Path, config: ProjectConfig) -> Result<Engine> {
 
 /// `AWS_*` variables, under the names that the object store knows.
 fn storage_options() -> HashMap<String, String> {
-    std::env::vars().filter(|(name, _)| name.starts_with("AWS_")).collect()
+    // What is not Unicode is none of these, and no reason to fail.
+    let unicode =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    unicode.filter(|(name, _)| name.starts_with("AWS_")).collect()
 }

@@ -1,12 +1,17 @@
 //! `tessera serve`: gRPC and Flight SQL on one port, health and metrics on another, scheduled refreshes, and an end that
 //! loses nothing.
 
+use std::future::IntoFuture;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use arrow_flight::flight_service_server::FlightServiceServer;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::Response;
 use futures::TryStreamExt;
+use metrics_exporter_prometheus::PrometheusHandle;
 use tessera_engine::Engine;
 use tessera_proto::v1::behavior_service_server::BehaviorServiceServer;
 use tessera_proto::v1::identity_service_server::IdentityServiceServer;
@@ -16,6 +21,8 @@ use tessera_proto::v1::segment_service_server::SegmentServiceServer;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tonic::Code;
+use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::Router;
 use tonic::transport::server::TcpIncoming;
@@ -32,15 +39,20 @@ use crate::grpc::identity::Identity;
 use crate::grpc::profile::Profiles;
 use crate::grpc::refresh::RefreshRuns;
 use crate::grpc::segment::Segments;
+use crate::grpc::status::with_reason;
 use crate::http::{self, Http};
 use crate::output::say;
 use crate::refreshes::Refreshes;
-use crate::{scheduler, telemetry};
+use crate::{scheduler, signals, telemetry};
 
-/// How often the lake is looked at for a generation that somebody else published.
+/// How often the lake is looked at for a generation that somebody else published, and metrics are tidied.
 const POLL: Duration = Duration::from_secs(1);
 /// How long running queries may go on once the server is told to end.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long clients may take after that to read their last answer and hang up. Longer than a connection lingers.
+const PARTING: Duration = Duration::from_secs(3);
+/// Signals within so long are one: `timeout` sends it to the process and to its group.
+const SAME_SIGNAL: Duration = Duration::from_secs(1);
 /// Connections without an answer to a ping for so long are closed, and their queries end.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// The longest request: parameters of a statement, an expression.
@@ -56,14 +68,16 @@ pub(crate) async fn run(engine: &Engine, arguments: &ServeArguments) -> Result<(
     let http_listener = listen(http_address, arguments.insecure).await?;
     let metrics = telemetry::metrics()?;
 
-    // `stop`: accept nothing more, end refreshes and schedules. `abort`: end the queries that still run.
-    let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
+    // `stop`: accept nothing more, end refreshes and schedules. `abort`: end the queries that still run. `leave`: wait for
+    // nobody who has not hung up.
+    let [stop, abort, leave] = std::array::from_fn(|_| CancellationToken::new());
     let tasks = TaskTracker::new();
     let refreshes = Refreshes::new(engine.clone(), stop.clone(), tasks.clone());
     scheduler::start(engine, &refreshes, &stop, &tasks)?;
     let (health, health_service) = tonic_health::server::health_reporter();
-    let following = follow_generations(engine.clone(), health);
-    tasks.spawn(stop.clone().run_until_cancelled_owned(following));
+    // A reporter begins with the opposite.
+    health.set_service_status("", ServingStatus::NotServing).await;
+    tasks.spawn(follow_generations(engine.clone(), health, metrics.clone(), stop.clone()));
 
     let http = http::router(Http { engine: engine.clone(), metrics });
     let http_address = http_listener.local_addr()?;
@@ -78,15 +92,28 @@ pub(crate) async fn run(engine: &Engine, arguments: &ServeArguments) -> Result<(
         .serve_with_incoming_shutdown(connections, stop.clone().cancelled_owned());
     say(format_args!("gRPC and Flight SQL on {grpc_address}\nhealth and metrics on http://{http_address}"))?;
 
-    tokio::spawn(end_when_told(stop.clone(), abort));
-    let (grpc, http) = tokio::join!(grpc, http);
-    // Whichever server failed, the rest must end too.
-    stop.cancel();
+    tokio::spawn(end_when_told(stop.clone(), abort, leave.clone()));
+    let (grpc, http) = tokio::join!(until_left("gRPC", grpc, &stop, &leave), until_left("HTTP", http, &stop, &leave));
     tasks.close();
     tasks.wait().await;
-    grpc.context("gRPC")?;
-    http.context("HTTP")?;
-    Ok(())
+    grpc.and(http)
+}
+
+/// Serves until `leave` at the latest. Whichever server ends, by a failure too, ends the rest by `stop`.
+async fn until_left<E: std::error::Error + Send + Sync + 'static>(
+    name: &'static str,
+    server: impl IntoFuture<Output = Result<(), E>>,
+    stop: &CancellationToken,
+    leave: &CancellationToken,
+) -> Result<()> {
+    let _rest = stop.clone().drop_guard();
+    match leave.run_until_cancelled(server.into_future()).await {
+        Some(ended) => ended.context(name),
+        None => {
+            tracing::warn!(server = name, "clients have not hung up: their connections are cut");
+            Ok(())
+        }
+    }
 }
 
 /// Binds an address; without `insecure` only one that nobody beyond this machine reaches.
@@ -116,55 +143,76 @@ fn services(reader: &Reader, refreshes: &Refreshes, abort: &CancellationToken) -
     let flight = FlightServiceServer::new(Front(FlightSql::new(reader.clone(), abort.clone())))
         .max_decoding_message_size(REQUEST_BYTES_MAX);
     let refresh_runs = RefreshRuns { reader: reader.clone(), refreshes: refreshes.clone() };
-    Ok(Server::builder()
-        .http2_keepalive_interval(Some(KEEP_ALIVE))
-        .add_service(reflection().build_v1().context("reflection")?)
+    let routes = Routes::new(reflection().build_v1().context("reflection")?)
         .add_service(reflection().build_v1alpha().context("reflection")?) // what grpcurl and Python's client still ask
         .add_service(ProfileServiceServer::new(Profiles(reader.clone())))
         .add_service(IdentityServiceServer::new(Identity(reader.engine.clone())))
         .add_service(SegmentServiceServer::new(Segments(reader.clone())))
         .add_service(BehaviorServiceServer::new(Behavior(reader.clone())))
         .add_service(RefreshServiceServer::new(refresh_runs))
-        .add_service(flight))
+        .add_service(flight)
+        .into_axum_router()
+        .layer(middleware::from_fn_with_state(abort.clone(), until_aborted));
+    Ok(Server::builder().http2_keepalive_interval(Some(KEEP_ALIVE)).add_routes(routes.into()))
 }
 
-/// Opens each new generation, and is ready once there is one.
-async fn follow_generations(engine: Engine, health: HealthReporter) {
-    loop {
-        let (before, found) = (engine.current().and_then(|open| open.number()), engine.reload().await);
-        match found.map(|snapshot| snapshot.number()) {
-            Ok(Some(generation)) => {
-                health.set_service_status("", ServingStatus::Serving).await;
-                if before != Some(generation) {
-                    tracing::info!(generation, "serving");
-                }
-            }
-            Ok(None) => health.set_service_status("", ServingStatus::NotServing).await,
-            // What is open stays served.
-            Err(error) => tracing::warn!(%error, "the lake cannot be looked at"),
+/// Answers a call, or ends it once `abort` is cancelled. Rows that are on their way by then are Flight SQL's to end.
+async fn until_aborted(State(abort): State<CancellationToken>, request: Request, next: Next) -> Response {
+    let answered = abort.run_until_cancelled(next.run(request)).await;
+    answered.unwrap_or_else(|| with_reason(Code::Cancelled, "CANCELLED", "the server is stopping").into_http())
+}
+
+/// Opens each new generation until `stop`, and is ready once there is one.
+async fn follow_generations(
+    engine: Engine,
+    mut health: HealthReporter,
+    metrics: PrometheusHandle,
+    stop: CancellationToken,
+) {
+    let follow = async {
+        loop {
+            look_for_generation(&engine, &health).await;
+            metrics.run_upkeep();
+            tokio::time::sleep(POLL).await;
         }
-        tokio::time::sleep(POLL).await;
+    };
+    stop.run_until_cancelled(follow).await;
+    // Those who watch are told, and then let go: they would not hang up.
+    health.set_service_status("", ServingStatus::NotServing).await;
+    health.clear_service_status("").await;
+}
+
+async fn look_for_generation(engine: &Engine, health: &HealthReporter) {
+    let (before, found) = (engine.current().and_then(|open| open.number()), engine.reload().await);
+    match found.map(|snapshot| snapshot.number()) {
+        Ok(Some(generation)) => {
+            health.set_service_status("", ServingStatus::Serving).await;
+            if before != Some(generation) {
+                tracing::info!(generation, "serving");
+            }
+        }
+        Ok(None) => health.set_service_status("", ServingStatus::NotServing).await,
+        // What is open stays served.
+        Err(error) => tracing::warn!(%error, "the lake cannot be looked at"),
     }
 }
 
-/// Ends everything on SIGINT or SIGTERM: refreshes at once, queries when they are done or their time is up.
-async fn end_when_told(stop: CancellationToken, abort: CancellationToken) {
-    let told = async {
-        #[cfg(unix)]
-        if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
-            }
-            return;
-        }
-        let _ = tokio::signal::ctrl_c().await;
-    };
+/// Ends everything on SIGINT or SIGTERM: refreshes at once, queries when they are done or their time is up. Another signal
+/// ends the process as it is, which loses nothing either.
+async fn end_when_told(stop: CancellationToken, abort: CancellationToken, leave: CancellationToken) {
     tokio::select! {
-        () = told => tracing::info!("ending"),
+        signal = signals::told_to_end() => tracing::info!(%signal, "ending"),
         () = stop.cancelled() => {}
     }
     stop.cancel();
+    tokio::spawn(async {
+        tokio::time::sleep(SAME_SIGNAL).await;
+        let signal = signals::told_to_end().await;
+        tracing::warn!(%signal, "ending at once");
+        std::process::exit(signal.exit_code().into());
+    });
     tokio::time::sleep(GRACE).await;
     abort.cancel();
+    tokio::time::sleep(PARTING).await;
+    leave.cancel();
 }

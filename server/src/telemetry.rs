@@ -1,6 +1,8 @@
 //! What the process tells about itself: log lines, metrics, and traces where the configuration sends them.
 
-use anyhow::{Context, Result};
+use std::env::VarError;
+
+use anyhow::{Context, Result, anyhow, bail};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_otlp::WithExportConfig;
@@ -15,11 +17,14 @@ const SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 
 /// What a server logs and traces: its own steps, of libraries only what goes wrong.
 pub(crate) const OF_SERVER: &str = "warn,tessera=info,tessera_engine=info";
 
+/// What to do about filters that cannot be read.
+const RIGHT_FILTERS: &str = "write a level, such as `debug`, or filters, such as `warn,tessera_engine=debug`";
+
 /// Log lines on standard error, so that answers on standard output can be piped. `TESSERA_LOG` says what is logged,
 /// `default` where it does not; `TESSERA_LOG_FORMAT=json` makes each line an object. Traces go to the collector at
 /// `traces_to`; what this returns must live until the last of them is sent.
 pub(crate) fn start(default: &str, traces_to: Option<&str>) -> Result<Option<SdkTracerProvider>> {
-    let filter = EnvFilter::try_from_env("TESSERA_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let filter = filter(default)?;
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = match std::env::var("TESSERA_LOG_FORMAT").as_deref() {
         Ok("json") => lines.json().flatten_event(true).boxed(),
@@ -42,7 +47,19 @@ pub(crate) fn start(default: &str, traces_to: Option<&str>) -> Result<Option<Sdk
     Ok(Some(provider))
 }
 
-/// Starts to count; the handle gives what was counted as text.
+/// What `TESSERA_LOG` says, `default` where it says nothing.
+fn filter(default: &str) -> Result<EnvFilter> {
+    let filters = match std::env::var("TESSERA_LOG") {
+        Ok(filters) if !filters.trim().is_empty() => filters,
+        Ok(_) | Err(VarError::NotPresent) => default.to_owned(),
+        Err(VarError::NotUnicode(_)) => bail!("TESSERA_LOG is not Unicode: {RIGHT_FILTERS}"),
+    };
+    // Its error says what its cause says.
+    EnvFilter::try_new(&filters).map_err(|error| anyhow!("TESSERA_LOG is `{filters}`: {error}; {RIGHT_FILTERS}"))
+}
+
+/// Starts to count; the handle gives what was counted as text. Its upkeep must be run now and then, or what is counted
+/// grows until somebody asks for the text.
 pub(crate) fn metrics() -> Result<PrometheusHandle> {
     let recorder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)

@@ -1,10 +1,11 @@
 //! `tessera identity`: how well it is known who is who, and what another configuration would make of it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use arrow::array::RecordBatch;
 
+use super::scratch::in_scratch;
 use crate::cli::IdentityCommand;
 use crate::output::say;
 use crate::table::table;
@@ -122,7 +123,9 @@ const DROPPED: &str = "select reason, count(*) as links from identity.dropped_li
 pub(crate) async fn run(folder: &Path, command: IdentityCommand) -> Result<()> {
     match command {
         IdentityCommand::Report { limit, as_of } => report(folder, limit, as_of).await,
-        IdentityCommand::Simulate { config, limit } => simulate(folder, config, limit).await,
+        IdentityCommand::Simulate { config, limit } => {
+            in_scratch(async |scratch: &Path| simulate(folder, config.as_deref(), limit, scratch).await).await
+        }
     }
 }
 
@@ -142,14 +145,13 @@ async fn report(folder: &Path, limit: u64, as_of: Option<u64>) -> Result<()> {
     Ok(())
 }
 
-async fn simulate(folder: &Path, config: Option<PathBuf>, limit: u64) -> Result<()> {
-    let engine = match &config {
+async fn simulate(folder: &Path, config: Option<&Path>, limit: u64, scratch: &Path) -> Result<()> {
+    let engine = match config {
         Some(config) => project::open_as(folder, config)?,
         None => project::open(folder)?,
     };
-    let scratch = tempfile::tempdir().context("cannot make a temporary folder for the simulation")?;
     let (progress, bar) = progress::refresh();
-    let simulated = engine.simulate(scratch.path(), &progress).await;
+    let simulated = engine.simulate(scratch, &progress).await;
     bar.finish_and_clear();
     let simulated = simulated?;
     let without = simulated.collect(SOURCES_LEFT_OUT).await?;

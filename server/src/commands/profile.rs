@@ -59,12 +59,15 @@ const PARTS: [(&str, &str); 6] = [
     ),
 ];
 
-/// Prints the person who has `identifier`.
+/// Prints the person who has `identifier`, all of it from one generation.
 pub(crate) async fn run(engine: &Engine, identifier: &str, as_of: Option<u64>) -> Result<()> {
     let (namespace, value) = engine.normalized(identifier)?;
-    published(engine, as_of).await?;
+    let (snapshot, generation) = published(engine, as_of).await?;
+    let rows = async |query: &str, parameters: &[&str]| {
+        engine.rows(&snapshot, query, parameters, QueryLimits::default()).await
+    };
     let query = "select profile_id from identity.identities where namespace = $1 and value = $2";
-    let found = engine.collect(query, &[&namespace, &value], as_of).await?;
+    let found = rows(query, &[&namespace, &value]).await?;
     let Some(profile_id) = found
         .iter()
         .find(|batch| batch.num_rows() > 0)
@@ -74,11 +77,12 @@ pub(crate) async fn run(engine: &Engine, identifier: &str, as_of: Option<u64>) -
             "nobody has the identifier `{identifier}`; identifiers that landed since the last refresh need a `tessera refresh`"
         );
     };
-    for batch in engine.collect("select * from profile.profiles where profile_id = $1", &[&profile_id], as_of).await? {
+    say(format_args!("Generation {generation}"))?;
+    for batch in rows("select * from profile.profiles where profile_id = $1", &[&profile_id]).await? {
         print_row(&batch)?;
     }
     for (title, query) in PARTS {
-        let batches = engine.collect(query, &[&profile_id], as_of).await?;
+        let batches = rows(query, &[&profile_id]).await?;
         if batches.iter().any(|batch| batch.num_rows() > 0) {
             say(format_args!("\n{title}\n{}", table(&batches)?))?;
         }
@@ -89,7 +93,7 @@ pub(crate) async fn run(engine: &Engine, identifier: &str, as_of: Option<u64>) -
 /// Prints why two identifiers are one person, or are not.
 pub(crate) async fn explain(engine: &Engine, identifier: &str, other: &str, as_of: Option<u64>) -> Result<()> {
     let (a, b) = (engine.normalized(identifier)?, engine.normalized(other)?);
-    let snapshot = published(engine, as_of).await?;
+    let (snapshot, _) = published(engine, as_of).await?;
     let explained = engine.explain(&snapshot, (&a.0, &a.1), (&b.0, &b.1), QueryLimits::default()).await?;
     let [of_a, of_b] = &explained.profile_ids;
     let verdict = match (of_a == of_b, explained.links.is_empty()) {
@@ -107,14 +111,14 @@ pub(crate) async fn explain(engine: &Engine, identifier: &str, other: &str, as_o
     Ok(())
 }
 
-/// A generation, the newest if none is named.
-async fn published(engine: &Engine, as_of: Option<u64>) -> Result<Arc<Snapshot>> {
+/// A generation and its number, the newest if none is named.
+async fn published(engine: &Engine, as_of: Option<u64>) -> Result<(Arc<Snapshot>, u64)> {
     let snapshot = match as_of {
         Some(generation) => engine.snapshot(generation).await?,
         None => engine.reload().await?,
     };
     match snapshot.number() {
-        Some(_) => Ok(snapshot),
+        Some(generation) => Ok((snapshot, generation)),
         None => bail!("nothing is published to look into: run `tessera refresh` first"),
     }
 }

@@ -1,16 +1,13 @@
-//! What clients ask about the server: what it can do, which tables there are, which types.
+//! What clients ask about the data: which tables there are, and which types.
 
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow_flight::error::FlightError;
-use arrow_flight::sql::metadata::{
-    SqlInfoData, SqlInfoDataBuilder, XdbcTypeInfo, XdbcTypeInfoData, XdbcTypeInfoDataBuilder,
-};
+use arrow_flight::sql::metadata::{XdbcTypeInfo, XdbcTypeInfoData, XdbcTypeInfoDataBuilder};
 use arrow_flight::sql::{
-    CommandGetCatalogs, CommandGetDbSchemas, CommandGetTableTypes, CommandGetTables, Nullable, Searchable, SqlInfo,
-    SqlNullOrdering, SqlSupportedCaseSensitivity, SqlSupportedTransaction, XdbcDataType,
+    CommandGetCatalogs, CommandGetDbSchemas, CommandGetTableTypes, CommandGetTables, Nullable, Searchable, XdbcDataType,
 };
 use tessera_engine::TableInfo;
 
@@ -20,53 +17,6 @@ use super::wire_types::wire_schema;
 pub(crate) const CATALOG: &str = "tessera";
 const TABLE: &str = "TABLE";
 const VIEW: &str = "VIEW";
-
-/// Answers GetSqlInfo.
-pub(crate) static SQL_INFO: LazyLock<Result<SqlInfoData, FlightError>> = LazyLock::new(|| {
-    let mut info = SqlInfoDataBuilder::new();
-    info.append(SqlInfo::FlightSqlServerName, "Tessera");
-    info.append(SqlInfo::FlightSqlServerVersion, env!("CARGO_PKG_VERSION"));
-    info.append(SqlInfo::FlightSqlServerArrowVersion, "1.3");
-    info.append(SqlInfo::FlightSqlServerReadOnly, true);
-    info.append(SqlInfo::FlightSqlServerSql, true);
-    info.append(SqlInfo::FlightSqlServerSubstrait, false);
-    info.append(SqlInfo::FlightSqlServerTransaction, SqlSupportedTransaction::None as i32);
-    info.append(SqlInfo::FlightSqlServerCancel, true);
-    info.append(SqlInfo::FlightSqlServerBulkIngestion, false);
-    info.append(SqlInfo::FlightSqlServerStatementTimeout, 0);
-    info.append(SqlInfo::FlightSqlServerTransactionTimeout, 0);
-    info.append(SqlInfo::SqlDdlCatalog, false);
-    info.append(SqlInfo::SqlDdlSchema, false);
-    info.append(SqlInfo::SqlDdlTable, false);
-    info.append(SqlInfo::SqlIdentifierCase, SqlSupportedCaseSensitivity::SqlCaseSensitivityLowercase as i32);
-    info.append(
-        SqlInfo::SqlQuotedIdentifierCase,
-        SqlSupportedCaseSensitivity::SqlCaseSensitivityCaseInsensitive as i32,
-    );
-    info.append(SqlInfo::SqlIdentifierQuoteChar, "\"");
-    info.append(SqlInfo::SqlNullOrdering, SqlNullOrdering::SqlNullsSortedHigh as i32);
-    info.append(SqlInfo::SqlAllTablesAreSelectable, true);
-    info.append(SqlInfo::SqlKeywords, ["ilike", "unnest", "within"].as_slice());
-    info.append(
-        SqlInfo::SqlNumericFunctions,
-        ["abs", "ceil", "floor", "ln", "log", "power", "round", "sqrt"].as_slice(),
-    );
-    info.append(
-        SqlInfo::SqlStringFunctions,
-        ["concat", "length", "lower", "replace", "split_part", "starts_with", "substr", "trim", "upper"].as_slice(),
-    );
-    info.append(
-        SqlInfo::SqlDatetimeFunctions,
-        ["current_date", "date_part", "date_trunc", "now", "to_timestamp"].as_slice(),
-    );
-    info.append(SqlInfo::SqlSystemFunctions, ["coalesce", "nullif"].as_slice());
-    info.append(SqlInfo::SqlSchemaTerm, "schema");
-    info.append(SqlInfo::SqlCatalogTerm, "catalog");
-    info.append(SqlInfo::SqlProcedureTerm, "");
-    info.append(SqlInfo::SqlSelectForUpdateSupported, false);
-    info.append(SqlInfo::SqlStoredProceduresSupported, false);
-    info.build()
-});
 
 /// Answers GetXdbcTypeInfo.
 pub(crate) static TYPES: LazyLock<Result<XdbcTypeInfoData, FlightError>> = LazyLock::new(|| {

@@ -1,8 +1,6 @@
 //! The commands of Flight SQL.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -26,7 +24,8 @@ use arrow_flight::{
     FlightEndpoint, FlightInfo, HandshakeRequest, HandshakeResponse, IpcMessage, SchemaAsIpc, Ticket,
 };
 use bytes::Bytes;
-use futures::{Stream, StreamExt, TryStreamExt};
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 use prost::Message;
 use tessera_engine::{EngineError, Snapshot, Statement};
 use tokio_util::sync::CancellationToken;
@@ -35,17 +34,20 @@ use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::metadata;
 use super::session;
-use super::statements::{Prepared, Statements};
+use super::sql_info;
+use super::statements::{Fetchable, Prepared, Statements, forget_unused};
 use super::wire_types::wire_schema;
+use super::writes::writes;
+use crate::grpc::Reader;
+use crate::grpc::call::{answered, counted, streamed};
 use crate::grpc::status::{to_status, with_reason};
-use crate::grpc::{Reader, counted};
 
 /// The name of the action that cancels what a FlightInfo describes; `arrow-flight` has its messages, but not its name.
 const CANCEL_FLIGHT_INFO: &str = "CancelFlightInfo";
 /// Nobody has to prove who they are yet. Drivers that send a password want a token for it.
 const BEARER: &str = "Bearer anonymous";
 
-type FlightStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+type FlightStream<T> = BoxStream<'static, Result<T, Status>>;
 
 /// Answers the commands.
 #[derive(Clone, Debug)]
@@ -58,13 +60,16 @@ pub(crate) struct FlightSql {
 impl FlightSql {
     /// Reads with `reader`; once `stop` is cancelled, what runs ends.
     pub(crate) fn new(reader: Reader, stop: CancellationToken) -> Self {
-        Self { reader, statements: Arc::default(), stop }
+        let statements = Arc::default();
+        tokio::spawn(stop.clone().run_until_cancelled_owned(forget_unused(Arc::downgrade(&statements))));
+        Self { reader, statements, stop }
     }
 
     /// Plans a query over the newest generation.
     async fn plan(&self, sql: &str) -> Result<Statement, Status> {
         let snapshot = self.snapshot().await?;
-        self.reader.engine.prepare(&snapshot, sql).await.map_err(to_status)
+        let planned = self.reader.engine.prepare(&snapshot, sql).await;
+        planned.map_err(|error| if writes(sql) { read_only() } else { to_status(error) })
     }
 
     /// The newest generation; before the first refresh, one with the logs only.
@@ -82,55 +87,66 @@ impl FlightSql {
 
     /// The columns that a prepared statement will give.
     pub(crate) async fn prepared_schema(&self, handle: &[u8]) -> Result<SchemaRef, Status> {
-        self.schema(&self.prepared(handle)?.1.sql).await
+        self.schema(&self.prepared(handle)?.sql).await
     }
 
-    fn prepared(&self, handle: &[u8]) -> Result<(String, Prepared), Status> {
-        let handle = String::from_utf8_lossy(handle).into_owned();
-        let prepared = self.statements.prepared(&handle).ok_or_else(|| {
-            with_reason(
-                Code::NotFound,
-                "STATEMENT_NOT_FOUND",
-                "no such prepared statement: it was closed, or not used for ten minutes; prepare it again",
-            )
-        })?;
-        Ok((handle, prepared))
+    fn prepared(&self, handle: &[u8]) -> Result<Arc<Prepared>, Status> {
+        self.statements.prepared(&String::from_utf8_lossy(handle)).ok_or_else(no_statement)
     }
 
-    /// Where to fetch a statement's rows.
-    fn offer(&self, statement: Statement, descriptor: FlightDescriptor) -> Result<FlightInfo, Status> {
+    /// An execution of a prepared statement, and the bytes of what was prepared.
+    async fn execution(&self, handle: &[u8]) -> Result<(Statement, usize), Status> {
+        let prepared = self.prepared(handle)?;
+        let statement = self.plan(&prepared.sql).await?;
+        let statement = match &prepared.values {
+            Some(values) => statement.bind(values).map_err(to_status)?,
+            None => statement,
+        };
+        Ok((statement, prepared.bytes()))
+    }
+
+    fn fetchable(&self, statement: Statement) -> Fetchable {
+        Fetchable { statement, cancel: self.stop.child_token() }
+    }
+
+    /// Where to fetch the rows of a statement of so many `bytes`.
+    fn offer(&self, statement: Statement, bytes: usize, descriptor: FlightDescriptor) -> Result<FlightInfo, Status> {
         let schema = wire_schema(&statement.schema());
-        let handle = self.statements.offer(statement, self.stop.child_token());
+        let handle = self.statements.offer(self.fetchable(statement), bytes);
         let ticket = TicketStatementQuery { statement_handle: handle.into() };
         described(&schema, ticket.as_any().encode_to_vec(), descriptor)
     }
 
-    /// Rows as they are computed. A query ends when its client goes, is cancelled, or the server stops.
+    /// The rows of a ticket.
     async fn fetch(&self, handle: &[u8]) -> Result<FlightStream<FlightData>, Status> {
-        let handle = String::from_utf8_lossy(handle).into_owned();
-        let fetchable = self.statements.fetchable(&handle).ok_or_else(|| {
+        let fetchable = self.statements.fetchable(&String::from_utf8_lossy(handle)).ok_or_else(|| {
             with_reason(
                 Code::NotFound,
                 "TICKET_NOT_FOUND",
-                "no such ticket: it was cancelled, or is older than ten minutes; run the query again",
+                "no such ticket: it was cancelled, or not used for ten minutes; run the query again",
             )
         })?;
+        self.rows(fetchable).await
+    }
+
+    /// Rows as they are computed. A query ends when its client goes, is cancelled, or the server stops.
+    async fn rows(&self, fetchable: Arc<Fetchable>) -> Result<FlightStream<FlightData>, Status> {
         let schema = wire_schema(&fetchable.statement.schema());
         let statement = fetchable.statement.giving(Arc::clone(&schema));
         let result = self.reader.engine.execute(&statement, self.reader.limits).await.map_err(to_status)?;
-        let cancel = fetchable.cancel;
-        let cancelled = cancel.clone();
+        let cancelled = fetchable.cancel.clone().cancelled_owned();
         let batches =
             result.batches.map_err(|error| FlightError::Tonic(Box::new(to_status(error)))).inspect_ok(|batch| {
                 metrics::counter!("tessera_rows_sent_total").increment(batch.num_rows() as u64);
             });
-        let ended =
-            futures::stream::once(async move { cancelled.is_cancelled() }).filter_map(|is_cancelled| async move {
-                let status =
-                    with_reason(Code::Cancelled, "CANCELLED", "the query was cancelled, or the server is stopping");
-                is_cancelled.then_some(Err(FlightError::Tonic(Box::new(status))))
-            });
-        let batches = batches.take_until(cancel.cancelled_owned()).chain(ended);
+        // This holds the statement to the end of the rows, so that it can be cancelled until then.
+        let is_cancelled = async move { fetchable.cancel.is_cancelled() };
+        let ended = futures::stream::once(is_cancelled).filter_map(|is_cancelled| async move {
+            let status =
+                with_reason(Code::Cancelled, "CANCELLED", "the query was cancelled, or the server is stopping");
+            is_cancelled.then_some(Err(FlightError::Tonic(Box::new(status))))
+        });
+        let batches = batches.take_until(cancelled).chain(ended);
         let encoded = FlightDataEncoderBuilder::new().with_schema(schema).build(batches);
         Ok(encoded.map_err(Status::from).boxed())
     }
@@ -177,7 +193,32 @@ pub(crate) fn encoded_schema(schema: &Schema) -> Result<Bytes, Status> {
 }
 
 fn read_only() -> Status {
-    with_reason(Code::InvalidArgument, "READ_ONLY", "the server is read-only: data are landed with `tessera ingest`")
+    let message = "only queries are allowed here: the server is read-only, and data are landed with `tessera ingest`";
+    with_reason(Code::InvalidArgument, "READ_ONLY", message)
+}
+
+fn no_statement() -> Status {
+    with_reason(
+        Code::NotFound,
+        "STATEMENT_NOT_FOUND",
+        "no such prepared statement: it was closed, or not used for ten minutes; prepare it again",
+    )
+}
+
+/// The one row of values that a client sends for parameters. A second one is refused before the rest is read: a client may
+/// send without end.
+async fn one_row(mut batches: FlightRecordBatchStream) -> Result<RecordBatch, Status> {
+    let mut row: Option<RecordBatch> = None;
+    while let Some(batch) = batches.try_next().await? {
+        if row.as_ref().map_or(0, RecordBatch::num_rows) + batch.num_rows() > 1 {
+            let message = "one row of values at a time: a query cannot run for many";
+            return Err(with_reason(Code::InvalidArgument, "INPUT_INVALID", message));
+        }
+        if batch.num_rows() == 1 {
+            row = Some(batch);
+        }
+    }
+    row.ok_or_else(|| with_reason(Code::InvalidArgument, "INPUT_INVALID", "give the parameters one row of values"))
 }
 
 /// The values of parameters. Superset's driver sends each in a union of all types: the value in it is taken out.
@@ -214,13 +255,11 @@ impl FlightSqlService for FlightSql {
         query: CommandStatementQuery,
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
-        let started = Instant::now();
-        let info = match self.plan(&query.query).await {
-            Ok(statement) => self.offer(statement, request.into_inner()),
-            Err(status) => Err(status),
+        let work = async {
+            let statement = self.plan(&query.query).await?;
+            self.offer(statement, query.query.len(), request.into_inner())
         };
-        counted("FlightSql/GetFlightInfoStatement", started, info.as_ref().err());
-        info.map(Response::new)
+        answered("FlightSql/GetFlightInfoStatement", work).await
     }
 
     async fn get_flight_info_prepared_statement(
@@ -228,13 +267,11 @@ impl FlightSqlService for FlightSql {
         query: CommandPreparedStatementQuery,
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
-        let (_, prepared) = self.prepared(&query.prepared_statement_handle)?;
-        let statement = self.plan(&prepared.sql).await?;
-        let statement = match &prepared.values {
-            Some(values) => statement.bind(values).map_err(to_status)?,
-            None => statement,
+        let work = async {
+            let (statement, bytes) = self.execution(&query.prepared_statement_handle).await?;
+            self.offer(statement, bytes, request.into_inner())
         };
-        Ok(Response::new(self.offer(statement, request.into_inner())?))
+        answered("FlightSql/GetFlightInfoPreparedStatement", work).await
     }
 
     async fn do_get_statement(
@@ -242,10 +279,7 @@ impl FlightSqlService for FlightSql {
         ticket: TicketStatementQuery,
         _: Request<Ticket>,
     ) -> Result<Response<<Self as FlightService>::DoGetStream>, Status> {
-        let started = Instant::now();
-        let rows = self.fetch(&ticket.statement_handle).await;
-        counted("FlightSql/DoGetStatement", started, rows.as_ref().err());
-        rows.map(Response::new)
+        streamed("FlightSql/DoGetStatement", self.fetch(&ticket.statement_handle)).await
     }
 
     async fn do_get_prepared_statement(
@@ -254,12 +288,11 @@ impl FlightSqlService for FlightSql {
         _: Request<Ticket>,
     ) -> Result<Response<<Self as FlightService>::DoGetStream>, Status> {
         // Clients that make the ticket themselves.
-        let info = self.get_flight_info_prepared_statement(query, Request::new(FlightDescriptor::default())).await?;
-        let ticket = info.into_inner().endpoint.into_iter().find_map(|endpoint| endpoint.ticket).unwrap_or_default();
-        let ticket: arrow_flight::sql::Any =
-            Message::decode(ticket.ticket).map_err(|error| Status::internal(error.to_string()))?;
-        let ticket: Option<TicketStatementQuery> = ticket.unpack().map_err(arrow_status)?;
-        Ok(Response::new(self.fetch(&ticket.unwrap_or_default().statement_handle).await?))
+        let work = async {
+            let (statement, _) = self.execution(&query.prepared_statement_handle).await?;
+            self.rows(Arc::new(self.fetchable(statement))).await
+        };
+        streamed("FlightSql/DoGetPreparedStatement", work).await
     }
 
     async fn do_action_create_prepared_statement(
@@ -267,17 +300,17 @@ impl FlightSqlService for FlightSql {
         query: ActionCreatePreparedStatementRequest,
         _: Request<Action>,
     ) -> Result<ActionCreatePreparedStatementResult, Status> {
-        let started = Instant::now();
-        let statement = self.plan(&query.query).await;
-        counted("FlightSql/CreatePreparedStatement", started, statement.as_ref().err());
-        let statement = statement?;
-        let parameters = statement.parameters().map_err(to_status)?;
-        let handle = self.statements.prepare(Prepared { sql: query.query, values: None });
-        Ok(ActionCreatePreparedStatementResult {
-            prepared_statement_handle: handle.into(),
-            dataset_schema: encoded_schema(&wire_schema(&statement.schema()))?,
-            parameter_schema: encoded_schema(&wire_schema(&parameters))?,
-        })
+        let work = async {
+            let statement = self.plan(&query.query).await?;
+            let parameters = statement.parameters().map_err(to_status)?;
+            let handle = self.statements.prepare(Prepared { sql: query.query, values: None });
+            Ok(ActionCreatePreparedStatementResult {
+                prepared_statement_handle: handle.into(),
+                dataset_schema: encoded_schema(&wire_schema(&statement.schema()))?,
+                parameter_schema: encoded_schema(&wire_schema(&parameters))?,
+            })
+        };
+        counted("FlightSql/CreatePreparedStatement", work).await
     }
 
     async fn do_action_close_prepared_statement(
@@ -294,18 +327,13 @@ impl FlightSqlService for FlightSql {
         query: CommandPreparedStatementQuery,
         request: Request<PeekableFlightDataStream>,
     ) -> Result<DoPutPreparedStatementResult, Status> {
-        let (handle, _) = self.prepared(&query.prepared_statement_handle)?;
+        let handle = String::from_utf8_lossy(&query.prepared_statement_handle).into_owned();
+        self.prepared(handle.as_bytes())?;
         let data = request.into_inner().map_err(FlightError::from);
-        let batches: Vec<RecordBatch> = FlightRecordBatchStream::new_from_flight_data(data).try_collect().await?;
-        let rows: Vec<&RecordBatch> = batches.iter().filter(|batch| batch.num_rows() > 0).collect();
-        let [values] = rows.as_slice() else {
-            return Err(with_reason(Code::InvalidArgument, "INPUT_INVALID", "give the parameters one row of values"));
-        };
-        if values.num_rows() != 1 {
-            let message = "one row of values at a time: a query cannot run for many";
-            return Err(with_reason(Code::InvalidArgument, "INPUT_INVALID", message));
+        let values = one_row(FlightRecordBatchStream::new_from_flight_data(data)).await?;
+        if !self.statements.bind(&handle, plain_values(&values)?) {
+            return Err(no_statement());
         }
-        self.statements.bind(&handle, plain_values(values)?);
         Ok(DoPutPreparedStatementResult { prepared_statement_handle: Some(handle.into()) })
     }
 
@@ -440,7 +468,7 @@ impl FlightSqlService for FlightSql {
         query: CommandGetSqlInfo,
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
-        let schema = query.clone().into_builder(ready(&metadata::SQL_INFO)?).schema();
+        let schema = query.clone().into_builder(ready(&sql_info::SQL_INFO)?).schema();
         described_metadata(&schema, &query, request)
     }
 
@@ -449,7 +477,7 @@ impl FlightSqlService for FlightSql {
         query: CommandGetSqlInfo,
         _: Request<Ticket>,
     ) -> Result<Response<<Self as FlightService>::DoGetStream>, Status> {
-        sent(query.into_builder(ready(&metadata::SQL_INFO)?).build())
+        sent(query.into_builder(ready(&sql_info::SQL_INFO)?).build())
     }
 
     async fn get_flight_info_xdbc_type_info(

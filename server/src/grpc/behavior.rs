@@ -8,10 +8,11 @@ use tessera_proto::v1::behavior_service_server::BehaviorService;
 use tessera_proto::v1::{Interval, Metric};
 use tonic::{Request, Response, Status};
 
+use super::Reader;
+use super::call::answered;
 use super::convert::{generation, rows};
 use super::segment::not_found;
 use super::status::invalid_field;
-use super::{Reader, answered};
 
 /// Ten years: a longer trend is a report, not a question.
 const DAYS_MAX: i64 = 3_660;

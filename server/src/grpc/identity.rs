@@ -5,7 +5,7 @@ use tessera_proto::v1;
 use tessera_proto::v1::identity_service_server::IdentityService;
 use tonic::{Request, Response, Status};
 
-use super::answered;
+use super::call::answered;
 use super::convert::{given, identifier, normalized, timestamp};
 use super::status::{invalid_field, said, to_status};
 

@@ -2,18 +2,23 @@
 
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
+use prost::Message;
 use tessera_engine::{ErrorKind, ExplainedLink, ProfileCard, ProfileKey, Snapshot};
 use tessera_proto::v1;
 use tessera_proto::v1::profile_service_server::ProfileService;
 use tessera_proto::v1::{get_identity_graph_request, get_profile_request};
 use tonic::{Code, Request, Response, Status};
 
+use super::Reader;
+use super::call::answered;
 use super::convert::{Row, generation, identifier, normalized, rows, timestamp};
 use super::status::{invalid_field, to_status, with_reason};
-use super::{Reader, answered};
 
 /// The most events of an answer.
 const EVENTS_MAX: usize = 1_000;
+/// The most bytes of them: clients take 4 MiB in one message, and a profile is more than its events.
+const EVENTS_BYTES_MAX: usize = 3 << 20;
 /// Columns of a profile that have fields of their own.
 const OWN_FIELDS: [&str; 3] = ["profile_id", "first_seen_at", "last_seen_at"];
 
@@ -138,7 +143,7 @@ fn profile(card: ProfileCard) -> Result<v1::Profile, Status> {
         identifiers: rows(&card.identifiers).map(identifier_of_profile).collect::<Result<_, _>>()?,
         attributes: rows(&card.attributes).map(attribute).collect::<Result<_, _>>()?,
         segments: rows(&card.segments).map(segment).collect::<Result<_, _>>()?,
-        events: rows(&card.events).map(event).collect::<Result<_, _>>()?,
+        events: events(&card.events)?,
     })
 }
 
@@ -167,6 +172,20 @@ fn attribute(row: Row<'_>) -> Result<v1::ProfileAttribute, Status> {
 
 fn segment(row: Row<'_>) -> Result<v1::ProfileSegment, Status> {
     Ok(v1::ProfileSegment { segment: row.text("segment")?, enter_time: row.time("entered_at")? })
+}
+
+/// The latest events, as many as fit; the latest always.
+fn events(batches: &[RecordBatch]) -> Result<Vec<v1::ProfileEvent>, Status> {
+    let (mut events, mut bytes) = (Vec::new(), 0);
+    for row in rows(batches) {
+        let event = event(row)?;
+        bytes += event.encoded_len();
+        if bytes > EVENTS_BYTES_MAX && !events.is_empty() {
+            break;
+        }
+        events.push(event);
+    }
+    Ok(events)
 }
 
 fn event(row: Row<'_>) -> Result<v1::ProfileEvent, Status> {

@@ -1,9 +1,8 @@
 //! `RefreshService`.
 
-use std::pin::Pin;
-
 use arrow::array::RecordBatch;
-use futures::{Stream, StreamExt};
+use futures::StreamExt;
+use futures::stream::BoxStream;
 use tessera_engine::{ErrorKind, RefreshOptions, StepReport};
 use tessera_proto::v1;
 use tessera_proto::v1::RefreshState;
@@ -11,10 +10,11 @@ use tessera_proto::v1::refresh_service_server::RefreshService;
 use tokio_stream::wrappers::WatchStream;
 use tonic::{Code, Request, Response, Status};
 
+use super::Reader;
+use super::call::{answered, streamed};
 use super::convert::{Row, rows, timestamp};
 use super::page_token::{PageToken, page_size};
 use super::status::{invalid_field, to_status, with_reason};
-use super::{Reader, answered};
 use crate::refreshes::{Refresh, Refreshes, State};
 
 const LISTING: &str = "refreshes";
@@ -56,13 +56,13 @@ impl RefreshService for RefreshRuns {
         answered("RefreshService/ListRefreshes", self.list(request.into_inner())).await
     }
 
-    type WatchRefreshStream = Pin<Box<dyn Stream<Item = Result<v1::WatchRefreshResponse, Status>> + Send>>;
+    type WatchRefreshStream = BoxStream<'static, Result<v1::WatchRefreshResponse, Status>>;
 
     async fn watch_refresh(
         &self,
         request: Request<v1::WatchRefreshRequest>,
     ) -> Result<Response<Self::WatchRefreshStream>, Status> {
-        answered("RefreshService/WatchRefresh", self.watch(request.into_inner().refresh_id)).await
+        streamed("RefreshService/WatchRefresh", self.watch(request.into_inner().refresh_id)).await
     }
 }
 

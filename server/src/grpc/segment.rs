@@ -17,10 +17,11 @@ use tessera_proto::v1;
 use tessera_proto::v1::segment_service_server::SegmentService;
 use tonic::{Code, Request, Response, Status, Streaming};
 
+use super::Reader;
+use super::call::{answered, streamed};
 use super::convert::{generation, rows, timestamp};
 use super::page_token::{PageToken, page_size};
 use super::status::{invalid_field, to_status, with_reason};
-use super::{Reader, answered};
 use crate::segments::lifts;
 
 const SEGMENT: &str = "select segment from segment.segments where segment = $1";
@@ -144,7 +145,7 @@ impl SegmentService for Segments {
         &self,
         request: Request<v1::ExportSegmentMembersRequest>,
     ) -> Result<Response<Self::ExportSegmentMembersStream>, Status> {
-        answered("SegmentService/ExportSegmentMembers", self.export(request.into_inner())).await
+        streamed("SegmentService/ExportSegmentMembers", self.export(request.into_inner())).await
     }
 }
 

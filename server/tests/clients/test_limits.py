@@ -1,5 +1,6 @@
 """Long answers, broken inputs, full disks: a clear error or a quarantined row, never a panic, never a lost good row."""
 
+import contextlib
 import errno
 import gzip
 import json
@@ -14,6 +15,7 @@ import time
 import pytest
 
 from conftest import WEB_AND_TILL, Project, orders
+from serving import wait_for
 
 MEGABYTE = 1 << 20
 GROWTH_MAX = 150 * MEGABYTE
@@ -300,6 +302,49 @@ def test_a_command_that_is_killed_loses_and_doubles_nothing(project):
         assert project.value("select count(*) from profile.profiles") == served
     assert event_count(project) == 20_005
     assert project.value("select count(*) from landing.events") == 20_005
+
+
+SIGNALS = pytest.mark.parametrize("by, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+# Tables of that day, and then rows without end.
+ENDLESS = "select event_id from staging.events union all select cast(value as varchar) from generate_series(1, 100000000000)"
+
+
+@contextlib.contextmanager
+def working_in(temporary, project, *arguments, stdout=subprocess.DEVNULL):
+    """A command, from the moment that it has made tables in the folder for temporary files."""
+    temporary.mkdir()
+    env = project.env | {"TMPDIR": str(temporary)}
+    running = subprocess.Popen(project.command(*arguments), env=env, stdout=stdout, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_for(lambda: any(temporary.rglob("*.parquet")), "tables are made")
+        assert running.poll() is None
+        yield running
+    finally:
+        running.kill()
+
+
+@SIGNALS
+@pytest.mark.parametrize("command", ["sql", "identity"])
+def test_a_command_that_is_stopped_leaves_no_temporary_tables(project, tmp_path, command, by, code):
+    project.ingest("till", project.write("till.csv", orders(20_000)))
+    project.refresh()
+    arguments = {"sql": ["sql", ENDLESS, "--as-of-date", "2026-03-31", "--format", "csv"], "identity": ["identity", "simulate"]}[command]
+    with working_in(tmp_path / "temporary", project, *arguments) as running:
+        running.send_signal(by)
+        assert running.wait(30) == code, running.stderr.read()
+        assert running.stderr.read().startswith("error: stopped by ")
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_a_command_that_waits_for_its_reader_can_be_stopped(project, tmp_path):
+    project.ingest("till", project.write("till.csv", orders(20)))
+    project.refresh()
+    arguments = ["sql", ENDLESS, "--as-of-date", "2026-03-31", "--format", "csv"]
+    with working_in(tmp_path / "temporary", project, *arguments, stdout=subprocess.PIPE) as running:
+        time.sleep(3)  # until the pipe is full
+        running.send_signal(signal.SIGINT)
+        assert running.wait(30) == 130
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 def test_what_a_command_did_counts_even_if_it_cannot_be_told(project):

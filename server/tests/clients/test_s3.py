@@ -22,6 +22,7 @@ from conftest import WEB_AND_TILL, Project, orders, assert_same
 
 GRPC_OFFSET = 10_000  # SeaweedFS opens a second port at this distance from some of its first ones
 READY_SECONDS = 60
+HELD_SECONDS = 5
 
 
 def environment(port):
@@ -196,6 +197,10 @@ class SmallStore(BaseHTTPRequestHandler):
             if store.holds_conditions and self.headers.get("If-None-Match") == "*" and self.key() in store.objects:
                 return self.answer(412, b"<Error><Code>PreconditionFailed</Code></Error>")
             store.objects[self.key()] = (body, time.time())
+            is_held = self.key() in store.held
+            store.held.discard(self.key())
+        if is_held:
+            time.sleep(HELD_SECONDS)
         self.answer(200, ETag=f'"{hashlib.md5(body).hexdigest()}"')
 
     def do_GET(self):
@@ -259,6 +264,7 @@ def small_store(request):
     server = ThreadingHTTPServer(("127.0.0.1", 0), SmallStore)
     server.daemon_threads = True
     server.objects, server.lock, server.holds_conditions = {}, threading.Lock(), request.param
+    server.held = set()  # objects whose first write is done at once and answered too late
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
     server.shutdown()
@@ -283,6 +289,21 @@ def test_the_same_store_is_accepted_once_it_holds_the_condition(binary, small_st
     project.ingest("till", project.write("till.csv", orders(10)))
     project.refresh()
     assert project.value("select count(*) from staging.events") == 10
+
+
+@pytest.mark.parametrize("small_store", [True], ids=["holds If-None-Match"], indirect=True)
+def test_a_write_whose_reply_is_late_is_done_and_counts_once(binary, small_store, tmp_path):
+    """The store's client does not repeat a conditional write after a timeout: it cannot know whether it was done."""
+    env = environment(small_store.server_port) | {"AWS_TIMEOUT": f"{HELD_SECONDS - 3}s"}
+    project = s3_project(binary, tmp_path, env, "late")
+    first = f"{1:020}.json"
+    small_store.held = {f"late/{place}/{first}" for place in ("landing/events/_delta_log", "profile/profiles/_delta_log", "_leases", "_generations")}
+    assert "10 rows landed" in project.ingest("till", project.write("till.csv", orders(10)))
+    assert "nothing added" in project.ingest("till", project.folder / "till.csv")
+    project.refresh()
+    assert not small_store.held, "these were never written"
+    assert project.value("select count(*) from staging.events") == 10
+    assert project.sql("select generation, state from ops.refreshes where name is null") == [{"generation": 1, "state": "published"}]
 
 
 def test_a_store_that_is_not_there_is_named(binary, tmp_path):

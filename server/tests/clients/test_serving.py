@@ -1,15 +1,23 @@
-"""A server's life: when it is ready, what it does while it works, and what is left when it is killed."""
+"""A server's life: when it is ready, what it does while it works, how it ends, and what is left when it is killed."""
 
+import contextlib
 import signal
+import socket
 import time
+from concurrent import futures
 
 import adbc_driver_flightsql.dbapi as flightsql
+import adbc_driver_manager
 import grpc
+import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from conftest import WEB_AND_TILL, Project, orders, assert_same
 from serving import serving, wait_for
 from test_grpc import Client
+
+# Ten seconds for queries, three for clients, and some for a slow machine.
+END_SECONDS_MAX = 20
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -92,3 +100,86 @@ def test_a_restart_makes_up_for_an_instant_that_was_missed_and_does_it_once(bina
         assert server.end() == 0
     begun = project.sql(f"select count(*) as n from ops.refreshes where name is null and started_at >= to_timestamp({missed}) and started_at < to_timestamp({missed + 60})")
     assert begun == [{"n": 1}]
+
+
+def seconds_to_end(server, code=0, by=signal.SIGTERM):
+    started = time.monotonic()
+    assert server.end(by) == code
+    return time.monotonic() - started
+
+
+@contextlib.contextmanager
+def not_reading(server):
+    """A client that asks for rows without end, and stops reading them."""
+
+    def rows_sent():
+        lines = [line for line in server.get("/metrics")[1].splitlines() if line.startswith("tessera_rows_sent_total ")]
+        return lines[0] if lines else None
+
+    def is_stuck():
+        before = rows_sent()
+        time.sleep(0.5)
+        return before is not None and rows_sent() == before
+
+    connection = flightsql.connect(f"grpc://{server.address}")
+    cursor = connection.cursor()
+    cursor.execute("select * from generate_series(1, 100000000000)")
+    reader = cursor.fetch_record_batch()
+    assert reader.read_next_batch().num_rows > 0
+    wait_for(is_stuck, "all buffers are full")
+    yield
+    for handle in (cursor, connection):
+        # The driver wants to tell the server that is no more.
+        with contextlib.suppress(adbc_driver_manager.Error, RuntimeError):
+            handle.close()
+
+
+def test_clients_that_do_not_hang_up_do_not_keep_a_server(shop):
+    with serving(shop) as server, not_reading(server), contextlib.ExitStack() as sockets:
+        for address in (server.address, server.http.removeprefix("http://")):
+            host, _, port = address.partition(":")
+            for sent in (b"", b"GET /health HTTP/1.1\r\nHost: tessera\r\n", b"PRI * HTTP/2.0\r\n"):
+                client = sockets.enter_context(socket.create_connection((host, int(port))))
+                client.sendall(sent)
+        assert server.get("/health")[0] == 200
+        assert seconds_to_end(server) < END_SECONDS_MAX
+
+
+def test_a_second_signal_ends_a_server_at_once(shop):
+    with serving(shop) as server, not_reading(server):
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(2)
+        assert server.process.poll() is None
+        assert seconds_to_end(server, 130, signal.SIGINT) < 5
+
+
+def test_whoever_watches_health_is_told_and_let_go(shop):
+    with serving(shop) as server, grpc.insecure_channel(server.address) as channel:
+        server.wait_until_ready()
+        seen = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=60)
+        assert SERVING in (next(seen).status, next(seen).status)
+        assert seconds_to_end(server) < 5
+        assert [answer.status for answer in seen][-1] == NOT_SERVING
+
+
+@pytest.fixture
+def silent_store():
+    """What an object store needs of the environment; it takes connections, and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{listener.getsockname()[1]}",
+            "AWS_ALLOW_HTTP": "true",
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+        }
+
+
+def test_a_server_of_a_silent_store_serves_nothing_and_ends(binary, tmp_path, silent_store):
+    project = Project(binary, tmp_path / "silent", WEB_AND_TILL, lake="s3://lake/silent", env=silent_store)
+    with serving(project) as server, grpc.insecure_channel(server.address) as channel, futures.ThreadPoolExecutor(1) as pool:
+        assert health(channel) == NOT_SERVING
+        call = pool.submit(Client(server.address).refused, "SegmentService/ListSegments")
+        time.sleep(2)
+        assert not call.done() and health(channel) == NOT_SERVING
+        assert seconds_to_end(server) < END_SECONDS_MAX
+        assert call.result() == (grpc.StatusCode.CANCELLED, "CANCELLED", [])

@@ -48,6 +48,7 @@ fn test_a_first_project_from_landing_to_segment() {
     assert_eq!(lists, "names\n\"[\"\"x, y\"\",\"\"z\"\"]\"\n");
 
     let person = project.ok(&["profile", "email:ADA@example.com"]);
+    assert!(person.starts_with("Generation 1\n"), "{person}");
     assert!(person.contains("order_count          1") && person.contains("customer_id:1"), "{person}");
     assert!(project.ok(&["segment", "list"]).contains("| buyers  | Buyers | 1    |"));
     assert!(project.ok(&["segment", "members", "buyers"]).contains("1 row"));
@@ -71,6 +72,9 @@ fn test_an_earlier_generation_can_be_read() {
     let count = ["sql", "select count(*) as n from profile.profiles", "--format", "csv", "--as-of"];
     assert_eq!(project.ok(&[&count[..], &["1"]].concat()), "n\n1\n");
     assert_eq!(project.ok(&[&count[..], &["2"]].concat()), "n\n2\n");
+    let person = ["profile", "email:ada@example.com"];
+    assert!(project.ok(&person).starts_with("Generation 2\n"));
+    assert!(project.ok(&[&person[..], &["--as-of", "1"]].concat()).starts_with("Generation 1\n"));
     assert!(
         project.fails(&[&count[..], &["7"]].concat()).contains("generation 7 does not exist: the lake holds 1 to 2")
     );
@@ -217,4 +221,48 @@ fn test_a_failed_refresh_leaves_the_last_generation_and_is_recorded() {
     assert_eq!(project.rows("select count(*) from ops.refreshes where state = 'failed' and name is null"), ["1"]);
     std::fs::remove_file(project.path().join("models/behavior/wrong.sql")).unwrap();
     assert!(project.ok(&["refresh"]).contains("generation 2 published"));
+}
+
+#[test]
+fn test_init_leaves_what_is_there() {
+    let project = Project::new(CONFIG);
+    let segment = project.path().join("segments/recent_buyers.sql");
+    let error = project.fails(&["init", "."]);
+    assert!(error.contains("tessera.toml` exists already") && !segment.exists(), "{error}");
+
+    std::fs::remove_file(project.path().join("tessera.toml")).unwrap();
+    project.write("segments/recent_buyers.sql", "order_count > 3\n");
+    let said = project.ok(&["init", "."]);
+    assert!(said.contains("stays as it is: ./segments/recent_buyers.sql"), "{said}");
+    assert!(said.contains("made ./tessera.toml"), "{said}");
+    assert_eq!(std::fs::read_to_string(&segment).unwrap(), "order_count > 3\n");
+    project.ok(&["check"]);
+}
+
+#[test]
+fn test_log_filters_that_cannot_be_read_are_refused() {
+    let project = project_with_orders();
+    let run = |command: &str, filters: &str| project.command(&[command]).env("TESSERA_LOG", filters).output().unwrap();
+    for command in ["check", "serve"] {
+        let refused = run(command, "tessera=loud");
+        let error = String::from_utf8(refused.stderr).unwrap();
+        assert_eq!(refused.status.code(), Some(1), "{error}");
+        assert!(error.starts_with("error: TESSERA_LOG is `tessera=loud`: "), "{error}");
+        assert!(error.contains("; write a level, such as `debug`"), "{error}");
+    }
+    for filters in ["", "debug", "warn,tessera_engine=debug"] {
+        assert!(run("check", filters).status.success(), "{filters}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn test_variables_that_are_not_unicode_do_no_harm() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let project = project_with_orders();
+    let odd = OsStr::from_bytes(b"\xff");
+    let checked = project.command(&["check"]).env("ODD", odd).env("AWS_ODD", odd).env(odd, "odd").output().unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
 }

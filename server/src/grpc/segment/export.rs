@@ -1,5 +1,6 @@
 //! The members of a segment as a file.
 
+use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use tessera_engine::{EngineError, ErrorKind};
@@ -42,9 +43,10 @@ impl Segments {
         let generation = generation(&snapshot);
         let pieces = encode::pieces(result, format).map_err(unwritable)?;
         if request.url.is_empty() {
-            let piece = move |data| v1::ExportSegmentMembersResponse { generation, data, written_bytes: 0 };
+            let piece =
+                move |data: Bytes| v1::ExportSegmentMembersResponse { generation, data: data.into(), written_bytes: 0 };
             // A file may have no bytes, and of which generation it is shall be told all the same.
-            let first = futures::stream::iter([Ok(piece(Vec::new()))]);
+            let first = futures::stream::iter([Ok(piece(Bytes::new()))]);
             return Ok(first.chain(pieces.map_ok(piece).map_err(unwritable)).boxed());
         }
         let written = encode::write(engine, &request.url, pieces).await.map_err(to_status)?;
