@@ -1,6 +1,5 @@
 //! Figures of what profiles do, as aggregates over `behavior.events`.
 
-use super::super::ColumnType;
 use super::super::behavior::{EventSelector, Figure, Measure, Property, Share, Window};
 use super::query::{Query, constant};
 use super::values::{Values, property};
@@ -18,17 +17,17 @@ pub(super) fn value(query: &mut Query, measure: &Measure) -> String {
         Figure::FirstTime => (aggregate("min(occurred_at)"), None),
         Figure::LastTime => (aggregate("max(occurred_at)"), None),
         Figure::Sum(of) => (aggregate(&format!("sum({})", number(of))), Some("0")),
-        Figure::Average(of) => (mean(&number(of), &counts), None),
+        Figure::Average(of) => (aggregate(&format!("avg({})", number(of))), None),
         Figure::Least(of) => (aggregate(&format!("min({})", number(of))), None),
         Figure::Most(of) => (aggregate(&format!("max({})", number(of))), None),
         Figure::Percentile(of, share) => (percentile(&number(of), *share, &known(&number(of))), None),
         Figure::FirstValue(of) => {
-            let (value, text) = (told(of), as_text(of));
-            (format!("first_value({value} order by occurred_at, {text}) {}", known(&property(of))), None)
+            let value = property(of);
+            (format!("first_value({value} order by occurred_at, {value}) {}", known(&value)), None)
         }
         Figure::LastValue(of) => {
-            let (value, text) = (told(of), as_text(of));
-            (format!("first_value({value} order by occurred_at desc, {text}) {}", known(&property(of))), None)
+            let value = property(of);
+            (format!("first_value({value} order by occurred_at desc, {value}) {}", known(&value)), None)
         }
         Figure::DistinctCount(of) => (aggregate(&format!("count(distinct {})", property(of))), Some("0")),
         Figure::Values(of) => {
@@ -36,7 +35,7 @@ pub(super) fn value(query: &mut Query, measure: &Measure) -> String {
             (format!("array_agg(distinct {value} order by {value}) {}", known(&value)), Some("make_array()"))
         }
         Figure::MostFrequent(of) => {
-            let relation = most_frequent(&counts, of);
+            let relation = most_frequent(&counts, &property(of));
             return format!("{}.value", query.joined(relation));
         }
         Figure::EachWeek { weeks, times } => {
@@ -66,34 +65,12 @@ fn days(query: &Query, window: Window) -> Vec<String> {
     first.into_iter().chain(last).collect()
 }
 
-/// One of the values: numbers have the places that those of quotients have.
-fn told(of: &Property) -> String {
-    match of.column_type() {
-        ColumnType::Decimal => format!("cast({} as decimal(38, 10))", property(of)),
-        _ => property(of),
-    }
-}
-
-/// By what values are put in order where nothing else decides.
-fn as_text(of: &Property) -> String {
-    match of.column_type() {
-        ColumnType::Text => property(of),
-        _ => format!("cast({} as varchar)", property(of)),
-    }
-}
-
-/// As figures read it.
+/// As figures read it, and with the places that quotients have.
 fn number(of: &Property) -> String {
     match of {
-        Property::Path(_) => format!("event_number({})", property(of)),
+        Property::Path(_) => format!("cast(event_number({}) as decimal(38, 10))", property(of)),
         Property::Column(_) => property(of),
     }
-}
-
-/// With ten places, rounded: SQL has four more than the numbers have, and cuts off what follows. A cast alone would not do:
-/// DataFusion leaves it out where the mean is compared.
-fn mean(number: &str, counts: &str) -> String {
-    format!("round(avg(cast({number} as decimal(38, 10))) filter (where {counts}), 10)")
 }
 
 /// The smallest number up to which a share of them lie: the nearest rank.
@@ -106,12 +83,11 @@ fn percentile(number: &str, share: Share, filter: &str) -> String {
 }
 
 /// Each profile with the value that most of its events have; of equally frequent ones the first in the order of texts.
-fn most_frequent(counts: &str, of: &Property) -> String {
-    let (property, value, text) = (property(of), told(of), as_text(of));
+fn most_frequent(counts: &str, value: &str) -> String {
     format!(
         "select profile_id, value\nfrom (\n    select\n        profile_id,\n        {value} as value,\n        \
-         row_number() over (partition by profile_id order by count(*) desc, {text}) as place\n    \
-         from behavior.events\n    where {counts} and {property} is not null\n    group by profile_id, {property}\n) counted\n\
+         row_number() over (partition by profile_id order by count(*) desc, {value}) as place\n    \
+         from behavior.events\n    where {counts} and {value} is not null\n    group by profile_id, {value}\n) counted\n\
          where place = 1"
     )
 }

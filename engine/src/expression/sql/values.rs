@@ -44,8 +44,7 @@ impl<'q> Values<'q> {
                 let computed = format!("{} {} {}", self.exact(left), operator(*op), self.exact(right));
                 let are_decimal = [left, right].iter().all(|side| side.value_type() == Some(ColumnType::Decimal));
                 let adds_places = *op == BinaryOp::Multiply && are_decimal;
-                // Rounded first: where the product is compared, DataFusion leaves out the cast.
-                if adds_places { format!("cast(round({computed}, 10) as decimal(38, 10))") } else { computed }
+                if adds_places { format!("cast({computed} as decimal(38, 10))") } else { computed }
             }
             Expr::Binary { op, left, right } => format!("{} {} {}", self.part(left), operator(*op), self.part(right)),
             Expr::IsNull { expr, negated } => format!("{} is {}null", self.part(expr), not(*negated)),

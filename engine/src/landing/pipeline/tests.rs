@@ -208,7 +208,7 @@ fn test_csv_missing_column_is_an_error_before_anything_lands() {
     assert_eq!(error.kind(), crate::error::ErrorKind::InvalidInput);
     let message = error.to_string();
     assert!(
-        message.contains("`input`") && message.contains("`purchased_on`") && message.contains("column 2 of its 4"),
+        message.contains("`input`") && message.contains("`purchased_on`") && message.contains("`purchasd_on`?"),
         "{message}"
     );
 }

@@ -197,11 +197,10 @@ pub(crate) struct ProductColumn {
     pub(crate) is_loose: bool,
 }
 
-/// What a file has in place of a column. Its names are not quoted: without a header they are somebody's values.
+/// What a file has in place of a column. Names that are not near are not quoted: without a header they are somebody's values.
 fn others(column: &str, of_file: &[String]) -> String {
-    let near = nearest(column, of_file.iter().map(String::as_str));
-    match near.and_then(|near| of_file.iter().position(|known| known == near)) {
-        Some(place) => format!("column {} of its {} is nearly called so", place + 1, of_file.len()),
+    match nearest(column, of_file.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`?"),
         None => format!("the {} columns of its header have other names", of_file.len()),
     }
 }
