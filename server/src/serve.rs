@@ -170,8 +170,14 @@ async fn follow_generations(
     stop: CancellationToken,
 ) {
     let follow = async {
+        let mut told = ServingStatus::NotServing;
         loop {
-            look_for_generation(&engine, &health).await;
+            let status = look_for_generation(&engine).await;
+            // Whoever watches hears of what changes.
+            if status != told {
+                health.set_service_status("", status).await;
+                told = status;
+            }
             metrics.run_upkeep();
             tokio::time::sleep(POLL).await;
         }
@@ -182,18 +188,21 @@ async fn follow_generations(
     health.clear_service_status("").await;
 }
 
-async fn look_for_generation(engine: &Engine, health: &HealthReporter) {
-    let (before, found) = (engine.current().and_then(|open| open.number()), engine.reload().await);
-    match found.map(|snapshot| snapshot.number()) {
-        Ok(Some(generation)) => {
-            health.set_service_status("", ServingStatus::Serving).await;
+/// Opens the newest generation. What is open stays served where the lake cannot be looked at.
+async fn look_for_generation(engine: &Engine) -> ServingStatus {
+    let generation = || engine.current().and_then(|open| open.number());
+    let before = generation();
+    if let Err(error) = engine.reload().await {
+        tracing::warn!(%error, "the lake cannot be looked at");
+    }
+    match generation() {
+        Some(generation) => {
             if before != Some(generation) {
                 tracing::info!(generation, "serving");
             }
+            ServingStatus::Serving
         }
-        Ok(None) => health.set_service_status("", ServingStatus::NotServing).await,
-        // What is open stays served.
-        Err(error) => tracing::warn!(%error, "the lake cannot be looked at"),
+        None => ServingStatus::NotServing,
     }
 }
 

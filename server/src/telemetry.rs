@@ -1,6 +1,7 @@
 //! What the process tells about itself: log lines, metrics, and traces where the configuration sends them.
 
 use std::env::VarError;
+use std::io::IsTerminal;
 
 use anyhow::{Context, Result, anyhow, bail};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -25,7 +26,10 @@ const RIGHT_FILTERS: &str = "write a level, such as `debug`, or filters, such as
 /// `traces_to`; what this returns must live until the last of them is sent.
 pub(crate) fn start(default: &str, traces_to: Option<&str>) -> Result<Option<SdkTracerProvider>> {
     let filter = filter(default)?;
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    // Colours are for people: <https://no-color.org>.
+    let has_colours =
+        std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(has_colours);
     let lines = match std::env::var("TESSERA_LOG_FORMAT").as_deref() {
         Ok("json") => lines.json().flatten_event(true).boxed(),
         _ => lines.boxed(),

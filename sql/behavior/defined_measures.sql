@@ -23,12 +23,21 @@ with found as (
         namespace,
         value,
         occurred_at,
-        unnest(measured(
-            event_name, source, touchpoint, party, event_type, page_path, page_title, page_section, referrer, utm_source,
-            utm_medium, utm_campaign, currency, revenue, occurred_at, properties
-        )) as found
-    from new.staging.events
-    where is_measured(event_name)
+        kept['measure_id'] as measure_id,
+        kept['property_value'] as property_value,
+        kept['number'] as number
+    from (
+        select
+            namespace,
+            value,
+            occurred_at,
+            unnest(measured(
+                event_name, source, touchpoint, party, event_type, page_path, page_title, page_section, referrer, utm_source,
+                utm_medium, utm_campaign, currency, revenue, occurred_at, properties
+            )) as kept
+        from new.staging.events
+        where is_measured(event_name)
+    )
 ),
 
 -- if incremental
@@ -37,38 +46,48 @@ found_anew as (
         namespace,
         value,
         occurred_at,
-        unnest(newly_measured(
-            event_name, source, touchpoint, party, event_type, page_path, page_title, page_section, referrer, utm_source,
-            utm_medium, utm_campaign, currency, revenue, occurred_at, properties
-        )) as found
-    from previous.staging.events
-    where event_name in (select event_name from config.measures where is_new and not is_instant)
+        kept['measure_id'] as measure_id,
+        kept['property_value'] as property_value,
+        kept['number'] as number
+    from (
+        select
+            namespace,
+            value,
+            occurred_at,
+            unnest(newly_measured(
+                event_name, source, touchpoint, party, event_type, page_path, page_title, page_section, referrer, utm_source,
+                utm_medium, utm_campaign, currency, revenue, occurred_at, properties
+            )) as kept
+        from previous.staging.events
+        where event_name in (select event_name from config.measures where is_new and not is_instant)
+    )
 ),
 
 -- end
 numbered as (
-    select identities.ordinal, found.occurred_at, found.found
+    select identities.ordinal, found.*
     from new.identity.identities identities  -- whoever did something new is among those that this refresh resolved
     join found on found.namespace = identities.namespace and found.value = identities.value
     -- if incremental
     union all
-    select identities.ordinal, found.occurred_at, found.found
+    select identities.ordinal, found.*
     from identity.identities  -- fewer rows than what is found: the side that a hash join holds in memory
     join found_anew found on found.namespace = identities.namespace and found.value = identities.value
+    where new_measures() > 0  -- known before it runs: otherwise nothing of this is read
     -- end
 )
 
 select
-    found['measure_id'] as measure_id,
+    measure_id,
     ordinal,
     cast(occurred_at as date) as date,
-    found['property_value'] as property_value,
+    property_value,
     count(*) as event_count,
     min(occurred_at) as first_at,
     max(occurred_at) as last_at,
-    count(found['number']) as number_count,
-    sum(found['number']) as total,
-    min(found['number']) as least,
-    max(found['number']) as most
+    count(number) as number_count,
+    sum(number) as total,
+    min(number) as least,
+    max(number) as most
 from numbered
 group by 1, 2, 3, 4

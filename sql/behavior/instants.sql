@@ -44,6 +44,7 @@ numbered as (
     select found.measure_id, identities.ordinal, found.occurred_at
     from identity.identities  -- fewer rows than what is found: the side that a hash join holds in memory
     join found_anew found on found.namespace = identities.namespace and found.value = identities.value
+    where new_measures() > 0  -- known before it runs: otherwise nothing of this is read
     -- end
 )
 

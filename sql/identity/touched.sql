@@ -10,16 +10,10 @@
 --   earlier_profile_id       text    the profile to which it belonged in the last generation, null if it is new
 --   earlier_ordinal          bigint  its number in the last generation, null if it is new
 --   earlier_profile_ordinal  bigint  the number of that profile's anchor, null if it is new
-with changed_components as (
-    select distinct coalesce(known.cluster, known.profile_id) as component
-    from identity.changed
-    join previous.identity.identities known on known.namespace = changed.namespace and known.value = changed.value
-),
-
-earlier as (
+with earlier as (
     select others.namespace, others.value, others.profile_id, others.ordinal, others.profile_ordinal
-    from changed_components  -- few rows: the side that a hash join holds in memory
-    join previous.identity.identities others on coalesce(others.cluster, others.profile_id) = changed_components.component
+    from identity.changed_components changed  -- few rows: the side that a hash join holds in memory
+    join previous.identity.identities others on coalesce(others.cluster, others.profile_id) = changed.component
 )
 
 select

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, new_null_array};
+use arrow::buffer::BooleanBuffer;
 use arrow::compute::interleave;
 use arrow::datatypes::Int64Type;
 use datafusion::common::runtime::SpawnedTask;
@@ -46,17 +47,21 @@ struct Touched {
     bits: Vec<u32>,
     /// The bits of those that there are no more.
     gone: RoaringBitmap,
+    /// Whether an identifier is one of theirs, by its ordinal: of what was kept of events most rows are somebody else's, and
+    /// this is small enough to stay in the nearest caches.
+    identifiers: BooleanBuffer,
 }
 
 impl Touched {
-    fn new(living: &RoaringBitmap, earlier: RoaringBitmap) -> Self {
+    fn new(living: &RoaringBitmap, earlier: RoaringBitmap, rows: &[u32]) -> Self {
         let gone = earlier - living;
         let profiles: Vec<u32> = (living | &gone).iter().collect();
         let places = (0..).zip(&profiles);
         let (is_gone, lives): (Vec<_>, Vec<_>) = places.partition(|(_, ordinal)| gone.contains(**ordinal));
         let bits = lives.into_iter().map(|(bit, _)| bit).collect();
         let gone = is_gone.into_iter().map(|(bit, _)| bit).collect();
-        Self { profiles, bits, gone }
+        let identifiers = BooleanBuffer::collect_bool(rows.len(), |ordinal| rows[ordinal] != NOBODY);
+        Self { profiles, bits, gone, identifiers }
     }
 }
 
@@ -100,7 +105,7 @@ impl People {
                     let of_batch = batch.column(0).as_primitive::<Int64Type>().values().iter();
                     earlier.extend(of_batch.map(|&ordinal| small(ordinal)).collect::<Result<Vec<_>>>()?);
                 }
-                Some(Touched::new(&living, earlier))
+                Some(Touched::new(&living, earlier, &rows))
             }
         };
         Ok(Self { ordinals, living, touched, rows })
@@ -180,13 +185,22 @@ impl People {
     }
 
     /// Its bit.
-    pub(super) fn bit_of_profile(&self, identifier: u32) -> Option<u32> {
+    pub(crate) fn bit_of_profile(&self, identifier: u32) -> Option<u32> {
         self.bits().get(self.row_of(i64::from(identifier)) as usize).copied()
     }
 
     /// The row of the profile that has an identifier, or [`NOBODY`].
     pub(super) fn row_of(&self, identifier: i64) -> u32 {
         usize::try_from(identifier).ok().and_then(|ordinal| self.rows.get(ordinal)).copied().unwrap_or(NOBODY)
+    }
+
+    /// Which of the identifiers with these ordinals are theirs; `None` if these are all people, who have nearly all.
+    pub(super) fn have(&self, identifiers: &[i64]) -> Option<BooleanBuffer> {
+        let known = &self.touched.as_ref()?.identifiers;
+        Some(BooleanBuffer::collect_bool(identifiers.len(), |place| {
+            let ordinal = identifiers[place] as usize; // one below zero is beyond all
+            ordinal < known.len() && known.value(ordinal)
+        }))
     }
 
     /// Of each row the ordinal of its identifier that was known first: it stays when somebody logs in.

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
-use arrow::buffer::BooleanBuffer;
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::Int64Type;
 use datafusion::common::ScalarValue;
@@ -21,7 +20,7 @@ use super::figures::Figures;
 use super::fold::{self, Days};
 use super::kept::{Keeping, Kept, What};
 use super::measured;
-use super::people::{NOBODY, People};
+use super::people::People;
 use super::scope::Scope;
 use super::sequence;
 use super::series::{self, Chunk, Chunks, NOWHERE, Needs, Series};
@@ -243,14 +242,12 @@ fn selected(whose: &str, needs: Needs, column: impl Fn(&'static str) -> Expr) ->
     std::iter::once(col(whose)).chain(names.into_iter().map(column)).collect()
 }
 
-/// The rows of a batch that are of the people, if these are not all: most rows are somebody else's then.
+/// The rows of a batch that are of the people.
 fn of_people(batch: RecordBatch, people: &People) -> Result<RecordBatch> {
-    if people.scope().is_none() {
-        return Ok(batch);
+    match people.have(series::column(&batch, "ordinal")?.as_primitive::<Int64Type>().values()) {
+        Some(are_theirs) => Ok(filter_record_batch(&batch, &BooleanArray::new(are_theirs, None))?),
+        None => Ok(batch),
     }
-    let ordinals = series::column(&batch, "ordinal")?.as_primitive::<Int64Type>().values();
-    let is_known = BooleanBuffer::collect_bool(ordinals.len(), |row| people.row_of(ordinals[row]) != NOBODY);
-    Ok(filter_record_batch(&batch, &BooleanArray::new(is_known, None))?)
 }
 
 /// Reads the rows of a query into series; `places_of` says to which each row of a batch belongs.

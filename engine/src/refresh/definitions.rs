@@ -77,7 +77,9 @@ impl Definitions {
             workspace.note_changed(measures_name());
         }
         register_segments(&workspace.session, &segments)?;
-        workspace.note_changed(segments_name());
+        if have_segments_changed(workspace).await? {
+            workspace.note_changed(segments_name());
+        }
         register_lists(&workspace.session, &lists::load(project).await?)?;
         for name in [lists_name(), listed_name()] {
             workspace.note_changed(name);
@@ -181,6 +183,24 @@ fn traits_name() -> TableName {
 
 fn segments_name() -> TableName {
     TableName::new("config", "segments")
+}
+
+/// Whether `config.segments` is not what `segment.segments` was in the last generation: a thousand of them are not written
+/// again for nothing.
+///
+/// # Errors
+/// What the query reports.
+async fn have_segments_changed(workspace: &Workspace) -> Result<bool> {
+    let name = TableName::new("segment", "segments");
+    if !workspace.previous.contains_key(&name) {
+        return Ok(true);
+    }
+    workspace.register_slices(&BTreeSet::from([Reference { name, slice: Slice::Previous }]))?;
+    let now = "select segment, title, purpose, description, expression from config.segments";
+    let before = "select segment, title, purpose, description, expression from previous.segment.segments";
+    let differing = format!("({now} except {before}) union all ({before} except {now})");
+    let differing = workspace.session.sql(&differing).await?.limit(0, Some(1))?.collect().await?;
+    Ok(differing.iter().any(|batch| batch.num_rows() > 0))
 }
 
 /// Registers `config.segments(segment, title, purpose, description, expression)`.

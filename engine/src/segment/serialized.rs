@@ -104,16 +104,15 @@ impl<'s> Form<'s> {
 
 /// `bit` is 1 for what is there: nobody could foresee a branch.
 fn find(numbers: &[u32], range: Range<usize>, found: &mut [u64], bit: impl Fn(usize) -> u64) {
-    // One that is written again at once would have to be waited for.
-    let (mut at, mut word) = (range.start / WORD_BITS, 0);
-    for (number, place) in numbers[range.clone()].iter().zip(range) {
-        if place / WORD_BITS != at {
-            found[at] |= word;
-            (at, word) = (place / WORD_BITS, 0);
-        }
-        word |= bit((number & 0xffff) as usize) << (place % WORD_BITS);
+    let mut start = range.start;
+    while start < range.end {
+        let end = range.end.min((start / WORD_BITS + 1) * WORD_BITS);
+        // From the last one on, each moves those behind it to their places.
+        let of_word = numbers[start..end].iter().rev();
+        let word = of_word.fold(0, |word, number| word << 1 | bit((number & 0xffff) as usize));
+        found[start / WORD_BITS] |= word << (start % WORD_BITS);
+        start = end;
     }
-    found[at] |= word;
 }
 
 /// The 16 bits at a place; all is stored with the least byte first.

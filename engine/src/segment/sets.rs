@@ -84,34 +84,33 @@ impl Sets {
     ) -> Result<()> {
         let gone = people.gone(before.all());
         let mut stayed = before.all() - &gone;
-        // Who goes by another bit, and leaves the one of before.
-        let mut renamed = RoaringBitmap::new();
-        let mut earlier: BTreeMap<Micros, RoaringBitmap> = BTreeMap::new();
+        // Who goes by another bit, and leaves the one of before; and who goes on for them, since when.
+        let (mut renamed, mut successions) = (Vec::new(), Vec::new());
         for from in &gone {
             let gone = people.ordinal_of(from);
-            let to = people.profile_of(gone).or_else(|| successors.get(&gone).copied());
-            let (Some(to), Some(at)) = (to.and_then(|to| people.bit_of(to)), before.entered_at(from)) else { continue };
-            if !now.contains(to) {
-                continue; // that person left, under the ordinal of before
-            }
-            renamed.insert(from);
-            stayed.insert(to);
-            let known = earlier.iter().find(|(_, members)| members.contains(to)).map(|(at, _)| *at);
-            if known.or(before.entered_at(to)).is_some_and(|known| known <= at) {
-                continue;
-            }
-            if before.entered_at(to).is_some() {
-                renamed.insert(to);
-            }
-            earlier.values_mut().for_each(|members| {
-                members.remove(to);
-            });
-            earlier.entry(at).or_default().insert(to);
+            let successor = || successors.get(&gone).and_then(|to| people.bit_of(*to));
+            let Some(to) = people.bit_of_profile(gone).or_else(successor) else { continue };
+            if let (true, Some(at)) = (now.contains(to), before.entered_at(from)) {
+                renamed.push(from);
+                successions.push((to, at));
+            } // else that person left, under the ordinal of before
         }
+        successions.sort_unstable();
+        successions.dedup_by_key(|(to, _)| *to); // the earliest of each stays
+        stayed.extend(successions.iter().map(|(to, _)| *to));
+        let mut earlier: BTreeMap<Micros, Vec<u32>> = BTreeMap::new();
+        for (to, at) in successions {
+            let known = before.entered_at(to);
+            if known.is_none_or(|known| at < known) {
+                renamed.extend(known.map(|_| to));
+                earlier.entry(at).or_default().push(to);
+            }
+        }
+        let renamed: RoaringBitmap = renamed.into_iter().collect();
         let left = (gone - &renamed) | (&stayed - &now);
         self.add(name, LEFT, as_of, people.ordinals_of(renamed), false)?;
         for (at, members) in earlier {
-            self.add(name, ENTERED, at, people.ordinals_of(members), false)?;
+            self.add(name, ENTERED, at, people.ordinals_of(members.into_iter().collect()), false)?;
         }
         self.add(name, LEFT, as_of, people.ordinals_of(left), true)?;
         self.add(name, ENTERED, as_of, people.ordinals_of(now - &stayed), true)

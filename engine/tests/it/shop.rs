@@ -158,6 +158,7 @@ impl Shop {
                 "identity.moved",
                 "identity.causes",
                 "identity.changed",
+                "identity.changed_components",
                 "identity.touched",
                 "identity.touched_sets",
                 "identity.touched_profiles",

@@ -253,6 +253,9 @@ fn test_log_filters_that_cannot_be_read_are_refused() {
     for filters in ["", "debug", "warn,tessera_engine=debug"] {
         assert!(run("check", filters).status.success(), "{filters}");
     }
+    let lines = String::from_utf8(run("refresh", "tessera_engine=debug").stderr).unwrap();
+    assert!(lines.contains("DEBUG"), "{lines}");
+    assert!(!lines.contains('\x1b'), "colours are for terminals: {lines}");
 }
 
 #[cfg(unix)]
