@@ -19,6 +19,7 @@ use super::bits::bits;
 use super::figures::{Figures, measure_column, sequence_column};
 use super::fold::{self, Days};
 use super::kept::Kept;
+use super::people::ascending;
 use super::population::{Beside, Population};
 use super::sequence::{self, Alike};
 use super::series::Series;
@@ -196,8 +197,7 @@ impl Bits<'_> {
         let start = self.start();
         if mask.count_set_bits() < SPARSE_MAX {
             let members = mask.set_indices().map(|place| start + place as u32);
-            return RoaringBitmap::from_sorted_iter(members)
-                .map_err(|_| EngineError::internal("profiles are not ordered"));
+            return ascending(members);
         }
         // So they are taken several times as fast as one by one.
         Ok(RoaringBitmap::from_lsb0_bytes(start, mask.sliced().as_slice()))

@@ -95,8 +95,7 @@ impl People {
         for (&ordinal, &profile) in pairs() {
             rows[ordinal as usize] = rows[profile as usize];
         }
-        let living = RoaringBitmap::from_sorted_iter(ordinals.iter().copied())
-            .map_err(|_| EngineError::internal("ordinals are not ordered"))?;
+        let living = ascending(ordinals.iter().copied())?;
         let touched = match scope {
             Scope::Everybody => None,
             Scope::Touched { .. } => {
@@ -164,10 +163,13 @@ impl People {
     }
 
     /// The ordinals of a set of profiles.
-    pub(crate) fn ordinals_of(&self, bits: RoaringBitmap) -> RoaringBitmap {
+    ///
+    /// # Errors
+    /// None that is known: who ascend by their bits ascend by their ordinals.
+    pub(crate) fn ordinals_of(&self, bits: RoaringBitmap) -> Result<RoaringBitmap> {
         match self.scope() {
-            Some(_) => bits.iter().map(|bit| self.ordinal_of(bit)).collect(),
-            None => bits,
+            Some(_) => ascending(bits.iter().map(|bit| self.ordinal_of(bit))),
+            None => Ok(bits),
         }
     }
 
@@ -286,6 +288,14 @@ impl Unordered {
         let nothing = RecordBatch::new_empty(Arc::new(frame.schema().as_arrow().clone()));
         Ok(Self { nothing, batches: frame.collect().await? })
     }
+}
+
+/// A set of ascending numbers: each is put behind those before it, several times as fast as where it is looked for its place.
+///
+/// # Errors
+/// Internal if they do not ascend.
+pub(crate) fn ascending(numbers: impl IntoIterator<Item = u32>) -> Result<RoaringBitmap> {
+    RoaringBitmap::from_sorted_iter(numbers).map_err(|_| EngineError::internal("numbers of a set do not ascend"))
 }
 
 /// An ordinal as bitmaps have it.

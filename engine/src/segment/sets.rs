@@ -15,7 +15,7 @@ use roaring::RoaringBitmap;
 use super::members::{ENTERED, LEFT, Members, append};
 use crate::clock::Micros;
 use crate::error::{EngineError, Result};
-use crate::evaluation::People;
+use crate::evaluation::{People, ascending};
 
 /// Who goes on where the identifier that a profile goes by is gone: the profile's ordinal, by the identifier's.
 pub(super) type Successors = HashMap<u32, u32>;
@@ -83,37 +83,26 @@ impl Sets {
         as_of: Micros,
     ) -> Result<()> {
         let gone = people.gone(before.all());
-        let mut stayed = before.all() - &gone;
-        // Who goes by another bit, and leaves the one of before; and who goes on for them, since when.
-        let (mut renamed, mut successions) = (Vec::new(), Vec::new());
-        for from in &gone {
-            let gone = people.ordinal_of(from);
-            let successor = || successors.get(&gone).and_then(|to| people.bit_of(*to));
-            let Some(to) = people.bit_of_profile(gone).or_else(successor) else { continue };
-            if let (true, Some(at)) = (now.contains(to), before.entered_at(from)) {
-                renamed.push(from);
-                successions.push((to, at));
-            } // else that person left, under the ordinal of before
-        }
-        successions.sort_unstable();
-        successions.dedup_by_key(|(to, _)| *to); // the earliest of each stays
-        stayed.extend(successions.iter().map(|(to, _)| *to));
+        let (followed, successions) = succession(&gone, before, &now, people, successors);
+        let stayed = (before.all() - &gone) | ascending(successions.iter().map(|(to, _)| *to))?;
         let mut earlier: BTreeMap<Micros, Vec<u32>> = BTreeMap::new();
+        let mut met = Vec::new();
         for (to, at) in successions {
             let known = before.entered_at(to);
             if known.is_none_or(|known| at < known) {
-                renamed.extend(known.map(|_| to));
+                met.extend(known.map(|_| to));
                 earlier.entry(at).or_default().push(to);
             }
         }
-        let renamed: RoaringBitmap = renamed.into_iter().collect();
+        // Who goes by another bit, and leaves the one of before; or is a member since earlier.
+        let renamed = ascending(followed)? | ascending(met)?;
         let left = (gone - &renamed) | (&stayed - &now);
-        self.add(name, LEFT, as_of, people.ordinals_of(renamed), false)?;
+        self.add(name, LEFT, as_of, people.ordinals_of(renamed)?, false)?;
         for (at, members) in earlier {
-            self.add(name, ENTERED, at, people.ordinals_of(members.into_iter().collect()), false)?;
+            self.add(name, ENTERED, at, people.ordinals_of(ascending(members)?)?, false)?;
         }
-        self.add(name, LEFT, as_of, people.ordinals_of(left), true)?;
-        self.add(name, ENTERED, as_of, people.ordinals_of(now - &stayed), true)
+        self.add(name, LEFT, as_of, people.ordinals_of(left)?, true)?;
+        self.add(name, ENTERED, as_of, people.ordinals_of(now - &stayed)?, true)
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -140,6 +129,30 @@ impl Sets {
         self.flush()?;
         Ok(self.batches)
     }
+}
+
+/// Of members who are gone those whom a member of now goes on for; and the latter, each with the earliest instant since when.
+/// Who is not among the former left, under the ordinal of before.
+fn succession(
+    gone: &RoaringBitmap,
+    before: &Members,
+    now: &RoaringBitmap,
+    people: &People,
+    successors: &Successors,
+) -> (Vec<u32>, Vec<(u32, Micros)>) {
+    let (mut followed, mut successions) = (Vec::new(), Vec::new());
+    for from in gone {
+        let gone = people.ordinal_of(from);
+        let successor = || successors.get(&gone).and_then(|to| people.bit_of(*to));
+        let to = people.bit_of_profile(gone).or_else(successor).filter(|to| now.contains(*to));
+        if let (Some(to), Some(at)) = (to, before.entered_at(from)) {
+            followed.push(from);
+            successions.push((to, at));
+        }
+    }
+    successions.sort_unstable();
+    successions.dedup_by_key(|(to, _)| *to);
+    (followed, successions)
 }
 
 /// Parts as a table, of which each is written by a task of its own, or all by one if they are small.
