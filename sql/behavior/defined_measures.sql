@@ -19,6 +19,7 @@
 --   least           decimal    the least of them
 --   most            decimal    the greatest of them
 with found as (
+    -- What `measured` lists is taken apart here, below the joins: DataFusion 55 fails to bring it there by itself.
     select
         namespace,
         value,

@@ -240,6 +240,27 @@ fn test_init_leaves_what_is_there() {
 }
 
 #[test]
+fn test_definitions_of_segments_are_written_when_they_change() {
+    let project = project_with_orders();
+    project.ok(&["ingest", "--source", "till", "a.csv"]);
+    let are_written = || project.ok(&["refresh"]).contains("segment.segments ");
+    let titles = || project.rows("select coalesce(title, 'none') from segment.segments");
+    assert!(are_written());
+    assert!(!are_written(), "nothing changed");
+    for (text, expected) in
+        [("-- title: Customers\ndid('Order Completed')\n", "Customers"), ("did('Order Completed')\n", "none")]
+    {
+        project.write("segments/buyers.sql", text);
+        assert!(are_written(), "{text}");
+        assert_eq!(titles(), [expected]);
+        assert!(!are_written(), "{text}");
+    }
+    std::fs::remove_file(project.path().join("segments/buyers.sql")).unwrap();
+    assert!(are_written());
+    assert_eq!(titles(), [""; 0]);
+}
+
+#[test]
 fn test_log_filters_that_cannot_be_read_are_refused() {
     let project = project_with_orders();
     let run = |command: &str, filters: &str| project.command(&[command]).env("TESSERA_LOG", filters).output().unwrap();
