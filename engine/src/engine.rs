@@ -274,7 +274,7 @@ impl Engine {
         let mut snapshots = self.snapshots.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(before) = snapshots.newest.replace(Arc::clone(&snapshot)) {
             // Look-ups are of the newest; those that run keep what they read with.
-            before.drop_lookup();
+            before.retire();
             snapshots.keep_older(before);
         }
         drop(snapshots);

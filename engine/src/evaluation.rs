@@ -8,6 +8,7 @@
 mod bits;
 mod block;
 mod breakdown;
+mod castable;
 mod census;
 mod column_names;
 mod compile;
@@ -45,5 +46,5 @@ use crate::query::session::Functions;
 
 /// The functions by which plain SQL says what segments do.
 pub(crate) fn sql_functions() -> Functions {
-    vec![property::function(), property::number(), split::function()]
+    vec![property::function(), property::number(), castable::function(), split::function()]
 }

@@ -82,11 +82,19 @@ pub(crate) const FILE_ROWS_MAX: u64 = 2 * 1024 * 1024;
 /// A refresh that did not renew its lease for so long counts as dead.
 pub(crate) const LEASE_SECONDS: i64 = 30;
 
+/// How far the clock of a lease's holder may be ahead. A lease that was renewed further in the future counts as dead: it would be
+/// fresh for as long as that clock is wrong. A holder who is that far ahead loses a lease that it still renews, as does one
+/// who is [`LEASE_SECONDS`] behind; both find out before they publish.
+pub(crate) const LEASE_SKEW_SECONDS: i64 = 30;
+
 /// How often a refresh renews its lease.
 pub(crate) const LEASE_RENEWAL_SECONDS: u64 = 5;
 
 /// A file of a landing table that no commit names is deleted after so long: a running ingest may still commit it.
 pub(crate) const ORPHAN_HOURS: i64 = 24;
+
+/// With more files than this in the log of a table, those are deleted that no kept version needs.
+pub(crate) const LOG_ENTRIES_MAX: usize = 256;
 
 /// A state that is appended to is rewritten when its appended rows outnumber its base by this share.
 pub(crate) const COMPACTION_SHARE: f64 = 0.5;

@@ -129,9 +129,13 @@ impl Snapshot {
         self.lookup.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Gives the memory of its indexes back: from now on persons are found by scans.
-    pub(crate) fn drop_lookup(&self) {
+    /// Gives the memory of its indexes back, and that of what estimates read: from now on persons are found by scans, and
+    /// estimates read again.
+    pub(crate) fn retire(&self) {
         *self.lookup.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        if let Some(census) = &self.census {
+            census.forget();
+        }
     }
 
     /// Rows of a stored table, from the log; 0 if there is no such table.

@@ -9,10 +9,12 @@
 //! * [`lease`] lets one refresh at a time through.
 //! * [`maintenance`] deletes what no kept generation names.
 //! * [`object`] writes one object elsewhere: a file for somebody else.
+//! * [`durable`] is the store of a lake in a folder: what it acknowledged survives a power cut.
 //!
 //! **Invariant:** readers never open "latest" of a derived table; they open the version that a generation names.
 
 pub(crate) mod delta;
+mod durable;
 pub(crate) mod generation;
 pub(crate) mod keyed;
 pub(crate) mod layout;
@@ -31,11 +33,11 @@ use bytes::Bytes;
 use datafusion::datasource::object_store::ObjectStoreUrl;
 use futures::TryStreamExt;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
-use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use url::Url;
 
+use self::durable::DurableFileSystem;
 use crate::error::{EngineError, ErrorKind, Result};
 
 /// An open lake: the object store, and the prefix in it under which everything lies.
@@ -87,7 +89,7 @@ impl Lake {
     }
 
     fn open_local(path: &std::path::Path) -> Result<Self> {
-        std::fs::create_dir_all(path).map_err(|error| {
+        std::path::absolute(path).and_then(|path| durable::create_folder(&path)).map_err(|error| {
             EngineError::from(error).context(format!("cannot create the lake folder `{}`", path.display()))
         })?;
         let path = path.canonicalize()?;
@@ -95,7 +97,7 @@ impl Lake {
             .map_err(|()| EngineError::invalid(format!("`{}` is not an absolute path", path.display())))?;
         Ok(Self {
             url,
-            root: Arc::new(LocalFileSystem::new()),
+            root: Arc::new(DurableFileSystem::default()),
             root_url: ObjectStoreUrl::local_filesystem(),
             prefix: Path::from_absolute_path(&path).map_err(|error| EngineError::invalid(error.to_string()))?,
         })
@@ -122,7 +124,7 @@ impl Lake {
     /// FailedPrecondition when the store does not hold the condition; Unavailable when it cannot be reached.
     pub(crate) async fn verify_conditional_put(&self) -> Result<()> {
         if self.url.scheme() == "file" {
-            return Ok(()); // object_store makes local files with hard links, which cannot overwrite.
+            return Ok(()); // `durable` makes files with hard links, which cannot overwrite.
         }
         let path = layout::probe(&self.prefix);
         self.root.put_opts(&path, PutPayload::from_static(b"1"), PutOptions::from(PutMode::Create)).await?;

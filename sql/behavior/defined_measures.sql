@@ -4,7 +4,7 @@
 --
 -- key: measure_id, ordinal, date, property_value
 -- strategy: fold
--- unique: first_at, last_at
+-- unique: ordinal, first_at, last_at
 -- fold: sum(event_count), min(first_at), max(last_at), sum(number_count), sum(total), min(least), max(most)
 -- columns:
 --   measure_id      bigint     number in `behavior.measure_definitions`

@@ -3,6 +3,7 @@
 --
 -- key: measure_id, ordinal, at
 -- strategy: append
+-- unique: ordinal, at
 -- columns:
 --   measure_id  bigint     number in `behavior.measure_definitions`
 --   ordinal     bigint     ordinal of the event's own identifier

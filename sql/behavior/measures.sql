@@ -3,7 +3,7 @@
 --
 -- key: event_name, ordinal, date, touchpoint
 -- strategy: fold
--- unique: first_at, last_at
+-- unique: ordinal, first_at, last_at
 -- fold: sum(event_count), sum(revenue), min(first_at), max(last_at)
 -- columns:
 --   event_name   text       what happened

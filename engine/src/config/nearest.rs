@@ -18,13 +18,21 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
     best.map(|(_, candidate)| candidate)
 }
 
+/// More names are not listed: nobody reads them, and an error travels in the headers of an answer.
+const NAMED_MAX: usize = 20;
+
 /// Returns the end of an error message about an unknown name: "did you mean `x`?", else the list of what is known.
 pub(crate) fn suggestion<'a>(name: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
     if let Some(candidate) = nearest(name, known.clone()) {
         return format!("did you mean `{candidate}`?");
     }
-    let names: Vec<String> = known.into_iter().map(|candidate| format!("`{candidate}`")).collect();
-    if names.is_empty() { "none is known here".to_owned() } else { format!("known: {}", names.join(", ")) }
+    let count = known.clone().into_iter().count();
+    let names: Vec<String> = known.into_iter().take(NAMED_MAX).map(|candidate| format!("`{candidate}`")).collect();
+    match count.saturating_sub(names.len()) {
+        _ if names.is_empty() => "none is known here".to_owned(),
+        0 => format!("known: {}", names.join(", ")),
+        others => format!("known: {}, and {others} others", names.join(", ")),
+    }
 }
 
 #[cfg(test)]
@@ -44,5 +52,8 @@ mod tests {
     fn lists_what_is_known_when_nothing_is_near() {
         assert_eq!(suggestion("colour", ["a1", "b1"]), "known: `a1`, `b1`");
         assert_eq!(suggestion("colour", []), "none is known here");
+        let many: Vec<String> = (10..40).map(|number| format!("n{number}")).collect();
+        let said = suggestion("colour", many.iter().map(String::as_str));
+        assert!(said.starts_with("known: `n10`, ") && said.ends_with("`n29`, and 10 others"), "{said}");
     }
 }

@@ -211,7 +211,7 @@ impl Census {
                     };
                 }
             }
-            self.hold(touchpoints.values().map(RoaringBitmap::serialized_size).sum())?;
+            self.hold(bytes_of(&touchpoints))?;
             Ok::<_, EngineError>(touchpoints)
         };
         self.touchpoints.get_or_try_init(read).await
@@ -303,7 +303,7 @@ impl Census {
                 }
             }
         }
-        self.hold(sets.values().map(RoaringBitmap::serialized_size).sum())?;
+        self.hold(bytes_of(&sets))?;
         Ok(sets)
     }
 
@@ -372,6 +372,21 @@ impl Census {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Gives back the memory of what can be read again.
+    pub(crate) fn forget(&self) {
+        self.forget_read(&mut self.known());
+    }
+
+    fn forget_read(&self, known: &mut Known) {
+        (known.columns, known.series) = Default::default();
+        let computed: usize = known.computed.values().map(|values| values.get_array_memory_size()).sum();
+        let people = self.people.get().map_or(0, |people| people.bytes());
+        let sets = [&self.touchpoints, &self.lists, &self.consents].map(|sets| sets.get().map_or(0, bytes_of));
+        if let Some(held) = &known.held {
+            held.shrink(held.size().saturating_sub(computed + people + sets.into_iter().sum::<usize>()));
+        }
+    }
+
     /// Takes memory of the pool. If there is not enough, what can be read again makes room: it is forgotten.
     fn hold(&self, bytes: usize) -> Result<()> {
         let mut known = self.known();
@@ -380,15 +395,17 @@ impl Census {
         if held.try_grow(bytes).is_ok() {
             return Ok(());
         }
-        held.free();
-        (known.columns, known.series) = Default::default();
-        let computed: usize = known.computed.values().map(|values| values.get_array_memory_size()).sum();
-        let people = self.people.get().map_or(0, |people| people.bytes());
+        self.forget_read(&mut known);
         match &known.held {
-            Some(held) => Ok(held.try_grow(bytes + computed + people)?),
+            Some(held) => Ok(held.try_grow(bytes)?),
             None => Ok(()),
         }
     }
+}
+
+/// Bytes that sets take in memory, about.
+fn bytes_of(sets: &BTreeMap<String, RoaringBitmap>) -> usize {
+    sets.values().map(RoaringBitmap::serialized_size).sum()
 }
 
 fn known(what: &str, name: &str, sets: &BTreeMap<String, RoaringBitmap>) -> Result<RoaringBitmap> {

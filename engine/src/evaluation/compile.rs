@@ -11,6 +11,7 @@ use datafusion::logical_expr::expr::{Between, InList, Like};
 use datafusion::logical_expr::utils::{conjunction, disjunction};
 use datafusion::logical_expr::{Case, Expr, Operator, ScalarUDF, binary_expr, cast, ident, lit, try_cast};
 
+use super::castable;
 use super::figures::{Figures, consent_column, list_column, segment_column, top_column};
 use super::first_known::first_known;
 use super::fold;
@@ -99,7 +100,10 @@ impl Compiler<'_> {
                 };
                 binary_expr(self.expr(expr)?, operator, lit(pattern.clone()))
             }
-            Source::Cast { expr, to } => try_cast(self.expr(expr)?, arrow_type(*to)),
+            Source::Cast { expr, to } => match expr.value_type() {
+                Some(ColumnType::Text) => read_as(self.expr(expr)?, *to),
+                _ => try_cast(self.expr(expr)?, arrow_type(*to)),
+            },
             Source::Case { branches, otherwise } => {
                 let conditions =
                     branches.iter().map(|(condition, _)| self.expr(condition)).collect::<Result<Vec<_>>>()?;
@@ -115,11 +119,9 @@ impl Compiler<'_> {
             Source::DaysSince(time) => lit(i64::from(day_of(self.as_of))) - utc_day().call(vec![self.expr(time)?]),
             Source::Contains { list, value } => nested::array_has(self.expr(list)?, self.expr(value)?),
             Source::Measure(measure) => {
-                let (column, wanted) =
-                    (ident(self.figures.measure(measure)?), arrow_type(measure.figure.column_type()));
+                let (column, wanted) = (ident(self.figures.measure(measure)?), measure.figure.column_type());
                 // Values are kept as text, whatever they are.
-                let is_text = fold::data_type(&measure.figure).is_string();
-                if is_text && !wanted.is_string() { try_cast(column, wanted) } else { column }
+                if fold::data_type(&measure.figure).is_string() { read_as(column, wanted) } else { column }
             }
             Source::Did(measure) => match measure.figure {
                 Figure::Count => ident(self.figures.measure(measure)?).gt(lit(0_i64)),
@@ -160,11 +162,11 @@ impl Compiler<'_> {
     }
 
     fn property(&self, property: &Property, as_type: ColumnType) -> Expr {
-        let text = match property {
-            Property::Column(name) => ident(name),
-            Property::Path(path) => event_property(ident(PROPERTIES), path),
-        };
-        if as_type == ColumnType::Text { text } else { try_cast(text, arrow_type(as_type)) }
+        match property {
+            Property::Column(name) if as_type == ColumnType::Text => ident(name),
+            Property::Column(name) => try_cast(ident(name), arrow_type(as_type)),
+            Property::Path(path) => read_as(event_property(ident(PROPERTIES), path), as_type),
+        }
     }
 
     fn literal(&self, literal: &Literal) -> Result<Expr> {
@@ -221,6 +223,14 @@ impl Compiler<'_> {
             (Function::CurrentDate, _) => lit(ScalarValue::Date32(Some(day_of(self.as_of)))),
             _ => return Err(EngineError::internal("a function has other arguments than it takes")),
         })
+    }
+}
+
+/// A text as a value of a type; null where it is none.
+fn read_as(text: Expr, as_type: ColumnType) -> Expr {
+    match as_type {
+        ColumnType::Text => text,
+        _ => try_cast(castable::function().call(vec![text]), arrow_type(as_type)),
     }
 }
 

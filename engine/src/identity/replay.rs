@@ -12,8 +12,9 @@
 //!    that came first by its text alone would come last once something else is seen.
 //! 3. The others by the sum of the ranks of their namespaces, the most trusted first; then by when they were last seen,
 //!    the newest first; then by their identifiers. So the order is total, and is a function of the data alone.
-//! 4. In the same order those that lead from an identifier that a correction keeps off a more trusted one back to that one's
-//!    person, as the person is without it: what was taken off takes nothing of the person's along.
+//! 4. In the same order those that lead from an identifier that a correction keeps off a more trusted one, its owner, back to
+//!    that one's person, as the person is without all that was taken off it: what was taken off takes nothing of the person's
+//!    along. Whose person that is may depend on what was taken off others, so this is repeated until it stays the same.
 //!
 //! All links of an identifier that was seen with more than `links_max` others are dropped. So is a link that would break a
 //! limit or bring together what is kept apart; persons only grow, so nothing that follows can make it fit. The idea is that of [Adobe's identity graph linking rules][rules]; the effect on
@@ -26,7 +27,7 @@
 //! [rules]: https://experienceleague.adobe.com/en/docs/experience-platform/identity/features/identity-graph-linking-rules/identity-optimization-algorithm
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, StringViewBuilder, TimestampMicrosecondArray};
@@ -47,15 +48,16 @@ const NAME: &str = "replay_links";
 const OUTPUT_ROWS: usize = 8192;
 /// Links whose texts are fetched before they are laid.
 const FETCHED_LINKS: usize = 256;
-/// What laying takes for each link: its place in the order, whether it goes last, its conflict, and itself as it was laid.
+/// What laying takes for each link: its places in both orders, whether it goes last, its conflict, and itself as it was laid.
 const LAYING_BYTES: usize = size_of::<((bool, bool, usize, Reverse<Micros>), &Link)>()
-    + size_of::<&Link>()
+    + 2 * size_of::<&Link>()
     + 2 * size_of::<(u32, u32)>()
     + size_of::<Option<Conflict>>()
     + size_of::<Laid>();
-/// What laying takes for each identifier: its rank, its place among the members, its degree, its parent, and its counts.
+/// What laying takes for each identifier: its rank, its place among the members, its degree, its parent, its foes, and its
+/// counts.
 const IDENTIFIER_BYTES: usize =
-    3 * size_of::<usize>() + size_of::<u32>() + size_of::<Vec<(usize, u32)>>() + 4 * size_of::<(usize, u32)>();
+    3 * size_of::<usize>() + size_of::<u32>() + 2 * size_of::<Vec<(usize, u32)>>() + 4 * size_of::<(usize, u32)>();
 
 /// The relation, with the namespaces' ranks and limits.
 #[derive(Debug)]
@@ -271,11 +273,8 @@ fn lay(links: &[Link], apart: &[(u32, u32)], rules: &Rules, identifiers: &Intern
         let ends = |link: &Link| (identifiers.text(link.a), identifiers.text(link.b));
         left.cmp(right).then_with(|| ends(of_left).cmp(&ends(of_right)))
     });
-    let mut order: Vec<&Link> = order.into_iter().map(|(_, link)| link).collect();
-    if !apart.is_empty() {
-        let back = leading_back(&order, Persons::new(links, apart, rules, identifiers));
-        order.sort_by_key(|link| back.contains(&(link.a, link.b))); // stable
-    }
+    let order: Vec<&Link> = order.into_iter().map(|(_, link)| link).collect();
+    let order = last_those_leading_back(order, links, apart, rules, identifiers);
 
     let mut persons = Persons::new(links, apart, rules, identifiers);
     let conflicts: Vec<Option<Conflict>> = order.iter().map(|link| persons.join(link.a, link.b)).collect();
@@ -289,34 +288,67 @@ fn lay(links: &[Link], apart: &[(u32, u32)], rules: &Rules, identifiers: &Intern
     }));
 }
 
-/// The links that lead from an identifier that a correction keeps off a more trusted one back to whom that one is with when
-/// nothing is linked to what was taken off.
-fn leading_back(order: &[&Link], mut persons: Persons<'_>) -> HashSet<(u32, u32)> {
-    let rank = |identifier: u32| persons.rules.ranks[identifier as usize];
-    let mut owners: HashMap<u32, Vec<u32>> = HashMap::new();
-    for &(a, b) in &persons.apart {
-        match rank(a).cmp(&rank(b)) {
-            Ordering::Less => owners.entry(b).or_default().push(a),
-            Ordering::Greater => owners.entry(a).or_default().push(b),
-            Ordering::Equal => {}
+/// The links in the same order, but last those that lead from what corrections took off somebody back to whom that one is
+/// with when nothing is linked to what was taken off.
+fn last_those_leading_back<'l>(
+    order: Vec<&'l Link>,
+    links: &[Link],
+    apart: &[(u32, u32)],
+    rules: &Rules,
+    identifiers: &Interner,
+) -> Vec<&'l Link> {
+    let taken_off = taken_off(apart, rules);
+    let mut back = HashSet::new();
+    let mut last_back = order.clone();
+    // Each round settles at least one owner more, unless owners took each other's.
+    for _ in 0..=taken_off.len() {
+        let mut found = HashSet::new();
+        for (&owner, taken_off) in &taken_off {
+            let touches = |link: &&Link| taken_off.contains(&link.a) || taken_off.contains(&link.b);
+            let mut persons = Persons::new(links, apart, rules, identifiers);
+            if !persons.has(owner) {
+                continue;
+            }
+            for link in last_back.iter().filter(|link| !touches(link)) {
+                persons.join(link.a, link.b);
+            }
+            let person = persons.root(owner);
+            let mut leads_back = |from: u32, to: u32| taken_off.contains(&from) && persons.root(to) == person;
+            let leading = order.iter().filter(|link| leads_back(link.a, link.b) || leads_back(link.b, link.a));
+            found.extend(leading.map(|link| (link.a, link.b)));
         }
+        if found == back {
+            break;
+        }
+        back = found;
+        last_back.clone_from(&order);
+        last_back.sort_by_key(|link| back.contains(&(link.a, link.b))); // stable
     }
-    for link in order.iter().filter(|link| !owners.contains_key(&link.a) && !owners.contains_key(&link.b)) {
-        persons.join(link.a, link.b);
+    last_back
+}
+
+/// What corrections keep off more trusted identifiers, by these.
+fn taken_off(apart: &[(u32, u32)], rules: &Rules) -> BTreeMap<u32, HashSet<u32>> {
+    let rank = |identifier: u32| rules.ranks[identifier as usize];
+    let mut taken_off: BTreeMap<u32, HashSet<u32>> = BTreeMap::new();
+    for &(a, b) in apart {
+        let (owner, other) = match rank(a).cmp(&rank(b)) {
+            Ordering::Less => (a, b),
+            Ordering::Greater => (b, a),
+            Ordering::Equal => continue,
+        };
+        taken_off.entry(owner).or_default().insert(other);
     }
-    let mut leads_back = |taken_off: u32, other: u32| {
-        let other = persons.root(other);
-        owners.get(&taken_off).is_some_and(|owners| owners.iter().any(|&owner| persons.root(owner) == other))
-    };
-    let links = order.iter().filter(|link| leads_back(link.a, link.b) || leads_back(link.b, link.a));
-    links.map(|link| (link.a, link.b)).collect()
+    taken_off
 }
 
 /// A union-find forest over the identifiers of a cluster, each tree a person. Its root is the person's smallest
 /// identifier by text; path halving keeps it flat.
 struct Persons<'r> {
     /// Pairs of identifiers that are never one person.
-    apart: Vec<(u32, u32)>,
+    apart: &'r [(u32, u32)],
+    /// Of each root: the places of those whom its person must not meet, with the pair that says so.
+    foes: Vec<Vec<(usize, usize)>>,
     rules: &'r Rules,
     identifiers: &'r Interner,
     /// The identifiers, in the order of their numbers.
@@ -330,7 +362,7 @@ struct Persons<'r> {
 }
 
 impl<'r> Persons<'r> {
-    fn new(links: &[Link], apart: &[(u32, u32)], rules: &'r Rules, identifiers: &'r Interner) -> Self {
+    fn new(links: &[Link], apart: &'r [(u32, u32)], rules: &'r Rules, identifiers: &'r Interner) -> Self {
         let mut members: Vec<u32> = links.iter().flat_map(|link| [link.a, link.b]).collect();
         members.sort_unstable();
         members.dedup();
@@ -343,9 +375,18 @@ impl<'r> Persons<'r> {
             rules.limit(rank).map(|_| (rank, 1)).into_iter().collect()
         };
         let counts = members.iter().map(count).collect();
-        let is_member = |identifier: &u32| members.binary_search(identifier).is_ok();
-        let apart = apart.iter().filter(|(a, b)| is_member(a) && is_member(b)).copied().collect();
-        Self { apart, rules, identifiers, degrees, parents: (0..members.len()).collect(), members, counts }
+        let mut foes = vec![Vec::new(); members.len()];
+        for (pair, (a, b)) in apart.iter().enumerate() {
+            if let (Ok(a), Ok(b)) = (members.binary_search(a), members.binary_search(b)) {
+                foes[a].push((b, pair));
+                foes[b].push((a, pair));
+            }
+        }
+        Self { apart, foes, rules, identifiers, degrees, parents: (0..members.len()).collect(), members, counts }
+    }
+
+    fn has(&self, identifier: u32) -> bool {
+        self.members.binary_search(&identifier).is_ok()
     }
 
     fn place(&self, identifier: u32) -> usize {
@@ -353,7 +394,10 @@ impl<'r> Persons<'r> {
     }
 
     fn root(&mut self, identifier: u32) -> usize {
-        let mut place = self.place(identifier);
+        self.root_of(self.place(identifier))
+    }
+
+    fn root_of(&mut self, mut place: usize) -> usize {
         while self.parents[place] != place {
             self.parents[place] = self.parents[self.parents[place]];
             place = self.parents[place];
@@ -378,12 +422,9 @@ impl<'r> Persons<'r> {
         if a == b {
             return None;
         }
-        for pair in 0..self.apart.len() {
+        if let Some(pair) = self.pair_between(a, b) {
             let (left, right) = self.apart[pair];
-            let ends = (self.root(left), self.root(right));
-            if ends == (a, b) || ends == (b, a) {
-                return Some(Conflict::Apart(left, right));
-            }
+            return Some(Conflict::Apart(left, right));
         }
         let mut counts = self.counts[a].clone();
         for &(rank, count) in &self.counts[b] {
@@ -400,7 +441,18 @@ impl<'r> Persons<'r> {
         let (root, other) = if text(a) < text(b) { (a, b) } else { (b, a) };
         self.parents[other] = root;
         self.counts[root] = counts;
+        let foes = std::mem::take(&mut self.foes[other]);
+        self.foes[root].extend(foes);
         None
+    }
+
+    /// The first pair that keeps the persons of two roots apart.
+    fn pair_between(&mut self, a: usize, b: usize) -> Option<usize> {
+        let (few, others) = if self.foes[a].len() < self.foes[b].len() { (a, b) } else { (b, a) };
+        let foes = std::mem::take(&mut self.foes[few]);
+        let first = foes.iter().filter(|(foe, _)| self.root_of(*foe) == others).map(|(_, pair)| *pair).min();
+        self.foes[few] = foes;
+        first
     }
 }
 

@@ -1,7 +1,6 @@
 //! `ops.refreshes` and `ops.checks`: a row for each table of each run, kept for good. They are logs, not results: they
 //! are appended to by failed runs too and always read at their latest version.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray};
@@ -10,11 +9,13 @@ use arrow::record_batch::RecordBatch;
 
 use super::report::{RefreshReport, StepReport};
 use crate::clock::Micros;
-use crate::error::Result;
+use crate::error::{EngineError, ErrorKind, Result};
+use crate::limits;
 use crate::progress::Progress;
 use crate::project::Project;
 use crate::store::TableName;
-use crate::store::delta::Table;
+use crate::store::delta::{DataFile, Table, Version};
+use crate::store::scan::Scan;
 use crate::store::writer::FileWriter;
 
 /// What a run did so far.
@@ -109,10 +110,21 @@ impl Ledger {
         if steps.is_empty() {
             return Ok(());
         }
-        let mut writer = FileWriter::new(&project.lake, name, &self.refresh_id, 0, &schema, &[]);
-        writer.write(&self.batch(&schema, steps, state, error)?).await?;
-        table.append_batch(&self.refresh_id, &writer.finish().await?, |_| HashMap::new()).await?;
-        Ok(())
+        let rows = self.batch(&schema, steps, state, error)?;
+        for _ in 0..limits::COMMIT_ATTEMPTS_MAX {
+            let version = table.open(None).await?.ok_or_else(|| EngineError::internal("the ledger is not there"))?;
+            let number = version.number + 1;
+            let (mut batches, earlier) = small_files(project, version).await?;
+            batches.push(rows.clone());
+            let mut writer = FileWriter::new(&project.lake, name, &self.refresh_id, 0, &schema, &[]);
+            for batch in &batches {
+                writer.write(batch).await?;
+            }
+            if table.replace_as(number, &earlier, &writer.finish().await?).await? {
+                return Ok(());
+            }
+        }
+        Err(EngineError::new(ErrorKind::Conflict, format!("`{name}` is being written by too many others")))
     }
 
     fn batch(&self, schema: &SchemaRef, steps: &[StepReport], state: &str, error: Option<&str>) -> Result<RecordBatch> {
@@ -135,6 +147,17 @@ impl Ledger {
         ];
         Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
     }
+}
+
+/// The small files of a log, and what they say, if they are too many: a run leaves one.
+async fn small_files(project: &Project, version: Version) -> Result<(Vec<RecordBatch>, Vec<DataFile>)> {
+    let small: Vec<_> = version.files.iter().filter(|file| file.rows < limits::SMALL_FILE_ROWS).cloned().collect();
+    if small.len() < limits::SMALL_FILES_MAX {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let session = project.session()?;
+    let scan = Scan::new(&project.lake, Version { files: small.clone(), ..version });
+    Ok((session.read_table(Arc::new(scan))?.collect().await?, small))
 }
 
 /// The columns of both logs.

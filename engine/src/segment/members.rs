@@ -44,6 +44,10 @@ impl Members {
 
     /// Since when a profile is in it; `None` if it is not.
     pub(crate) fn entered_at(&self, ordinal: u32) -> Option<Micros> {
+        // There is a set for each refresh in which somebody entered: most profiles are in none of them.
+        if !self.all().contains(ordinal) {
+            return None;
+        }
         self.since.iter().find(|(_, members)| members.contains(ordinal)).map(|(at, _)| *at)
     }
 

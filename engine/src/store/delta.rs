@@ -9,6 +9,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
+use chrono::{DateTime, Utc};
+use deltalake_core::checkpoints::{cleanup_expired_logs_for, create_checkpoint};
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake_core::kernel::transaction::{CommitData, TransactionError};
 use deltalake_core::kernel::{Action, Add, MetadataExt, Remove, StructType, Transaction, new_metadata};
@@ -172,9 +174,17 @@ impl Table {
 
     /// Appends files as version `number`; false, and nothing is appended, if somebody else made that version.
     pub(crate) async fn append_as(&self, number: u64, files: &[DataFile]) -> Result<bool> {
-        let actions = files.iter().map(|file| Action::Add(add(file, HashMap::new()))).collect();
-        let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
-        let is_done = self.put(number, actions, operation).await?;
+        self.replace_as(number, &[], files).await
+    }
+
+    /// Puts files in the place of `earlier` ones as version `number`; false, and nothing changes, if somebody else made that
+    /// version.
+    pub(crate) async fn replace_as(&self, number: u64, earlier: &[DataFile], files: &[DataFile]) -> Result<bool> {
+        let removed = earlier.iter().map(|file| Action::Remove(remove(file)));
+        let added = files.iter().map(|file| Action::Add(add(file, HashMap::new())));
+        let mode = if earlier.is_empty() { SaveMode::Append } else { SaveMode::Overwrite };
+        let operation = DeltaOperation::Write { mode, partition_by: None, predicate: None };
+        let is_done = self.put(number, removed.chain(added).collect(), operation).await?;
         if is_done {
             self.checkpoint_when_due(number).await;
         }
@@ -194,7 +204,7 @@ impl Table {
                 if wanted.contains(file.path().as_ref()) {
                     present.insert(file.path().to_string());
                 } else {
-                    actions.push(Action::Remove(remove(&file)));
+                    actions.push(Action::Remove(file.remove_action(true)));
                 }
             }
             actions.extend(
@@ -222,6 +232,13 @@ impl Table {
             }
         }
         Err(self.too_many_conflicts())
+    }
+
+    /// Deletes entries of the log from before `cutoff` that nobody needs who opens version `oldest` or a later one: such begin
+    /// at a checkpoint.
+    pub(crate) async fn trim_log(&self, oldest: u64, cutoff: DateTime<Utc>) -> Result<()> {
+        cleanup_expired_logs_for(oldest, self.log_store.as_ref(), cutoff.timestamp_millis(), None).await?;
+        Ok(())
     }
 
     async fn load(&self, number: Option<u64>) -> Result<Option<DeltaTable>> {
@@ -320,7 +337,7 @@ impl Table {
     async fn checkpoint_when_due(&self, number: u64) {
         if number.is_multiple_of(limits::COMMITS_PER_CHECKPOINT)
             && let Ok(Some(table)) = self.load(Some(number)).await
-            && let Err(error) = deltalake_core::checkpoints::create_checkpoint(&table, None).await
+            && let Err(error) = create_checkpoint(&table, None).await
         {
             tracing::warn!(table = %self.name, version = number, %error, "checkpoint not written");
         }
@@ -343,15 +360,20 @@ fn add(file: &DataFile, partition_values: HashMap<String, Option<String>>) -> Ad
         path: file.path.clone(),
         partition_values,
         size: i64::try_from(file.bytes).unwrap_or(i64::MAX),
-        modification_time: chrono::Utc::now().timestamp_millis(),
+        modification_time: Utc::now().timestamp_millis(),
         data_change: true,
         stats: Some(format!("{{\"numRecords\":{}}}", file.rows)),
         ..Default::default()
     }
 }
 
-fn remove(file: &deltalake_core::kernel::LogicalFileView) -> Remove {
-    file.remove_action(true)
+fn remove(file: &DataFile) -> Remove {
+    Remove {
+        path: file.path.clone(),
+        data_change: true,
+        deletion_timestamp: Some(Utc::now().timestamp_millis()),
+        ..Default::default()
+    }
 }
 
 #[cfg(test)]

@@ -16,9 +16,14 @@ use super::{Lake, TableName};
 const GENERATIONS: &str = "_generations";
 const LEASES: &str = "_leases";
 
+/// The folder of a schema's tables, inside the root store.
+pub(crate) fn schema(lake: &Lake, schema: &str) -> Path {
+    lake.prefix.clone().join(schema)
+}
+
 /// The folder of a table, inside the root store.
 pub(crate) fn table(lake: &Lake, name: &TableName) -> Path {
-    lake.prefix.clone().join(name.schema.as_str()).join(name.table.as_str())
+    schema(lake, &name.schema).join(name.table.as_str())
 }
 
 /// The URL of a table, with a trailing slash.

@@ -20,6 +20,9 @@ const MICROS_PER_SECOND: i64 = 1_000_000;
 struct Holder {
     refresh_id: String,
     host: String,
+    /// See [`machine`]. Leases of earlier versions do not say it.
+    #[serde(default)]
+    machine: Option<String>,
     process: u32,
     renewed_at: Micros,
     released: bool,
@@ -111,16 +114,29 @@ async fn numbers(lake: &Lake) -> Result<Vec<u64>> {
 
 impl Holder {
     fn new(refresh_id: &str, now: Micros, released: bool) -> Self {
-        Self { refresh_id: refresh_id.to_owned(), host: host(), process: std::process::id(), renewed_at: now, released }
+        Self {
+            refresh_id: refresh_id.to_owned(),
+            host: host(),
+            machine: machine(),
+            process: std::process::id(),
+            renewed_at: now,
+            released,
+        }
     }
 
     fn is_alive(&self, now: Micros) -> bool {
-        let fresh = now.saturating_sub(self.renewed_at) < limits::LEASE_SECONDS * MICROS_PER_SECOND;
-        // On the same machine a process that has ended need not be waited for.
-        let ended = self.host == host()
-            && cfg!(target_os = "linux")
-            && !std::path::Path::new(&format!("/proc/{}", self.process)).is_dir();
-        !self.released && fresh && !ended
+        let age = now.saturating_sub(self.renewed_at);
+        let fresh =
+            age < limits::LEASE_SECONDS * MICROS_PER_SECOND && age > -limits::LEASE_SKEW_SECONDS * MICROS_PER_SECOND;
+        !self.released && fresh && !self.has_ended()
+    }
+
+    /// On the same machine a process that has ended need not be waited for. On another one its number tells nothing.
+    fn has_ended(&self) -> bool {
+        self.machine.is_some()
+            && self.machine == machine()
+            && self.host == host()
+            && !std::path::Path::new(&format!("/proc/{}", self.process)).is_dir()
     }
 }
 
@@ -137,6 +153,14 @@ fn busy(holder: &Holder) -> EngineError {
 fn host() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname")
         .map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned())
+}
+
+/// This boot of this machine, and the processes that can be seen from here: what `/proc/<process>` means. Names of hosts are
+/// not enough: containers are often called the same. `None` where it cannot be read.
+fn machine() -> Option<String> {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let processes = std::fs::read_link("/proc/self/ns/pid").ok()?; // Such as `pid:[4026531836]`.
+    Some(format!("{} {}", boot.trim(), processes.display()))
 }
 
 async fn put(lake: &Lake, number: u64, holder: &Holder) -> Result<()> {
@@ -169,6 +193,55 @@ mod tests {
     /// As if the process that holds it had stood still.
     async fn let_expire(lake: &Lake, number: u64) {
         put(lake, number, &Holder::new("asleep", 0, false)).await.unwrap();
+    }
+
+    /// A lease that was just renewed by a process of this machine that is no more: no process has such a number.
+    fn ended() -> Holder {
+        Holder { process: u32::MAX, ..Holder::new("ended", Clock::system().now(), false) }
+    }
+
+    /// Whether a refresh finds `holder` dead and takes the lease.
+    async fn is_taken_from(holder: &Holder) -> bool {
+        let (_folder, lake, _) = unsteady_lake();
+        put(&lake, 1, holder).await.unwrap();
+        match acquire(&lake, "next").await {
+            Ok(_) => true,
+            Err(error) if error.kind() == ErrorKind::Conflict => false,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn test_a_process_that_ended_is_known_on_its_own_machine_only() {
+        assert_eq!(is_taken_from(&ended()).await, machine().is_some());
+        let other_boot = Some("00000000-0000-4000-8000-000000000000 pid:[4026531836]".to_owned());
+        let processes_elsewhere = machine().map(|machine| machine.replace("pid:[", "pid:[1"));
+        for elsewhere in [other_boot, processes_elsewhere, None] {
+            let holder = Holder { machine: elsewhere, ..ended() };
+            assert!(!is_taken_from(&holder).await, "{holder:?}");
+            let old = Holder { renewed_at: holder.renewed_at - limits::LEASE_SECONDS * MICROS_PER_SECOND, ..holder };
+            assert!(is_taken_from(&old).await, "{old:?}");
+        }
+    }
+
+    #[test]
+    fn test_a_lease_of_an_earlier_version_is_of_another_machine() {
+        let mut lease = serde_json::to_value(ended()).unwrap();
+        lease.as_object_mut().unwrap().remove("machine").unwrap();
+        let holder: Holder = serde_json::from_value(lease).unwrap();
+        assert!(holder.is_alive(holder.renewed_at));
+        assert!(!holder.is_alive(holder.renewed_at + limits::LEASE_SECONDS * MICROS_PER_SECOND));
+    }
+
+    #[tokio::test]
+    async fn test_a_clock_that_is_ahead_holds_the_lease_for_a_while_only() {
+        for (seconds_ahead, is_taken) in
+            [(limits::LEASE_SKEW_SECONDS / 2, false), (limits::LEASE_SKEW_SECONDS * 2, true)]
+        {
+            let now = Clock::system().now();
+            let holder = Holder::new("ahead", now + seconds_ahead * MICROS_PER_SECOND, false);
+            assert_eq!(is_taken_from(&holder).await, is_taken, "{seconds_ahead} s");
+        }
     }
 
     #[tokio::test]

@@ -1,5 +1,5 @@
-//! Deleting what no kept generation names: old generations, and data files of refreshes that failed, were killed or
-//! have been superseded.
+//! Deleting what no kept generation names: old generations, data files of refreshes that failed, were killed or have been
+//! superseded, and what the logs of tables say of versions that are no more.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::SystemTime;
@@ -15,13 +15,19 @@ use crate::clock::Micros;
 use crate::error::{EngineError, Result};
 use crate::limits;
 
+/// The schema of the tables that belong to no generation.
+const LOGS: &str = "ops";
+
 const MICROS_PER_HOUR: Micros = 3_600_000_000;
 
 /// Cleans derived tables; call it while holding the lease, so that no running refresh owns an uncommitted file.
-/// Landing tables are appended to at any time: there only files older than [`limits::ORPHAN_HOURS`] go.
+/// Landing tables and the logs of `ops` are appended to at any time: there only files older than [`limits::ORPHAN_HOURS`] go.
 /// Returns the number of data files deleted.
 pub(crate) async fn clean(lake: &Lake, now: Micros) -> Result<usize> {
     let mut kept: BTreeMap<String, HashSet<u64>> = BTreeMap::new();
+    // No generation names the logs: they are always read as they are.
+    let logs = lake.root.list_with_delimiter(Some(&layout::schema(lake, LOGS))).await?.common_prefixes;
+    kept.extend(logs.iter().filter_map(|folder| Some((format!("{LOGS}.{}", folder.filename()?), HashSet::new()))));
     for Generation { tables, .. } in kept_generations(lake, now).await? {
         for (name, table) in tables {
             kept.entry(name).or_default().insert(table.version);
@@ -52,24 +58,30 @@ async fn kept_generations(lake: &Lake, now: Micros) -> Result<Vec<Generation>> {
 
 async fn clean_table(lake: &Lake, name: String, versions: HashSet<u64>) -> Result<usize> {
     let name = TableName::parse(&name)?;
-    let is_landing = name.schema == "landing";
-    // What landed is only added to: the newest version holds all that an earlier one did.
-    let versions = if is_landing { HashSet::new() } else { versions };
-    let held = Table::new(lake, &name).files_held(&versions).await?;
+    let table = Table::new(lake, &name);
+    let oldest_version = versions.iter().min().copied().unwrap_or(u64::MAX);
+    let is_appended_to = name.schema == "landing" || name.schema == LOGS;
+    // Of what is appended to the newest version holds all that an earlier one did.
+    let versions = if is_appended_to { HashSet::new() } else { versions };
+    let held = table.files_held(&versions).await?;
     // Outside readers open the latest version, which may be one that lost: its files go with the next commit.
     let orphaned = Utc::now() - TimeDelta::hours(limits::ORPHAN_HOURS);
-    let oldest = if is_landing { orphaned } else { Utc::now() };
+    let oldest = if is_appended_to { orphaned } else { Utc::now() };
     let folder = layout::table(lake, &name);
     let objects: Vec<_> = lake.root.list(Some(&folder)).try_collect().await?;
-    let mut deleted = 0;
+    let (mut deleted, mut entries) = (0, 0);
     for object in objects {
         let Some(file) = object.location.filename() else { continue };
-        let is_data =
-            file.ends_with(".parquet") && object.location.prefix_match(&folder).is_some_and(|parts| parts.count() == 1);
-        if is_data && !held.contains(file) && object.last_modified < oldest {
+        if object.location.prefix_match(&folder).is_none_or(|parts| parts.count() > 1) {
+            entries += 1;
+        } else if file.ends_with(".parquet") && !held.contains(file) && object.last_modified < oldest {
             lake.root.delete(&object.location).await?;
             deleted += 1;
         }
+    }
+    // Every opening of the table lists them.
+    if entries > limits::LOG_ENTRIES_MAX {
+        table.trim_log(oldest_version, orphaned).await?;
     }
     Ok(deleted + delete_staged(lake, &name, orphaned.into()).await?)
 }
@@ -108,6 +120,7 @@ mod tests {
     use arrow::array::{ArrayRef, Int64Array, RecordBatch};
     use arrow::datatypes::{DataType, Field, Schema};
 
+    use super::super::delta::DataFile;
     use super::super::generation::PublishedTable;
     use super::super::unsteady::unsteady_lake;
     use super::super::writer::FileWriter;
@@ -178,5 +191,32 @@ mod tests {
         assert_eq!(clean(&lake, 0).await.unwrap(), 1);
         assert!(!folder.join("a-00-0000.parquet#1").exists());
         assert_eq!(data_files(&lake), 3);
+    }
+
+    #[tokio::test]
+    async fn test_of_a_long_log_stays_what_kept_versions_need() {
+        let (_folder, lake, _) = unsteady_lake();
+        let logs = TableName::new(LOGS, "numbers");
+        let table = Table::new(&lake, &logs);
+        let schema = Schema::new(vec![Field::new("number", DataType::Int64, true)]);
+        table.create_if_absent(&schema, &[]).await.unwrap();
+        let newest = limits::LOG_ENTRIES_MAX as u64 + 10;
+        for number in 1..=newest {
+            let path = format!("run-00-{number:04}.parquet");
+            let file = DataFile { path, bytes: 1, rows: 1, partition: Vec::new() };
+            assert!(table.append_as(number, &[file]).await.unwrap());
+        }
+        let folder = layout::table_url(&lake, &logs).to_file_path().unwrap().join("_delta_log");
+        let entries = || std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+        let count = entries().count();
+        clean(&lake, 0).await.unwrap();
+        assert_eq!(entries().count(), count, "readers may still be at any version of today");
+        let old = SystemTime::now() - Duration::from_secs(25 * 3_600);
+        entries().for_each(|entry| File::options().append(true).open(entry).unwrap().set_modified(old).unwrap());
+        clean(&lake, 0).await.unwrap();
+        assert!(entries().count() < limits::COMMITS_PER_CHECKPOINT as usize + 10, "{} of {count}", entries().count());
+        let version = table.open(None).await.unwrap().unwrap();
+        assert_eq!((version.number, version.rows()), (newest, newest));
+        assert!(table.open(Some(newest - 1)).await.unwrap().is_some());
     }
 }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
-use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use tokio::sync::oneshot::{self, Receiver};
 use tokio::task::{JoinError, JoinSet};
 use url::Url;
 
+use super::durable::DurableFileSystem;
 use super::s3_store;
 use crate::error::{EngineError, ErrorKind, Result};
 
@@ -186,7 +186,7 @@ fn locate(url: &str, storage_options: &HashMap<String, String>) -> Result<(Arc<d
         ("file", None) if parsed.to_file_path().is_ok_and(|path| path.is_dir()) => {
             Err(EngineError::invalid(format!("`{url}` is a folder: name a file in it")))
         }
-        ("file", None) => Ok((Arc::new(LocalFileSystem::new()), path)),
+        ("file", None) => Ok((Arc::new(DurableFileSystem::default()), path)),
         _ => Err(wrong()),
     }
 }

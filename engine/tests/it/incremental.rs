@@ -174,6 +174,11 @@ fn test_many_incremental_refreshes_equal_one_full_and_leave_few_files() {
                 }
                 let files = file_count(&shop, "staging/events");
                 assert!(files <= 17, "{files} files after 18 refreshes");
+                // One more than are left as they are is written together with these; what it told stays told.
+                let files = file_count(&shop, "ops/refreshes");
+                assert!(files < 17, "{files} files of {count} runs");
+                let runs = shop.rows("select count(*) from ops.refreshes where name is null").await;
+                assert!(runs[0].parse::<usize>().unwrap() >= count, "{runs:?} of {count} runs are told");
                 let incremental = shop.dump().await;
                 let report = shop.refresh(true).await;
                 assert!(report.full);

@@ -10,6 +10,10 @@ use tonic_types::{ErrorDetails, StatusExt};
 /// The domain of all our reasons.
 const DOMAIN: &str = "tessera";
 
+/// A message is in the headers up to three times, once with three letters for each byte that is not ASCII; and whoever is told more
+/// than 8 KiB there, as clients on gRPC's C core are, learns nothing at all.
+const MESSAGE_BYTES_MAX: usize = 1200;
+
 /// The code and the reason of each kind of error.
 fn code_of(kind: ErrorKind) -> (Code, &'static str) {
     match kind {
@@ -38,15 +42,28 @@ pub(crate) fn to_status(error: EngineError) -> Status {
 
 /// A status with a reason.
 pub(crate) fn with_reason(code: Code, reason: &'static str, message: impl Into<String>) -> Status {
-    Status::with_error_details(code, message, ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new()))
+    Status::with_error_details(
+        code,
+        short(message.into()),
+        ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new()),
+    )
 }
 
 /// INVALID_ARGUMENT that names the field of the request.
 pub(crate) fn invalid_field(field: &str, reason: &'static str, message: impl Into<String>) -> Status {
-    let message = message.into();
+    let message = short(message.into());
     let mut details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
     details.add_bad_request_violation(field, &message);
     Status::with_error_details(Code::InvalidArgument, format!("`{field}`: {message}"), details)
+}
+
+/// As much of a message as fits the headers of an answer.
+fn short(mut message: String) -> String {
+    if message.len() > MESSAGE_BYTES_MAX {
+        message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX));
+        message.push('…');
+    }
+    message
 }
 
 /// INVALID_ARGUMENT if a field that tells who does something, or why, is blank.
@@ -104,6 +121,20 @@ mod tests {
         assert!(!status.message().contains("secret"));
         let info = status.get_details_error_info().unwrap();
         assert!(status.message().contains(&info.metadata["incident"]));
+    }
+
+    #[test]
+    fn test_a_long_message_fits_the_headers() {
+        let status = invalid_field(
+            "expression",
+            "EXPRESSION_INVALID",
+            "1:1: there is no column `é".to_owned() + &"é".repeat(9_000),
+        );
+        assert!(
+            status.message().starts_with("`expression`: 1:1: there is no column") && status.message().ends_with('…')
+        );
+        let headers = 3 * status.message().len() + status.details().len() * 4 / 3;
+        assert!(headers < 8 * 1024, "{headers}");
     }
 
     #[test]

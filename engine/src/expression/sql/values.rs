@@ -64,7 +64,10 @@ impl<'q> Values<'q> {
             Expr::Matches { expr, pattern, negated, case_insensitive } => {
                 format!("{} {} {}", self.part(expr), matching(*negated, *case_insensitive), constant(pattern))
             }
-            Expr::Cast { expr, to } => format!("try_cast({} as {})", self.text(expr), sql_type(*to)),
+            Expr::Cast { expr, to } => match expr.value_type() {
+                Some(ColumnType::Text) => read_as(&self.text(expr), *to),
+                _ => format!("try_cast({} as {})", self.text(expr), sql_type(*to)),
+            },
             Expr::Case { branches, otherwise } => self.case(branches, otherwise.as_deref()),
             Expr::DaysSince(time) => {
                 let (today, time) = (self.query.today(), self.text(time));
@@ -253,10 +256,16 @@ pub(super) fn property(property: &Property) -> String {
 /// A property in a type.
 pub(super) fn property_as(of: &Property, as_type: ColumnType) -> String {
     match of {
-        Property::Path(_) if as_type != ColumnType::Text => {
-            format!("try_cast({} as {})", property(of), sql_type(as_type))
-        }
-        _ => property(of),
+        Property::Path(_) => read_as(&property(of), as_type),
+        Property::Column(_) => property(of),
+    }
+}
+
+/// A text as a value of a type; null where it is none.
+fn read_as(text: &str, as_type: ColumnType) -> String {
+    match as_type {
+        ColumnType::Text => text.to_owned(),
+        _ => format!("try_cast(castable({text}) as {})", sql_type(as_type)),
     }
 }
 
