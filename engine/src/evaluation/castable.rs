@@ -42,12 +42,12 @@ fn without_exponent(known: &str) -> Option<String> {
         return None;
     }
     let exponent: i32 = exponent.parse().ok().filter(|exponent: &i32| exponent.abs() <= EXPONENT_MAX)?;
-    // Where the point is in all digits, with zeros before or after them.
+    // The point is before the first digit, behind the last or between, and zeros make sure that it is between.
     let point = i32::try_from(whole.len()).ok()? + exponent;
-    let before = usize::try_from(-point).unwrap_or(0) + 1;
-    let after = usize::try_from(point).unwrap_or(0).saturating_sub(all.len());
-    let padded = format!("{}{all}{}", "0".repeat(before), "0".repeat(after));
-    let (whole, fraction) = padded.split_at(usize::try_from(point).unwrap_or(0) + before);
+    let (before, after) = (1 - point.min(0), (point - i32::try_from(all.len()).ok()?).max(0));
+    let zeros = |count: i32| "0".repeat(usize::try_from(count).unwrap_or(0));
+    let padded = format!("{}{all}{}", zeros(before), zeros(after));
+    let (whole, fraction) = padded.split_at(usize::try_from(before + point).ok()?);
     let whole = whole.trim_start_matches('0');
     let whole = if whole.is_empty() { "0" } else { whole };
     Some(if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") })

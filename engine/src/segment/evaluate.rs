@@ -83,15 +83,16 @@ pub(crate) async fn evaluate(
     let session = &workspace.session;
     workspace.register_slices(&model.references()?)?;
     let started = Instant::now();
+    // Members of before, and who follows whom, are read while those of now are found.
+    let [last, now] = [session.clone(), session.clone()];
+    let before = SpawnedTask::spawn(async move { MemberSets::read(&last, "last.segment.member_sets").await });
+    let successors = SpawnedTask::spawn(async move { successors(&now).await });
     let read = expression::read_segments(files, &columns(session).await?);
     let told = touched.unwrap_or(census);
     workspace.register_slices(&told.scope().references())?;
     let known_names = told.known_names(&read.expressions()).await?;
     let definitions = read.checked(known_names)?;
     tracing::debug!(parsed = ?started.elapsed(), "segments are parsed");
-    // Members of before are read while those of now are found.
-    let last = session.clone();
-    let before = SpawnedTask::spawn(async move { MemberSets::read(&last, "last.segment.member_sets").await });
     let known = match touched {
         Some(touched) => known(workspace, &definitions, touched).await?,
         None => BTreeSet::new(),
@@ -108,12 +109,11 @@ pub(crate) async fn evaluate(
         workspace.register_slices(&census.scope().references())?;
         found.extend(selected(census, &definitions, &here).await?);
     }
-    let before = Arc::new(joined(before).await?);
+    let (before, successors) = (Arc::new(joined(before).await?), Arc::new(joined(successors).await?));
     tracing::debug!(found = ?started.elapsed(), "members of before and of now are known");
     let removed = before.segments().filter(|name| definitions.iter().all(|definition| definition.name != *name));
     found.extend(removed.map(|name| Found { name: name.to_owned(), now: None }));
     let generation = i64::try_from(generation).unwrap_or(i64::MAX);
-    let successors = Arc::new(successors(session).await?);
     let changes = changes(session, &before, found, &successors, as_of, generation).await?;
     tracing::debug!(compared = ?started.elapsed(), "members are compared");
     store(workspace, model, &before, changes, generation).await
