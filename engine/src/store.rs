@@ -33,6 +33,7 @@ use bytes::Bytes;
 use datafusion::datasource::object_store::ObjectStoreUrl;
 use futures::TryStreamExt;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use url::Url;
@@ -92,12 +93,24 @@ impl Lake {
         std::path::absolute(path).and_then(|path| durable::create_folder(&path)).map_err(|error| {
             EngineError::from(error).context(format!("cannot create the lake folder `{}`", path.display()))
         })?;
-        let path = path.canonicalize()?;
+        Self::in_folder(path, Arc::new(DurableFileSystem::default()))
+    }
+
+    /// A lake in a folder for temporary files: nobody looks for it after a power cut.
+    ///
+    /// # Errors
+    /// InvalidInput for a folder that is not there.
+    pub(crate) fn scratch(folder: &std::path::Path) -> Result<Self> {
+        Self::in_folder(folder, Arc::new(LocalFileSystem::new()))
+    }
+
+    fn in_folder(folder: &std::path::Path, root: Arc<dyn ObjectStore>) -> Result<Self> {
+        let path = folder.canonicalize()?;
         let url = Url::from_directory_path(&path)
             .map_err(|()| EngineError::invalid(format!("`{}` is not an absolute path", path.display())))?;
         Ok(Self {
             url,
-            root: Arc::new(DurableFileSystem::default()),
+            root,
             root_url: ObjectStoreUrl::local_filesystem(),
             prefix: Path::from_absolute_path(&path).map_err(|error| EngineError::invalid(error.to_string()))?,
         })

@@ -157,7 +157,7 @@ async fn open(
     last: BTreeMap<TableName, Version>,
     number: u64,
 ) -> Result<(Workspace, Ledger)> {
-    let lake = Lake::open(&scratch.to_string_lossy(), scratch, &Default::default())?;
+    let lake = Lake::scratch(scratch)?;
     project.runtime.register(&lake);
     let ledger = Ledger::new(&ids::refresh_id(), project.clock.now());
     let workspace = open_workspace(project, &lake, &ledger.refresh_id, None, last).await?;
