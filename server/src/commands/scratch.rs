@@ -31,12 +31,24 @@ pub(crate) async fn in_scratch<T>(work: impl AsyncFnOnce(&Path) -> Result<T>) ->
     let done = tokio::select! {
         done = work(scratch.path()) => done,
         signal = signals::told_to_end() => {
+            silence_what_is_given_up();
             remove(scratch.path()).await;
             Err(anyhow::Error::new(signal).context("stopped by a signal"))
         }
     };
     unheard.abort();
     done
+}
+
+/// Whoever stops a command in the middle need not read that the Delta library's executor panics where the threads that it waits
+/// for go away.
+fn silence_what_is_given_up() {
+    let told = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !panic.location().is_some_and(|at| at.file().contains("kernel_engine")) {
+            told(panic);
+        }
+    }));
 }
 
 /// Removes a folder. What was given up goes on to its next point of yielding, and may make files until then.
