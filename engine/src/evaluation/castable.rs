@@ -47,7 +47,7 @@ fn without_exponent(known: &str) -> Option<String> {
     let (before, after) = (1 - point.min(0), (point - i32::try_from(all.len()).ok()?).max(0));
     let zeros = |count: i32| "0".repeat(usize::try_from(count).unwrap_or(0));
     let padded = format!("{}{all}{}", zeros(before), zeros(after));
-    let (whole, fraction) = padded.split_at(usize::try_from(before + point).ok()?);
+    let (whole, fraction) = padded.split_at_checked(usize::try_from(before + point).ok()?)?;
     let whole = whole.trim_start_matches('0');
     let whole = if whole.is_empty() { "0" } else { whole };
     Some(if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") })

@@ -14,7 +14,8 @@
 //!    the newest first; then by their identifiers. So the order is total, and is a function of the data alone.
 //! 4. In the same order those that lead from an identifier that a correction keeps off a more trusted one, its owner, back to
 //!    that one's person, as the person is without all that was taken off it: what was taken off takes nothing of the person's
-//!    along. Whose person that is may depend on what was taken off others, so this is repeated until it stays the same.
+//!    along. Whose person that is may depend on what was taken off others, so this is repeated until it stays the same, at most
+//!    once for each owner.
 //!
 //! All links of an identifier that was seen with more than `links_max` others are dropped. So is a link that would break a
 //! limit or bring together what is kept apart; persons only grow, so nothing that follows can make it fit. The idea is that of [Adobe's identity graph linking rules][rules]; the effect on
@@ -300,7 +301,7 @@ fn last_those_leading_back<'l>(
     let taken_off = taken_off(apart, rules);
     let mut back = HashSet::new();
     let mut last_back = order.clone();
-    // Each round settles at least one owner more, unless owners took each other's.
+    // What depends on others' is settled a round after theirs. Owners that depend on each other may never be: that ends, too.
     for _ in 0..=taken_off.len() {
         let mut found = HashSet::new();
         for (&owner, taken_off) in &taken_off {
