@@ -33,7 +33,7 @@ mod split;
 mod types;
 mod utc_day;
 
-pub(crate) use census::{Census, known_name};
+pub(crate) use census::Census;
 pub(crate) use column_names::{attribute_beside, renamed_columns};
 pub(crate) use conditions::UNSAVED;
 pub(crate) use kept::{Keeping, Kept, Listed, all_listed};

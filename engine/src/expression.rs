@@ -45,7 +45,9 @@ pub(crate) use self::definition::{SegmentDefinition, SourceFile, TraitDefinition
 pub(crate) use self::files::load;
 pub(crate) use self::header::first_key;
 pub(crate) use self::order::needed;
-pub(crate) use self::parse::{SegmentHeader, parse_segment, parse_segments, read_segment_header, read_segments};
+pub(crate) use self::parse::{
+    ReadSegments, SegmentHeader, parse_segment, parse_segments, read_segment_header, read_segments,
+};
 pub(crate) use self::plain::Plain;
 pub(crate) use self::references::KnownNames;
 pub(crate) use self::search::{measures_in, sequences_in};

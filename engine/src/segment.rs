@@ -1,12 +1,13 @@
 //! Stage 5: segments. A segment is a boolean expression over a profile, in a file of the project.
 //!
 //! * [`evaluate`] finds the members of all segments in one pass; [`sets`] are who entered and left.
-//! * [`members`] is who is in each segment and since when, in memory, and [`serialized`] looks for some of them in what is
-//!   stored; [`rows`] makes rows of that in SQL.
+//! * [`members`] is who is in each segment and since when, in memory. [`member_sets`] are what that is read from, and
+//!   [`serialized`] looks for some of them in there; [`rows`] makes rows of it in SQL.
 //! * [`estimate`] answers for an expression that is not saved; [`saved`] are those that were made while serving.
 
 mod estimate;
 mod evaluate;
+mod member_sets;
 mod members;
 pub(crate) mod personas;
 mod rows;

@@ -409,18 +409,8 @@ fn bytes_of(sets: &BTreeMap<String, RoaringBitmap>) -> usize {
 }
 
 fn known(what: &str, name: &str, sets: &BTreeMap<String, RoaringBitmap>) -> Result<RoaringBitmap> {
-    sets.get(name).cloned().ok_or_else(|| unknown(what, name, sets.keys()))
-}
-
-/// Refuses names of something that are not among those that there are.
-///
-/// # Errors
-/// InvalidInput with the nearest name.
-pub(crate) fn known_name(what: &str, names: &[String], known: &BTreeSet<String>) -> Result<()> {
-    names.iter().find(|name| !known.contains(*name)).map_or(Ok(()), |name| Err(unknown(what, name, known.iter())))
-}
-
-fn unknown<'k>(what: &str, name: &str, known: impl Iterator<Item = &'k String> + Clone) -> EngineError {
-    let hint = suggestion(name, known.map(String::as_str));
-    EngineError::invalid(format!("there is no {what} `{name}`; {hint}"))
+    sets.get(name).cloned().ok_or_else(|| {
+        let hint = suggestion(name, sets.keys().map(String::as_str));
+        EngineError::invalid(format!("there is no {what} `{name}`; {hint}"))
+    })
 }

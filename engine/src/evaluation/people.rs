@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, new_null_array};
-use arrow::buffer::BooleanBuffer;
+use arrow::buffer::{BooleanBuffer, Buffer};
 use arrow::compute::interleave;
 use arrow::datatypes::Int64Type;
 use datafusion::common::runtime::SpawnedTask;
@@ -12,6 +12,7 @@ use datafusion::logical_expr::ident;
 use datafusion::prelude::SessionContext;
 use roaring::RoaringBitmap;
 
+use super::bits::bits;
 use super::scope::Scope;
 use crate::error::{EngineError, ErrorKind, Result};
 use crate::query::cpu_runtime::joined;
@@ -47,9 +48,9 @@ struct Touched {
     bits: Vec<u32>,
     /// The bits of those that there are no more.
     gone: RoaringBitmap,
-    /// Whether an identifier is one of theirs, by its ordinal: of what was kept of events most rows are somebody else's, and
+    /// A bit for each identifier, set for theirs, by its ordinal: of what was kept of events most rows are somebody else's, and
     /// this is small enough to stay in the nearest caches.
-    identifiers: BooleanBuffer,
+    identifiers: Buffer,
 }
 
 impl Touched {
@@ -58,10 +59,11 @@ impl Touched {
         let profiles: Vec<u32> = (living | &gone).iter().collect();
         let places = (0..).zip(&profiles);
         let (is_gone, lives): (Vec<_>, Vec<_>) = places.partition(|(_, ordinal)| gone.contains(**ordinal));
-        let bits = lives.into_iter().map(|(bit, _)| bit).collect();
+        let of_rows = lives.into_iter().map(|(bit, _)| bit).collect();
         let gone = is_gone.into_iter().map(|(bit, _)| bit).collect();
-        let identifiers = BooleanBuffer::collect_bool(rows.len(), |ordinal| rows[ordinal] != NOBODY);
-        Self { profiles, bits, gone, identifiers }
+        let theirs = (0..rows.len()).filter(|&ordinal| rows[ordinal] != NOBODY);
+        let identifiers = bits(theirs, rows.len());
+        Self { profiles, bits: of_rows, gone, identifiers }
     }
 }
 
@@ -117,6 +119,14 @@ impl People {
         ordinals.iter().enumerate().for_each(|(row, &ordinal)| rows[ordinal as usize] = row as u32);
         let living = ordinals.iter().copied().collect();
         Self { ordinals, living, touched: None, rows }
+    }
+
+    /// Those whom a refresh touched, with one identifier each, of whom these are the ordinals.
+    #[cfg(test)]
+    pub(crate) fn touched(ordinals: &[u32]) -> Self {
+        let people = Self::of(ordinals.to_vec());
+        let touched = Touched::new(&people.living, RoaringBitmap::new(), &people.rows);
+        Self { touched: Some(touched), ..people }
     }
 
     /// How many they are.
@@ -198,10 +208,10 @@ impl People {
 
     /// Which of the identifiers with these ordinals are theirs; `None` if these are all people, who have nearly all.
     pub(super) fn have(&self, identifiers: &[i64]) -> Option<BooleanBuffer> {
-        let known = &self.touched.as_ref()?.identifiers;
+        let known = self.touched.as_ref()?.identifiers.as_slice();
         Some(BooleanBuffer::collect_bool(identifiers.len(), |place| {
             let ordinal = identifiers[place] as usize; // one below zero is beyond all
-            ordinal < known.len() && known.value(ordinal)
+            known.get(ordinal / 8).is_some_and(|byte| byte >> (ordinal % 8) & 1 == 1)
         }))
     }
 

@@ -70,6 +70,18 @@ pub(crate) struct ReadSegments {
     read: Vec<Result<SegmentDefinition>>,
 }
 
+/// Several parts as one.
+impl FromIterator<Self> for ReadSegments {
+    fn from_iter<I: IntoIterator<Item = Self>>(parts: I) -> Self {
+        let mut whole = Self { names: BTreeSet::new(), read: Vec::new() };
+        for part in parts {
+            whole.names.extend(part.names);
+            whole.read.extend(part.read);
+        }
+        whole
+    }
+}
+
 impl ReadSegments {
     /// The conditions of those that are right as far as it is known.
     pub(crate) fn expressions(&self) -> Vec<&Expr> {
@@ -89,7 +101,7 @@ impl ReadSegments {
         for read in self.read {
             match read {
                 Ok(definition) => {
-                    mistakes.extend(known.mistakes(&definition.file, &definition.name, &definition.references));
+                    mistakes.extend(definition.mistakes(&known));
                     definitions.push(definition);
                 }
                 Err(error) => mistakes.push(error.to_string()),
@@ -97,6 +109,22 @@ impl ReadSegments {
         }
         let ordered = order(definitions, &mut mistakes);
         if mistakes.is_empty() { Ok(ordered) } else { Err(EngineError::invalid(mistakes.join("\n"))) }
+    }
+}
+
+impl SegmentDefinition {
+    /// Refuses what it names that there is not.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` as [`parse_segment`], with a line for each call.
+    pub(crate) fn check_names(&self, known: &KnownNames) -> Result<()> {
+        let mistakes = self.mistakes(known);
+        if mistakes.is_empty() { Ok(()) } else { Err(EngineError::invalid(mistakes.join("\n"))) }
+    }
+
+    fn mistakes(&self, known: &KnownNames) -> Vec<String> {
+        known.mistakes(&self.file, &self.name, &self.references)
     }
 }
 

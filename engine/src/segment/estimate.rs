@@ -10,10 +10,13 @@ use super::evaluate::columns;
 use super::members::Memberships;
 use crate::clock::Micros;
 use crate::error::{EngineError, Result};
-use crate::evaluation::{Census, UNSAVED, known_name};
-use crate::expression::{self, Expr, SourceFile, lists_used, purposes_used, segments_used};
+use crate::evaluation::{Census, UNSAVED};
+use crate::expression::{self, Expr, KnownNames, SourceFile, lists_used, purposes_used, segments_used};
 use crate::query::functions::text;
 
+const SEGMENTS: &str = "select segment from segment.segments";
+/// The purposes of consent that the configuration names or somebody told.
+const PURPOSES: &str = "select purpose from config.consents union select purpose from profile.consents";
 const LISTS: &str = "select list from segment.lists";
 /// The lists that the next refresh will know: with those that were uploaded since the last one, without those deleted.
 const LISTS_NOW: &str = "
@@ -54,17 +57,15 @@ pub(crate) async fn selected(
     expression: &str,
     as_of: Micros,
 ) -> Result<(RoaringBitmap, Readings)> {
-    let condition = parsed(session, expression).await?;
+    let condition = parsed(session, expression, Some(SEGMENTS)).await?;
     check_refreshed(session, &lists_used(&condition)).await?;
-    let named = segments_used(&condition);
-    check_known(session, "segment", &named, "select segment from segment.segments").await?;
     let readings = Readings::of(&condition, as_of);
     if let Some(selected) = combined(&condition, memberships, census).await? {
         return Ok((selected, readings));
     }
     let nobody = RoaringBitmap::new();
     let members = |name: &String| memberships.get(name).map_or(&nobody, |members| members.all()).clone();
-    let members = named.iter().map(|name| (name.clone(), members(name))).collect();
+    let members = segments_used(&condition).iter().map(|name| (name.clone(), members(name))).collect();
     let population = census.population(&[&condition]).await?;
     let selected = population.selected(&[(UNSAVED, &condition)], &members).await?;
     Ok((selected.into_iter().next().unwrap_or_default(), readings))
@@ -75,26 +76,25 @@ pub(crate) async fn selected(
 /// # Errors
 /// InvalidInput as [`selected`]; which segments there are does not matter, and lists are those that the next refresh will know.
 pub(crate) async fn readings(session: &SessionContext, expression: &str, as_of: Micros) -> Result<Readings> {
-    Ok(Readings::of(&parsed(session, expression).await?, as_of))
+    Ok(Readings::of(&parsed(session, expression, None).await?, as_of))
 }
 
-async fn parsed(session: &SessionContext, expression: &str) -> Result<Expr> {
+/// `segments` is a query for those that it may name; without it these are all.
+async fn parsed(session: &SessionContext, expression: &str, segments: Option<&str>) -> Result<Expr> {
     let file = SourceFile { name: UNSAVED.to_owned(), file: "the expression".to_owned(), text: expression.to_owned() };
-    let condition = expression::parse_segment(&file, &columns(session).await?)?.expression;
-    check_known(session, "list", &lists_used(&condition), LISTS_NOW).await?;
-    let purposes = "select purpose from config.consents union select purpose from profile.consents";
-    check_known(session, "purpose of consent", &purposes_used(&condition), purposes).await?;
-    Ok(condition)
-}
-
-/// Refuses names that are not among those that `query` lists: what else was made since the last refresh is not known before
-/// the next.
-async fn check_known(session: &SessionContext, what: &str, named: &[String], query: &str) -> Result<()> {
-    if named.is_empty() {
-        return Ok(());
-    }
-    let known = names(session, query).await?;
-    known_name(what, named, &known).map_err(|error| error.context("the expression, as of the last refresh"))
+    let definition = expression::parse_segment(&file, &columns(session).await?)?;
+    let names = async |used: Vec<String>, query: Option<&str>| match query {
+        Some(query) if !used.is_empty() => names(session, query).await.map(Some),
+        _ => Ok(None),
+    };
+    // What else was made since the last refresh is not known before the next.
+    let known = KnownNames {
+        segments: names(segments_used(&definition.expression), segments).await?,
+        lists: names(lists_used(&definition.expression), Some(LISTS_NOW)).await?,
+        purposes: names(purposes_used(&definition.expression), Some(PURPOSES)).await?,
+    };
+    definition.check_names(&known).map_err(|error| error.context("as of the last refresh"))?;
+    Ok(definition.expression)
 }
 
 /// Refuses lists of which it is not known yet who is on them.

@@ -12,19 +12,19 @@ use datafusion::prelude::SessionContext;
 use futures::future::try_join_all;
 use roaring::RoaringBitmap;
 
-use super::members::{ENTERED, LEFT, MemberSets};
+use super::member_sets::{ENTERED, LEFT, MemberSets, Touched};
 use super::sets::{Sets, Successors, bytes_of, table_of};
 use crate::clock::Micros;
 use crate::error::Result;
 use crate::evaluation::{Census, People, Scope, column_type, renamed_columns};
 use crate::expression::{
-    self, ColumnType, Expr, SegmentDefinition, SourceFile, columns_used, is_of_everybody, segments_used,
+    self, ColumnType, Expr, ReadSegments, SegmentDefinition, SourceFile, columns_used, is_of_everybody, segments_used,
 };
 use crate::limits;
 use crate::model::definition::Model;
 use crate::model::materialize::Outcome;
 use crate::model::workspace::Workspace;
-use crate::query::cpu_runtime::joined;
+use crate::query::cpu_runtime::{blocking, joined};
 use crate::query::functions::text;
 use crate::store::TableName;
 
@@ -43,6 +43,9 @@ const SUCCESSORS: &str = "
         and changes.generation = (select number from config.generation)
     group by gone.ordinal";
 
+/// What `segment.member_sets` was before this refresh.
+const LAST: &str = "last.segment.member_sets";
+
 /// `segment.member_sets`.
 pub(crate) fn table() -> TableName {
     TableName::new("segment", "member_sets")
@@ -54,6 +57,17 @@ pub(crate) fn table() -> TableName {
 /// InvalidInput with file, line, column and the nearest known names, for all files that are wrong.
 pub(crate) async fn parse(session: &SessionContext, files: &[SourceFile]) -> Result<Vec<SegmentDefinition>> {
     expression::parse_segments(files, &columns(session).await?)
+}
+
+/// Parses each file for itself, by as many threads as a query has.
+async fn read(session: &SessionContext, files: &[SourceFile]) -> Result<ReadSegments> {
+    let columns = Arc::new(columns(session).await?);
+    let share = files.len().div_ceil(session.copied_config().target_partitions()).max(1);
+    let tasks = files.chunks(share).map(|some| {
+        let (some, columns) = (some.to_vec(), Arc::clone(&columns));
+        blocking(move || Ok(expression::read_segments(&some, &columns)))
+    });
+    Ok(try_join_all(tasks).await?.into_iter().collect())
 }
 
 /// The columns that expressions may name.
@@ -83,11 +97,9 @@ pub(crate) async fn evaluate(
     let session = &workspace.session;
     workspace.register_slices(&model.references()?)?;
     let started = Instant::now();
-    // Members of before, and who follows whom, are read while those of now are found.
-    let [last, now] = [session.clone(), session.clone()];
-    let before = SpawnedTask::spawn(async move { MemberSets::read(&last, "last.segment.member_sets").await });
+    let now = session.clone();
     let successors = SpawnedTask::spawn(async move { successors(&now).await });
-    let read = expression::read_segments(files, &columns(session).await?);
+    let read = read(session, files).await?;
     let told = touched.unwrap_or(census);
     workspace.register_slices(&told.scope().references())?;
     let known_names = told.known_names(&read.expressions()).await?;
@@ -97,6 +109,16 @@ pub(crate) async fn evaluate(
         Some(touched) => known(workspace, &definitions, touched).await?,
         None => BTreeSet::new(),
     };
+    let of_touched = match touched {
+        Some(touched) => {
+            let segments = known.iter().map(|name| (*name).to_owned()).collect();
+            Some(Touched { segments: Arc::new(segments), people: Arc::clone(touched.people().await?) })
+        }
+        None => None,
+    };
+    // Members of before are read while those of now are found.
+    let last = session.clone();
+    let before = SpawnedTask::spawn(async move { MemberSets::read(&last, LAST, of_touched).await });
     let mut found = Vec::new();
     for census in touched.into_iter().filter(|_| !known.is_empty()).chain([census]) {
         let is_here = |definition: &&SegmentDefinition| {
@@ -111,19 +133,20 @@ pub(crate) async fn evaluate(
     }
     let (before, successors) = (Arc::new(joined(before).await?), Arc::new(joined(successors).await?));
     tracing::debug!(found = ?started.elapsed(), "members of before and of now are known");
-    let removed = before.segments().filter(|name| definitions.iter().all(|definition| definition.name != *name));
+    let names: BTreeSet<&str> = definitions.iter().map(|definition| definition.name.as_str()).collect();
+    let removed = before.segments().filter(|name| !names.contains(name));
     found.extend(removed.map(|name| Found { name: name.to_owned(), now: None }));
     let generation = i64::try_from(generation).unwrap_or(i64::MAX);
     let changes = changes(session, &before, found, &successors, as_of, generation).await?;
     tracing::debug!(compared = ?started.elapsed(), "members are compared");
-    store(workspace, model, &before, changes, generation).await
+    drop(before);
+    store(workspace, model, changes, generation).await
 }
 
 /// Adds changes to the state.
 async fn store(
     workspace: &Workspace,
     model: &Model,
-    before: &MemberSets,
     changes: Vec<Vec<RecordBatch>>,
     generation: i64,
 ) -> Result<Outcome> {
@@ -143,9 +166,10 @@ async fn store(
         return workspace.store(model, changes, files).await;
     }
     // The state is in many pieces, or in an old form: who was a member before is written in one.
+    let before = MemberSets::read(session, LAST, None).await?;
     let mut whole = Sets::new(generation - 1);
     for name in before.segments() {
-        for (at, set) in before.members(name, None)?.into_since() {
+        for (at, set) in before.members(name)?.into_since() {
             whole.add(name, ENTERED, at, set, false)?;
         }
     }
@@ -244,10 +268,10 @@ async fn changes(
             for Found { name, now } in part {
                 match now {
                     Some((now, people)) => {
-                        let before = before.members(&name, people.scope())?;
+                        let before = before.members(&name)?;
                         sets.compare(&name, &before, now, &people, &successors, as_of)?;
                     }
-                    None => sets.add(&name, LEFT, as_of, before.members(&name, None)?.all().clone(), true)?,
+                    None => sets.add(&name, LEFT, as_of, before.members(&name)?.all().clone(), true)?,
                 }
             }
             sets.batches()

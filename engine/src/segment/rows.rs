@@ -9,7 +9,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::MemoryReservation;
 use roaring::RoaringBitmap;
 
-use super::members::{MemberSets, bitmaps};
+use super::member_sets::{MemberSets, bitmaps};
 use crate::query::relation::{Operator, Output, Relation};
 
 /// Rows of a batch.
@@ -133,7 +133,7 @@ struct Folding {
 impl Operator for Folding {
     fn push(&mut self, batch: &RecordBatch) -> Result<()> {
         self.reservation.try_grow(batch.get_array_memory_size())?;
-        Ok(self.sets.push(batch)?)
+        Ok(self.sets.push(batch, None)?)
     }
 
     fn finish(self: Box<Self>, _: usize) -> Vec<Output> {
@@ -141,7 +141,7 @@ impl Operator for Folding {
         let segments: Vec<String> = sets.segments().map(str::to_owned).collect();
         vec![Box::new(segments.into_iter().flat_map(move |segment| -> Output {
             let _held = &reservation;
-            match sets.members(&segment, None) {
+            match sets.members(&segment) {
                 Ok(members) => Box::new(members.into_since().flat_map(move |(at, set)| {
                     let segment = segment.clone();
                     ordinals(set).map(move |ordinals| member_rows(&segment, at, ordinals))

@@ -12,7 +12,8 @@ use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use roaring::RoaringBitmap;
 
-use super::members::{ENTERED, LEFT, Members, append};
+use super::member_sets::{ENTERED, LEFT, append};
+use super::members::Members;
 use crate::clock::Micros;
 use crate::error::{EngineError, Result};
 use crate::evaluation::{People, ascending};
@@ -84,7 +85,7 @@ impl Sets {
     ) -> Result<()> {
         let gone = people.gone(before.all());
         let (followed, successions) = succession(&gone, before, &now, people, successors);
-        let stayed = (before.all() - &gone) | ascending(successions.iter().map(|(to, _)| *to))?;
+        let stayed = ascending(successions.iter().map(|(to, _)| *to))?;
         let mut earlier: BTreeMap<Micros, Vec<u32>> = BTreeMap::new();
         let mut met = Vec::new();
         for (to, at) in successions {
@@ -94,15 +95,18 @@ impl Sets {
                 earlier.entry(at).or_default().push(to);
             }
         }
+        let followed = ascending(followed)?;
+        // Who is gone is nobody of now, and left unless somebody goes on for them.
+        let left = (before.all() - &now) - &followed;
+        let entered = (now - before.all()) - stayed;
         // Who goes by another bit, and leaves the one of before; or is a member since earlier.
-        let renamed = ascending(followed)? | ascending(met)?;
-        let left = (gone - &renamed) | (&stayed - &now);
+        let renamed = followed | ascending(met)?;
         self.add(name, LEFT, as_of, people.ordinals_of(renamed)?, false)?;
         for (at, members) in earlier {
             self.add(name, ENTERED, at, people.ordinals_of(ascending(members)?)?, false)?;
         }
         self.add(name, LEFT, as_of, people.ordinals_of(left)?, true)?;
-        self.add(name, ENTERED, as_of, people.ordinals_of(now - &stayed)?, true)
+        self.add(name, ENTERED, as_of, people.ordinals_of(entered)?, true)
     }
 
     fn flush(&mut self) -> Result<()> {

@@ -169,6 +169,9 @@ fn test_a_check_reads_traits_and_segments_as_the_next_refresh_will() {
         for error in [project.fails(&["check"]), project.fails(&["refresh"])] {
             assert!(expected.iter().all(|line| error.contains(line)), "{error}");
         }
+        let error = project.fails(&["segment", "estimate", condition]);
+        let is_told = |line: &&str| error.contains(&line.replace("segments/spenders.sql", "the expression"));
+        assert!(expected.iter().all(is_told), "{error}");
     }
     // A list that is wrong is told beside them, whatever the case of its ending.
     project.write("segments/spenders.sql", "in_segment('zz')");

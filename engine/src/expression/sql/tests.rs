@@ -37,3 +37,13 @@ where (profiles.country = 'FR')
     and (not (joined_1.profile_id is not null))"
     );
 }
+
+#[test]
+fn test_instants_that_nanoseconds_cannot_say_are_microseconds() {
+    let sql = members_sql(
+        &segment("last_seen_at < timestamp '9999-12-31 00:00:00' and last_seen_at > timestamp '2026-01-01'"),
+        as_of(),
+    );
+    assert!(sql.contains("< arrow_cast('9999-12-31T00:00:00Z', 'Timestamp(Microsecond, Some(\"UTC\"))')"), "{sql}");
+    assert!(sql.contains("> timestamp '2026-01-01T00:00:00Z'"), "{sql}");
+}

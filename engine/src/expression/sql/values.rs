@@ -28,6 +28,11 @@ impl<'q> Values<'q> {
         match expr {
             Expr::Column { name: column, .. } => format!("{}{}", self.relation, name(column)),
             Expr::Literal(Literal::Text(text)) => constant(text),
+            // SQL takes `timestamp` for nanoseconds, which end in 2262.
+            Expr::Literal(Literal::Timestamp(instant)) if instant.timestamp_nanos_opt().is_none() => {
+                let instant = instant.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+                format!("arrow_cast('{instant}', 'Timestamp(Microsecond, Some(\"UTC\"))')")
+            }
             Expr::Literal(literal) => literal_text(literal),
             Expr::And(conditions) => self.joined(conditions, "\n    and "),
             Expr::Or(conditions) => self.joined(conditions, " or "),
