@@ -10,6 +10,7 @@ use datafusion::common::DFSchema;
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::prelude::SessionContext;
 use roaring::RoaringBitmap;
+use tokio::task::yield_now;
 
 use super::block::{Block, Layout};
 use super::compile::Compiler;
@@ -90,15 +91,17 @@ impl Population {
         let (work, next) = (Arc::new(work), Arc::new(AtomicUsize::new(0)));
         let threads = self.session.copied_config().target_partitions();
         let blocks = Arc::new(blocks(self.people.bits(), threads));
-        let _stop = Stop { next: Arc::clone(&next), blocks: blocks.len() };
         let tasks: Vec<_> = (0..threads)
             .map(|_| {
                 let (population, work, next) = (Arc::clone(self), Arc::clone(&work), Arc::clone(&next));
                 let blocks = Arc::clone(&blocks);
                 let mut done = empty();
-                SpawnedTask::spawn_blocking(move || {
+                // On the threads of queries, which are on processors of their own already: threads that wake for some
+                // milliseconds are often put on the one that woke them.
+                SpawnedTask::spawn(async move {
                     while let Some(block) = blocks.get(next.fetch_add(1, Ordering::Relaxed)) {
                         work(&population, &mut done, block.clone())?;
+                        yield_now().await;
                     }
                     Ok::<_, EngineError>(done)
                 })
@@ -109,18 +112,6 @@ impl Population {
             all.push(joined(task).await?);
         }
         Ok(all)
-    }
-}
-
-/// Leaves the blocks that nobody has begun, once nobody waits for the others: a thread that works cannot be ended.
-struct Stop {
-    next: Arc<AtomicUsize>,
-    blocks: usize,
-}
-
-impl Drop for Stop {
-    fn drop(&mut self) {
-        self.next.fetch_max(self.blocks, Ordering::Relaxed);
     }
 }
 

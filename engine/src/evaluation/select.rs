@@ -133,7 +133,7 @@ async fn united(found: Vec<Vec<RoaringBitmap>>) -> Result<Vec<RoaringBitmap>> {
         of_thread.collect()
     };
     let unite = |mut found: Vec<Vec<RoaringBitmap>>| {
-        SpawnedTask::spawn_blocking(move || {
+        SpawnedTask::spawn(async move {
             let mut members = found.pop().unwrap_or_default();
             for of_thread in found {
                 members.iter_mut().zip(of_thread).for_each(|(members, part)| *members |= part);

@@ -11,6 +11,7 @@ use datafusion::common::runtime::SpawnedTask;
 use datafusion::prelude::SessionContext;
 use futures::future::try_join_all;
 use roaring::RoaringBitmap;
+use tokio::task::yield_now;
 
 use super::member_sets::{ENTERED, LEFT, MemberSets, Touched};
 use super::sets::{Sets, Successors, bytes_of, table_of};
@@ -24,7 +25,7 @@ use crate::limits;
 use crate::model::definition::Model;
 use crate::model::materialize::Outcome;
 use crate::model::workspace::Workspace;
-use crate::query::cpu_runtime::{blocking, joined};
+use crate::query::cpu_runtime::joined;
 use crate::query::functions::text;
 use crate::store::TableName;
 
@@ -43,6 +44,8 @@ const SUCCESSORS: &str = "
         and changes.generation = (select number from config.generation)
     group by gone.ordinal";
 
+/// Files that a thread parses before it does something else, which takes it about a millisecond.
+const FILES_AT_ONCE: usize = 64;
 /// What `segment.member_sets` was before this refresh.
 const LAST: &str = "last.segment.member_sets";
 
@@ -59,13 +62,12 @@ pub(crate) async fn parse(session: &SessionContext, files: &[SourceFile]) -> Res
     expression::parse_segments(files, &columns(session).await?)
 }
 
-/// Parses each file for itself, by as many threads as a query has.
+/// Parses each file for itself, by all threads.
 async fn read(session: &SessionContext, files: &[SourceFile]) -> Result<ReadSegments> {
     let columns = Arc::new(columns(session).await?);
-    let share = files.len().div_ceil(session.copied_config().target_partitions()).max(1);
-    let tasks = files.chunks(share).map(|some| {
+    let tasks = files.chunks(FILES_AT_ONCE).map(|some| {
         let (some, columns) = (some.to_vec(), Arc::clone(&columns));
-        blocking(move || Ok(expression::read_segments(&some, &columns)))
+        joined(SpawnedTask::spawn(async move { Ok(expression::read_segments(&some, &columns)) }))
     });
     Ok(try_join_all(tasks).await?.into_iter().collect())
 }
@@ -263,7 +265,7 @@ async fn changes(
     }
     let tasks = parts.into_iter().map(|part| {
         let (before, successors) = (Arc::clone(before), Arc::clone(successors));
-        joined(SpawnedTask::spawn_blocking(move || {
+        joined(SpawnedTask::spawn(async move {
             let mut sets = Sets::new(generation);
             for Found { name, now } in part {
                 match now {
@@ -273,6 +275,7 @@ async fn changes(
                     }
                     None => sets.add(&name, LEFT, as_of, before.members(&name)?.all().clone(), true)?,
                 }
+                yield_now().await;
             }
             sets.batches()
         }))
