@@ -31,6 +31,9 @@ pub(crate) const ROW_GROUP_BYTES: usize = 64 * 1024 * 1024;
 /// The same where rows are sets of 100 KB each: they are read whole, and one group is a task for one thread.
 pub(crate) const SETS_GROUP_BYTES: usize = 8 * 1024 * 1024;
 
+/// Rows of a batch of sets.
+pub(crate) const SETS_BATCH_ROWS: usize = 64;
+
 /// What was written stays in memory for who reads it next, up to so many bytes.
 pub(crate) const KEPT_IN_MEMORY_BYTES: usize = 256 * 1024 * 1024;
 

@@ -106,7 +106,7 @@ impl Workspace {
             return Ok((Arc::new(file_schema(&schema)), Vec::new()));
         }
         let frame = self.session.sql(sql).await.map_err(|error| located(model, error))?;
-        let frame = contracted(model, frame)?;
+        let frame = in_batches(model, contracted(model, frame)?);
         let written = self.write(model, frame.clone(), "new").await;
         let written = match written {
             Err(error) if error.kind() == ErrorKind::Exhausted => {
@@ -226,6 +226,16 @@ fn outcome_of(files: &[DataFile]) -> Outcome {
 /// Every column may be null in the log: a contract on null is a check's business.
 fn nullable(schema: &Schema) -> Schema {
     Schema::new(schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect::<Vec<_>>())
+}
+
+/// The query with batches of few rows if these are sets: whatever gathers rows until a batch is full would hold all of them.
+fn in_batches(model: &Model, frame: DataFrame) -> DataFrame {
+    if model.columns.iter().all(|column| column.data_type != DataType::BinaryView) {
+        return frame;
+    }
+    let (mut state, plan) = frame.into_parts();
+    *state.config_mut() = state.config().clone().with_batch_size(limits::SETS_BATCH_ROWS);
+    DataFrame::new(state, plan)
 }
 
 /// The query's columns as the header promises them, in its order and types, then any others.
