@@ -1,4 +1,4 @@
-//! The sets that `segment.member_sets` holds, as they are read: whose members are made of them.
+//! The sets of `segment.member_sets` as they are read: members are made of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
