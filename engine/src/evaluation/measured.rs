@@ -1,6 +1,6 @@
 //! What is kept of each event, as functions in SQL: `measured(...)` lists it for the models that fold it by day.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -23,8 +23,10 @@ use super::types::stored_type;
 use crate::decimal::{self, parse_decimal};
 use crate::error::{EngineError, Result};
 use crate::expression::{EVENT_COLUMNS, Property};
-use crate::query::functions::{constant, of_column, of_columns, text};
+use crate::query::functions::{constant, of_column, of_used_columns, text};
 
+/// The column by which events are told apart.
+const EVENT_NAME: &str = "event_name";
 /// Arguments of `measured`: the event's name, its columns, its properties.
 const ARGUMENTS: usize = EVENT_COLUMNS.len() + 2;
 
@@ -49,11 +51,11 @@ pub(crate) fn functions(session: &SessionContext, keeping: &Keeping) -> Result<V
     };
     let lists = |name, measurer: &Arc<Measurer>| {
         let measurer = Arc::clone(measurer);
-        of_columns(name, list_type(), move |columns: &[ArrayRef; ARGUMENTS]| Ok(measurer.measure(columns)?))
+        of_used_columns(name, list_type(), measurer.used(), move |columns| Ok(measurer.measure(columns)?))
     };
     let numbers = |name, measurer: &Arc<Measurer>| {
         let (measurer, list) = (Arc::clone(measurer), DataType::new_list(DataType::Int64, true));
-        of_columns(name, list, move |columns: &[ArrayRef; ARGUMENTS]| Ok(measurer.numbers(columns)?))
+        of_used_columns(name, list, measurer.used(), move |columns| Ok(measurer.numbers(columns)?))
     };
     Ok(vec![
         lists("measured", &measured),
@@ -67,7 +69,11 @@ pub(crate) fn functions(session: &SessionContext, keeping: &Keeping) -> Result<V
 }
 
 /// What is kept of the events of each name.
-struct Measurer(BTreeMap<String, Vec<Measured>>);
+struct Measurer {
+    by_event: BTreeMap<String, Vec<Measured>>,
+    /// The columns of events that anything of it looks at.
+    columns: BTreeSet<String>,
+}
 
 /// One thing that is kept.
 struct Measured {
@@ -89,22 +95,35 @@ impl Measurer {
     fn new(session: &SessionContext, keeping: &Keeping, takes: impl Fn(&Kept, i64) -> bool) -> Result<Self> {
         let schema = DFSchema::try_from(event_schema())?;
         let mut by_event: BTreeMap<String, Vec<Measured>> = BTreeMap::new();
+        let mut columns = BTreeSet::from([EVENT_NAME.to_owned()]);
         for (kept, number) in keeping.iter().filter(|(kept, number)| takes(kept, *number)) {
             let condition = match &kept.events.condition {
                 Some(condition) => {
                     let compiled = compile::event_condition(&condition.expression)?;
+                    columns.extend(compiled.column_refs().into_iter().map(|column| column.name.clone()));
                     Some((session.create_physical_expr(compiled, &schema)?, condition.text.clone()))
                 }
                 None => None,
             };
+            columns.extend(match &kept.what {
+                What::Event | What::Instant => None,
+                What::Value(Property::Column(name)) | What::Number(Property::Column(name)) => Some(name.clone()),
+                What::Value(Property::Path(_)) | What::Number(Property::Path(_)) => Some(PROPERTIES.to_owned()),
+            });
             let measured = Measured { number, condition, what: kept.what.clone() };
             by_event.entry(kept.events.event.clone()).or_default().push(measured);
         }
-        Ok(Self(by_event))
+        Ok(Self { by_event, columns })
+    }
+
+    /// Whether each argument is looked at.
+    fn used(&self) -> [bool; ARGUMENTS] {
+        let schema = event_schema();
+        std::array::from_fn(|place| self.columns.contains(schema.field(place).name()))
     }
 
     fn knows(&self, names: &StringViewArray) -> ArrayRef {
-        Arc::new(names.iter().map(|name| name.map(|name| self.0.contains_key(name))).collect::<BooleanArray>())
+        Arc::new(names.iter().map(|name| name.map(|name| self.by_event.contains_key(name))).collect::<BooleanArray>())
     }
 
     fn measure(&self, columns: &[ArrayRef; ARGUMENTS]) -> Result<ArrayRef> {
@@ -131,7 +150,7 @@ impl Measurer {
         let events = RecordBatch::try_new(Arc::clone(&schema), given.collect::<std::result::Result<_, _>>()?)?;
         let mut rows_of: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
         for (row, name) in names.iter().enumerate() {
-            if let Some((name, _)) = name.and_then(|name| self.0.get_key_value(name)) {
+            if let Some((name, _)) = name.and_then(|name| self.by_event.get_key_value(name)) {
                 rows_of.entry(name).or_default().push(row as u32);
             }
         }
@@ -139,11 +158,11 @@ impl Measurer {
         for (name, rows) in rows_of {
             let rows = UInt32Array::from(rows);
             // Columns of events are taken out only for those who look at them.
-            let of_name = match self.0[name].iter().all(Measured::looks_at_nothing) {
+            let of_name = match self.by_event[name].iter().all(Measured::looks_at_nothing) {
                 true => None,
                 false => Some(take_record_batch(&events, &rows)?),
             };
-            for measured in &self.0[name] {
+            for measured in &self.by_event[name] {
                 measured.find(of_name.as_ref(), &rows, &mut found)?;
             }
         }
@@ -226,7 +245,7 @@ fn text_of(events: &RecordBatch, name: &str) -> Result<StringViewArray> {
 fn event_schema() -> SchemaRef {
     let columns = EVENT_COLUMNS.iter().map(|(name, column_type)| Field::new(*name, stored_type(*column_type), true));
     let text = |name| Field::new(name, DataType::Utf8View, true);
-    let fields = std::iter::once(text("event_name")).chain(columns).chain(std::iter::once(text(PROPERTIES)));
+    let fields = std::iter::once(text(EVENT_NAME)).chain(columns).chain(std::iter::once(text(PROPERTIES)));
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 

@@ -7,16 +7,22 @@ use arrow::array::{Array, ArrayRef, AsArray, StringViewArray, StringViewBuilder}
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, lit,
+};
 
 type Body = dyn Fn(&[ArrayRef]) -> Result<ColumnarValue> + Send + Sync;
 
 /// A function that is known by its name.
+#[derive(Clone)]
 struct NamedFunction {
     name: &'static str,
     return_type: DataType,
     signature: Signature,
-    body: Box<Body>,
+    /// Whether it looks at each argument.
+    is_used: Vec<bool>,
+    body: Arc<Body>,
 }
 
 /// A function of one column.
@@ -35,6 +41,17 @@ pub(crate) fn of_columns<const N: usize>(
     body: impl Fn(&[ArrayRef; N]) -> Result<ArrayRef> + Send + Sync + 'static,
 ) -> Arc<ScalarUDF> {
     columns_function(name, return_type, Volatility::Immutable, body)
+}
+
+/// As [`of_columns`], for a function that does not look at all columns: those are null to it, and nobody reads them for it.
+pub(crate) fn of_used_columns<const N: usize>(
+    name: &'static str,
+    return_type: DataType,
+    is_used: [bool; N],
+    body: impl Fn(&[ArrayRef; N]) -> Result<ArrayRef> + Send + Sync + 'static,
+) -> Arc<ScalarUDF> {
+    let function = named(name, return_type, Volatility::Immutable, body);
+    Arc::new(ScalarUDF::from(NamedFunction { is_used: is_used.to_vec(), ..function }))
 }
 
 /// As [`of_columns`], for what is worth computing once: the optimizer does not repeat it in a filter below.
@@ -58,9 +75,9 @@ pub(crate) fn of_column_once(
 /// A function without arguments, such as a number that a project sets.
 pub(crate) fn constant(name: &'static str, value: ScalarValue) -> Arc<ScalarUDF> {
     let return_type = value.data_type();
-    let body = Box::new(move |_: &[ArrayRef]| Ok(ColumnarValue::Scalar(value.clone())));
+    let body = Arc::new(move |_: &[ArrayRef]| Ok(ColumnarValue::Scalar(value.clone())));
     let signature = Signature::nullary(Volatility::Immutable);
-    Arc::new(ScalarUDF::from(NamedFunction { name, return_type, signature, body }))
+    Arc::new(ScalarUDF::from(NamedFunction { name, return_type, signature, is_used: Vec::new(), body }))
 }
 
 /// A function of one text column that gives text.
@@ -85,12 +102,21 @@ fn columns_function<const N: usize>(
     volatility: Volatility,
     body: impl Fn(&[ArrayRef; N]) -> Result<ArrayRef> + Send + Sync + 'static,
 ) -> Arc<ScalarUDF> {
+    Arc::new(ScalarUDF::from(named(name, return_type, volatility, body)))
+}
+
+fn named<const N: usize>(
+    name: &'static str,
+    return_type: DataType,
+    volatility: Volatility,
+    body: impl Fn(&[ArrayRef; N]) -> Result<ArrayRef> + Send + Sync + 'static,
+) -> NamedFunction {
     let body = move |columns: &[ArrayRef]| match columns.try_into() {
         Ok(columns) => Ok(ColumnarValue::Array(body(columns)?)),
         Err(_) => Err(DataFusionError::Plan(format!("{name} takes {N} argument(s)"))),
     };
     let signature = Signature::any(N, volatility);
-    Arc::new(ScalarUDF::from(NamedFunction { name, return_type, signature, body: Box::new(body) }))
+    NamedFunction { name, return_type, signature, is_used: vec![true; N], body: Arc::new(body) }
 }
 
 impl std::fmt::Debug for NamedFunction {
@@ -124,6 +150,22 @@ impl ScalarUDFImpl for NamedFunction {
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
         Ok(self.return_type.clone())
+    }
+
+    /// Null in place of what the function does not look at.
+    fn simplify(&self, mut arguments: Vec<Expr>, context: &SimplifyContext) -> Result<ExprSimplifyResult> {
+        let mut is_simpler = false;
+        for (argument, is_used) in arguments.iter_mut().zip(&self.is_used) {
+            if !is_used && !matches!(argument, Expr::Literal(..)) {
+                *argument = lit(ScalarValue::try_new_null(&context.get_data_type(argument)?)?);
+                is_simpler = true;
+            }
+        }
+        if !is_simpler {
+            return Ok(ExprSimplifyResult::Original(arguments));
+        }
+        let function = ScalarUDF::from(self.clone());
+        Ok(ExprSimplifyResult::Simplified(function.call(arguments)))
     }
 
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
