@@ -104,7 +104,7 @@ pub(super) async fn series(
     }
     for (not_kept, table) in by_table(others, |(of, _)| of) {
         let read = async move {
-            let (frame, numbered) = find(session, not_kept, table.sql()).await?;
+            let (frame, numbered) = find(session, not_kept, table).await?;
             of_measures(frame, numbered, people).await
         };
         reads.push(read.boxed());
@@ -119,7 +119,7 @@ async fn of_all_events(
 ) -> Result<Vec<(Kept, Series)>> {
     let places: HashMap<String, u32> =
         (0..).zip(&wanted).map(|(place, (of, _))| (of.events.event.clone(), place)).collect();
-    let frame = since(wanted.iter().map(|(_, wanted)| wanted), frame)?;
+    let frame = since(wanted.iter().map(|(_, wanted)| wanted), frame, "date")?;
     let needs = union(wanted.iter().map(|(_, wanted)| wanted.needs));
     let frame = frame.select(selected("event_name", needs, |column| match column {
         "total" => col("revenue").alias("total"),
@@ -158,7 +158,7 @@ async fn of_measures(
     let frame = if needs.instants {
         frame.select(vec![col("measure_id"), col("ordinal"), col("at")])?
     } else {
-        since(wanted.iter().map(|(_, wanted, _)| wanted), frame)?.select(selected("measure_id", needs, col))?
+        since(wanted.iter().map(|(_, wanted, _)| wanted), frame, "date")?.select(selected("measure_id", needs, col))?
     };
     let places_of = move |batch: &RecordBatch| {
         let numbers = batch.column(0).as_primitive::<Int64Type>().values().iter();
@@ -190,6 +190,14 @@ impl State {
             Self::Instants => INSTANTS_SQL,
         }
     }
+
+    /// The column that says on which day it happened.
+    fn day(self) -> &'static str {
+        match self {
+            Self::ByDay => "date",
+            Self::Instants => "at",
+        }
+    }
 }
 
 /// What is kept in each table, if anything is.
@@ -202,7 +210,7 @@ fn by_table<T>(wanted: Vec<T>, of: impl Fn(&T) -> &Kept) -> impl Iterator<Item =
 async fn find(
     session: &SessionContext,
     wanted: Vec<(Kept, Wanted)>,
-    sql: &str,
+    state: State,
 ) -> Result<(DataFrame, Vec<(Kept, Wanted, i64)>)> {
     let keeping = Keeping::settle(wanted.iter().map(|(of, _)| of.clone()).collect(), Vec::new());
     let numbers: HashMap<Kept, i64> = keeping.iter().map(|(of, number)| (of.clone(), number)).collect();
@@ -211,8 +219,9 @@ async fn find(
     for function in measured::functions(&session, &keeping)? {
         session.register_udf(function.as_ref().clone());
     }
-    let sql = crate::model::definition::everything(&crate::model::definition::counting_lines(sql, false))?;
-    let frame = session.sql(&sql).await?;
+    let sql = crate::model::definition::everything(&crate::model::definition::counting_lines(state.sql(), false))?;
+    // Events before are not read at all: their files say when they happened.
+    let frame = since(wanted.iter().map(|(_, wanted)| wanted), session.sql(&sql).await?, state.day())?;
     let numbered = wanted.into_iter().map(|(of, wanted)| {
         let number = numbers.get(&of).copied().ok_or_else(|| EngineError::internal("a measure has no number"))?;
         Ok((of, wanted, number))
@@ -224,11 +233,11 @@ fn union(needs: impl Iterator<Item = Needs>) -> Needs {
     needs.fold(Needs::default(), Needs::or)
 }
 
-/// The rows of the days that count, and maybe others.
-fn since<'w>(wanted: impl Iterator<Item = &'w Wanted>, frame: DataFrame) -> Result<DataFrame> {
+/// The rows of the days that count, by a column of days or times.
+fn since<'w>(wanted: impl Iterator<Item = &'w Wanted>, frame: DataFrame, column: &str) -> Result<DataFrame> {
     Ok(match wanted.map(|wanted| wanted.first_day).min() {
         Some(i32::MIN) | None => frame,
-        Some(day) => frame.filter(col("date").gt_eq(lit(ScalarValue::Date32(Some(day)))))?,
+        Some(day) => frame.filter(col(column).gt_eq(lit(ScalarValue::Date32(Some(day)))))?,
     })
 }
 

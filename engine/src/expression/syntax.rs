@@ -279,7 +279,8 @@ fn parse_expression(kind: Kind, file: &str, tokens: Vec<TokenWithSpan>) -> Resul
     if next.token == Token::EOF {
         return Ok(expression);
     }
-    Err(refused(file, next.span.start, format!("`{}` follows {}", next.token, kind.complete())))
+    let token = next.token.to_string();
+    Err(refused(file, next.span.start, format!("`{token}` follows {}{}", kind.complete(), hint(&token))))
 }
 
 fn is_blank(token: &TokenWithSpan) -> bool {
@@ -316,8 +317,23 @@ fn syntax_error(kind: Kind, file: &str, error: &ParserError, end: Location) -> E
         ParserError::RecursionLimitExceeded => refused(file, Location::new(1, 1), too_deep(kind)),
         ParserError::TokenizerError(message) | ParserError::ParserError(message) => {
             let (message, at) = split_location(message).unwrap_or((message, end));
-            refused(file, at, lower_first(message))
+            let found = message.rsplit_once("found: ").map_or("", |(_, found)| found);
+            refused(file, at, lower_first(message) + hint(found))
         }
+    }
+}
+
+/// What to write instead, where something stands that many would write there.
+fn hint(found: &str) -> &'static str {
+    match found.to_lowercase().as_str() {
+        "where" => {
+            "; `filter (where ...)` follows the brackets of a call: `event_count('A') filter (where ...)`, and as a step of a \
+             sequence `event('A') filter (where ...)`"
+        }
+        "minute" | "minutes" | "hour" | "hours" | "day" | "days" | "week" | "weeks" | "month" | "months" | "year"
+        | "years" => "; a span of time is written `interval '90 days'`",
+        "[" => "; a list stands in round brackets: `in ('FR', 'DE')`",
+        _ => "",
     }
 }
 

@@ -172,3 +172,41 @@ impl ScalarUDFImpl for NamedFunction {
         (self.body)(&ColumnarValue::values_to_arrays(&arguments.args)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Int64Array, RecordBatch};
+    use arrow::compute::kernels::numeric::add;
+    use arrow::util::pretty::pretty_format_batches;
+    use datafusion::prelude::{SessionConfig, SessionContext};
+    use parquet::arrow::ArrowWriter;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_function_does_not_look_at_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("numbers.parquet");
+        let column = |values: [i64; 2]| Arc::new(Int64Array::from(values.to_vec())) as ArrayRef;
+        let rows = [("a", column([1, 2])), ("b", column([10, 20])), ("c", column([100, 200]))];
+        let batch = RecordBatch::try_from_iter(rows).unwrap();
+        let mut writer = ArrowWriter::try_new(std::fs::File::create(&path).unwrap(), batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+
+        let session = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
+        session.register_parquet("numbers", path.to_str().unwrap(), Default::default()).await.unwrap();
+        let sum = |columns: &[ArrayRef; 3]| {
+            assert_eq!(columns[1].null_count(), columns[1].len());
+            Ok(add(&columns[0], &columns[2])?)
+        };
+        session.register_udf(of_used_columns("sum_of_some", DataType::Int64, [true, false, true], sum).as_ref().clone());
+
+        let frame = session.sql("select sum_of_some(a, b, c) as sum from numbers order by 1").await.unwrap();
+        let plan = frame.clone().explain(false, false).unwrap().collect().await.unwrap();
+        let plan = pretty_format_batches(&plan).unwrap().to_string();
+        assert!(plan.contains("projection=[a, c]"), "{plan}");
+        let batches = frame.collect().await.unwrap();
+        assert_eq!(batches[0].column(0).as_primitive::<arrow::datatypes::Int64Type>().values(), &[101, 202]);
+    }
+}

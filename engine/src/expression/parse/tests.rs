@@ -296,6 +296,10 @@ fn refuses_what_is_not_a_condition_over_one_profile() {
     check_refused("country =", "1:10", "expected: an expression");
     check_refused("country = 'FR", "1:11", "unterminated string literal");
     check_refused("is_customer and (age > 3", "1:25", "expected: )");
+    check_refused("event_count('A', within => 20 days) > 1", "1:31", "a span of time is written `interval '90 days'`");
+    check_refused("age > 18 years", "1:10", "a span of time is written `interval '90 days'`");
+    check_refused("event_count('A' where revenue > 1) > 1", "1:17", "`event_count('A') filter (where ...)`");
+    check_refused("country in ['FR']", "1:12", "a list stands in round brackets: `in ('FR', 'DE')`");
     check_refused("time '12:00' = last_seen_at", "1:6", "only `date '...'`");
 }
 
