@@ -25,7 +25,7 @@ SCHEMAS = {
 # What a header cannot say: it lists only columns of a fixed name.
 MORE_COLUMNS = {
     "behavior.events": "After these come all columns of `staging.events`.",
-    "profile.profiles": "After these comes a text column for each attribute, sorted by name: the 200 most frequent if there are more. All are in\n`profile.attributes`.",
+    "profile.profiles": "After these comes a column for each attribute, sorted by name: text, or what its `[[attribute]]` makes of it. It is the 200 most\nfrequent if there are more; all are in `profile.attributes`. Then come the project's traits.",
 }
 KEYS = ("key", "strategy", "fold", "replaces", "unique")
 STRATEGIES = {

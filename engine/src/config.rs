@@ -24,7 +24,7 @@ use crate::limits;
 /// A whole project, as `tessera.toml` describes it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProjectConfig {
-    /// Where the tables are: a URL (`file://`, `s3://`, `gs://`, `az://`) or a path, relative to the project folder.
+    /// Where the tables are: a URL (`file://`, `s3://`) or a path, relative to the project folder.
     pub lake_url: String,
     /// Where data comes from, in the order of the file; the names are distinct.
     pub sources: Vec<Source>,

@@ -14,7 +14,7 @@ pub(crate) mod uploaded_lists;
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -110,6 +110,9 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Engine {
+    /// The stack that a thread needs on which queries are made, cloned or dropped.
+    pub const STACK_BYTES: usize = limits::QUERY_STACK_BYTES;
+
     /// Opens a project. Nothing is read or written yet.
     ///
     /// # Errors
@@ -179,18 +182,31 @@ impl Engine {
         &self.project.config
     }
 
+    /// The project's folder.
+    pub fn folder(&self) -> &Path {
+        &self.project.folder
+    }
+
     /// The time, as the engine was told it.
     pub fn clock(&self) -> &Clock {
         &self.project.clock
     }
 
-    /// Lands inputs of a source. Each input is one batch: it lands whole or not at all, and only once.
+    /// Lands inputs of a source, and tells `landed` of each that did. Each input is one batch: it lands whole or not at all, and
+    /// only once.
     ///
     /// # Errors
-    /// NotFound for an unknown source; InvalidInput for an input that cannot be read to its end. Inputs before it stay landed.
-    pub async fn ingest(&self, source: &str, inputs: Vec<Input>, progress: &Progress) -> Result<Vec<BatchReport>> {
-        self.project.lake.verify_conditional_put().await?;
-        landing::ingest(&self.project, source, inputs, progress).await
+    /// NotFound for an unknown source; InvalidInput for an input that cannot be read to its end. Inputs before it stay landed,
+    /// those after it do not land.
+    pub async fn ingest(
+        &self,
+        source: &str,
+        inputs: Vec<Input>,
+        progress: &Progress,
+        landed: &mut (dyn FnMut(BatchReport) + Send),
+    ) -> Result<()> {
+        self.check_lake().await?;
+        landing::ingest(&self.project, source, inputs, progress, landed).await
     }
 
     /// Brings every derived table up to date and publishes a generation.
@@ -209,7 +225,7 @@ impl Engine {
     /// # Errors
     /// Conflict while another refresh runs.
     pub async fn begin_refresh(&self, options: RefreshOptions) -> Result<Option<RefreshRun>> {
-        self.project.lake.verify_conditional_put().await?;
+        self.check_lake().await?;
         RefreshRun::begin(&self.project, options).await
     }
 
@@ -247,8 +263,9 @@ impl Engine {
             Some(number) => self.snapshot(number).await?,
             None => self.reload().await?,
         };
-        let statement = self.prepare(&snapshot, query).await?.bind_texts(parameters)?;
-        self.execute(&statement, QueryLimits::default()).await
+        let limits = QueryLimits::default();
+        let statement = self.prepare(&snapshot, query, limits).await?.bind_texts(parameters)?;
+        self.execute(&statement, limits).await
     }
 
     /// Opens the newest generation of the lake, unless it is open already, and returns it.
@@ -258,6 +275,7 @@ impl Engine {
     pub async fn reload(&self) -> Result<Arc<Snapshot>> {
         let _only_one = self.reloading.lock().await;
         let last = generation::latest_number(&self.project.lake).await?;
+        self.check_still_there(last)?;
         if let Some(newest) = self.current()
             && newest.number() == last
             && last.is_some()
@@ -282,6 +300,29 @@ impl Engine {
             lookups.settle();
         }
         Ok(snapshot)
+    }
+
+    /// Refuses a lake that cannot be written to: its store does not keep conditions of writes, or it is not the one that was
+    /// read before.
+    async fn check_lake(&self) -> Result<()> {
+        if self.current().is_some() {
+            self.check_still_there(generation::latest_number(&self.project.lake).await?)?;
+        }
+        self.project.lake.verify_conditional_put().await
+    }
+
+    /// Refuses a lake whose last generation is an earlier one than was read before: a folder, say, whose volume is not mounted
+    /// any more.
+    fn check_still_there(&self, last: Option<u64>) -> Result<()> {
+        match self.current().and_then(|newest| newest.number()) {
+            Some(read) if last.is_none_or(|last| last < read) => Err(EngineError::new(
+                ErrorKind::Unavailable,
+                format!(
+                    "the lake does not hold generation {read} any more, which was read before: look what became of it"
+                ),
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// The newest generation that is open; `None` before [`Engine::reload`] found one.
@@ -311,13 +352,20 @@ impl Engine {
         Ok(Arc::new(Snapshot::open(&self.project, None, None).await?))
     }
 
-    /// Plans a query, on the query threads. `$1`, `$2`, ... or `?` stand for parameters.
+    /// Plans a query, within the time of `limits`. `$1`, `$2`, ... or `?` stand for parameters.
     ///
     /// # Errors
-    /// As [`Snapshot::prepare`].
-    pub async fn prepare(&self, snapshot: &Arc<Snapshot>, query: &str) -> Result<Statement> {
+    /// InvalidInput for SQL that is wrong, not read-only, or too much to plan; FailedPrecondition for tables before the first
+    /// refresh; Exhausted if as many queries run as may; DeadlineExceeded if it takes too long.
+    pub async fn prepare(&self, snapshot: &Arc<Snapshot>, query: &str, limits: QueryLimits) -> Result<Statement> {
         let (snapshot, query) = (Arc::clone(snapshot), query.to_owned());
-        self.cpu.run(async move { snapshot.prepare(&query).await }).await
+        let place = self.place().await?;
+        let deadline = Deadline::of(limits);
+        let planned = self.cpu.run_aside(async move {
+            let _until_planned = place;
+            snapshot.prepare(&query).await
+        });
+        deadline.or_too_late(planned).await
     }
 
     /// Runs a statement of which all parameters have values, on the query threads.
@@ -328,35 +376,22 @@ impl Engine {
     pub async fn execute(&self, statement: &Statement, limits: QueryLimits) -> Result<QueryResult> {
         let place = self.place().await?;
         let environment = self.project.runtime.environment(limits.memory_bytes)?;
-        let deadline = limits.time.map(|time| (Instant::now() + time, time));
+        let deadline = Deadline::of(limits);
         let generation = statement.snapshot().number();
         let columns = statement.columns().cloned();
         let statement = statement.clone();
-        let planned = self.cpu.run(async move {
-            let plan = statement.physical_plan();
-            let plan = match deadline {
-                Some((deadline, time)) => timeout_at(deadline, plan).await.map_err(|_| too_long(time))??,
-                None => plan.await?,
-            };
+        let planned = self.cpu.run_aside(async move {
+            let plan = statement.physical_plan().await?;
             let context = TaskContext::from(&statement.snapshot().session().state()).with_runtime(environment);
-            Ok((plan.schema(), execute_stream(plan, Arc::new(context))?))
+            Ok((plan.schema(), execute_stream(plan, Arc::new(context))?, place))
         });
-        let (schema, batches) = planned.await?;
+        let (schema, batches, place) = deadline.or_too_late(planned).await?;
         let schema = columns.clone().unwrap_or(schema);
         let batches = within_limits(batches, limits, place).map(move |batch| match &columns {
             Some(columns) => cast(&batch?, columns),
             None => batch,
         });
-        let out_of_time = async move {
-            match deadline {
-                Some((deadline, time)) => {
-                    sleep_until(deadline).await;
-                    too_long(time)
-                }
-                None => std::future::pending().await,
-            }
-        };
-        let batches = self.cpu.stream(batches, out_of_time)?;
+        let batches = self.cpu.stream(batches, deadline.passed())?;
         Ok(QueryResult { generation, schema, batches })
     }
 
@@ -397,7 +432,7 @@ impl Engine {
     /// All rows of a query over a snapshot, with texts for its parameters, for small answers.
     ///
     /// # Errors
-    /// As [`Snapshot::prepare`], [`Statement::bind_texts`] and [`Engine::execute`].
+    /// As [`Engine::prepare`], [`Statement::bind_texts`] and [`Engine::execute`].
     pub async fn rows(
         &self,
         snapshot: &Arc<Snapshot>,
@@ -405,7 +440,7 @@ impl Engine {
         parameters: &[&str],
         limits: QueryLimits,
     ) -> Result<Vec<RecordBatch>> {
-        let statement = self.prepare(snapshot, query).await?.bind_texts(parameters)?;
+        let statement = self.prepare(snapshot, query, limits).await?.bind_texts(parameters)?;
         self.execute(&statement, limits).await?.batches.try_collect().await
     }
 
@@ -444,6 +479,36 @@ impl Snapshots {
         if snapshot.number().is_some_and(|number| self.get(number).is_none()) {
             self.older.push_front(snapshot);
             self.older.truncate(limits::SNAPSHOTS_OPEN_MAX);
+        }
+    }
+}
+
+/// When a query's time is up, and how long that was.
+#[derive(Clone, Copy)]
+struct Deadline(Option<(Instant, Duration)>);
+
+impl Deadline {
+    /// The deadline of what begins now.
+    fn of(limits: QueryLimits) -> Self {
+        Self(limits.time.map(|time| (Instant::now() + time, time)))
+    }
+
+    /// What `work` gives, or an error once the time is up.
+    async fn or_too_late<T>(self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        match self.0 {
+            Some((deadline, time)) => timeout_at(deadline, work).await.map_err(|_| too_long(time))?,
+            None => work.await,
+        }
+    }
+
+    /// The error of a query whose time is up, once it is.
+    async fn passed(self) -> EngineError {
+        match self.0 {
+            Some((deadline, time)) => {
+                sleep_until(deadline).await;
+                too_long(time)
+            }
+            None => std::future::pending().await,
         }
     }
 }

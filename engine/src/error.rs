@@ -3,11 +3,13 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+/// In the place of what a library says of values.
+const NOT_WRITTEN_DOWN: &str = "a value of the data is wrong for the query; which one is not written down: the command line prints it, as `tessera refresh` does";
+
 /// A result whose error is an [`EngineError`].
 pub type Result<T, E = EngineError> = std::result::Result<T, E>;
 
 /// What went wrong, by remedy. Servers map each kind to one status code, the command line to an exit code.
-#[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
     /// The caller's text, file, configuration or SQL is wrong: mend it.
@@ -34,17 +36,41 @@ pub enum ErrorKind {
     Internal,
 }
 
+impl ErrorKind {
+    /// All kinds.
+    pub const ALL: [Self; 11] = [
+        Self::InvalidInput,
+        Self::NotFound,
+        Self::AlreadyExists,
+        Self::FailedPrecondition,
+        Self::Conflict,
+        Self::Exhausted,
+        Self::DeadlineExceeded,
+        Self::Unavailable,
+        Self::Cancelled,
+        Self::DataCorrupt,
+        Self::Internal,
+    ];
+}
+
 /// An error that says what, where, and what to do. `Display` prints the message; the cause is in [`StdError::source`].
 pub struct EngineError {
     kind: ErrorKind,
     message: String,
+    /// The message without what it quotes of the data; `None` if it quotes nothing.
+    without_values: Option<String>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl EngineError {
     /// An error of `kind` with `message` (lower case, no full stop, names in backticks).
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None }
+        Self { kind, message: message.into(), without_values: None, source: None }
+    }
+
+    /// An error whose message is a library's and may quote values of the data.
+    fn quoting(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { without_values: Some(NOT_WRITTEN_DOWN.to_owned()), ..Self::new(kind, message) }
     }
 
     /// The caller's input is wrong.
@@ -90,7 +116,13 @@ impl EngineError {
     #[must_use]
     pub fn context(mut self, place: impl fmt::Display) -> Self {
         self.message = format!("{place}: {}", self.message);
+        self.without_values = self.without_values.map(|message| format!("{place}: {message}"));
         self
+    }
+
+    /// The message for logs and tables, which quotes no value of the data: that may be somebody's address.
+    pub fn without_values(&self) -> &str {
+        self.without_values.as_deref().unwrap_or(&self.message)
     }
 
     /// What the caller can do about it.
@@ -139,7 +171,7 @@ impl From<arrow::error::ArrowError> for EngineError {
     fn from(error: arrow::error::ArrowError) -> Self {
         match error {
             arrow::error::ArrowError::ExternalError(source) => from_external(source),
-            error => Self::internal(error.to_string()),
+            error => Self::quoting(ErrorKind::Internal, error.to_string()),
         }
     }
 }
@@ -181,7 +213,7 @@ impl From<deltalake_core::DeltaTableError> for EngineError {
 
 impl From<serde_json::Error> for EngineError {
     fn from(error: serde_json::Error) -> Self {
-        Self::corrupt(error.to_string())
+        Self::quoting(ErrorKind::DataCorrupt, error.to_string())
     }
 }
 
@@ -194,24 +226,39 @@ impl From<EngineError> for datafusion::error::DataFusionError {
 
 impl From<datafusion::error::DataFusionError> for EngineError {
     fn from(error: datafusion::error::DataFusionError) -> Self {
-        use datafusion::error::DataFusionError;
-        match error {
-            DataFusionError::Context(context, inner) => EngineError::from(*inner).context(context),
-            DataFusionError::Diagnostic(_, inner) => (*inner).into(),
-            DataFusionError::Shared(shared) => Self::new(kind_of(&shared), shared.strip_backtrace()),
-            DataFusionError::External(source) => from_external(source),
-            DataFusionError::ObjectStore(source) => (*source).into(),
-            DataFusionError::IoError(source) => source.into(),
-            DataFusionError::ParquetError(source) => (*source).into(),
-            DataFusionError::ArrowError(source, _) => of_kernel(*source),
-            error => {
-                // It is called otherwise here.
-                let message = error.strip_backtrace();
-                let message =
-                    message.replace("datafusion.runtime.memory_limit", "`memory_limit` in [engine] of tessera.toml");
-                Self::new(kind_of(&error), message)
-            }
-        }
+        let mut error = of_query(error);
+        error.message = with_our_names(&error.message);
+        error.without_values = error.without_values.as_deref().map(with_our_names);
+        error
+    }
+}
+
+/// What the query engine calls its settings, and what they are called here. One of them is none here.
+const SETTINGS: [(&str, &str); 3] = [
+    (", or decreasing the config: 'datafusion.execution.sort_spill_reservation_bytes'", ""),
+    ("'datafusion.runtime.memory_limit'", "`memory_limit` in [engine] of tessera.toml"),
+    (
+        "Please try increasing the config: `datafusion.runtime.max_temp_directory_size`",
+        "Ask for less, or raise `memory_limit` in [engine] of tessera.toml",
+    ),
+];
+
+fn with_our_names(message: &str) -> String {
+    SETTINGS.iter().fold(message.to_owned(), |message, (theirs, ours)| message.replace(theirs, ours))
+}
+
+fn of_query(error: datafusion::error::DataFusionError) -> EngineError {
+    use datafusion::error::DataFusionError;
+    match error {
+        DataFusionError::Context(context, inner) => of_query(*inner).context(context),
+        DataFusionError::Diagnostic(_, inner) => of_query(*inner),
+        DataFusionError::External(source) => from_external(source),
+        DataFusionError::ObjectStore(source) => (*source).into(),
+        DataFusionError::IoError(source) => source.into(),
+        DataFusionError::ParquetError(source) => (*source).into(),
+        DataFusionError::ArrowError(source, _) => of_kernel(*source),
+        error if may_quote_values(&error) => EngineError::quoting(kind_of(&error), error.strip_backtrace()),
+        error => EngineError::new(kind_of(&error), error.strip_backtrace()),
     }
 }
 
@@ -222,8 +269,24 @@ fn of_kernel(error: arrow::error::ArrowError) -> EngineError {
         ArrowError::ExternalError(_) => error.into(),
         ArrowError::IoError(_, source) => source.into(),
         ArrowError::ParquetError(message) => EngineError::corrupt(message),
-        error => EngineError::invalid(error.to_string()),
+        error => EngineError::quoting(ErrorKind::InvalidInput, error.to_string()),
     }
+}
+
+/// True for errors that computing values gives. The others name tables, columns, files and limits.
+fn may_quote_values(error: &datafusion::error::DataFusionError) -> bool {
+    use datafusion::error::DataFusionError;
+    !matches!(
+        error.find_root(),
+        DataFusionError::SQL(..)
+            | DataFusionError::Plan(_)
+            | DataFusionError::SchemaError(..)
+            | DataFusionError::Configuration(_)
+            | DataFusionError::NotImplemented(_)
+            | DataFusionError::ResourcesExhausted(_)
+            | DataFusionError::ObjectStore(_)
+            | DataFusionError::IoError(_)
+    )
 }
 
 fn kind_of(error: &datafusion::error::DataFusionError) -> ErrorKind {
@@ -253,7 +316,7 @@ fn from_external(source: Box<dyn StdError + Send + Sync>) -> EngineError {
                 Err(source) if is_storage_full(source.as_ref()) => {
                     EngineError::new(ErrorKind::Exhausted, source.to_string())
                 }
-                Err(source) => EngineError::internal(source.to_string()),
+                Err(source) => EngineError::quoting(ErrorKind::Internal, source.to_string()),
             },
         },
     }
@@ -268,4 +331,69 @@ fn is_storage_full(error: &(dyn StdError + 'static)) -> bool {
         cause = error.source();
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::error::ArrowError;
+    use datafusion::error::DataFusionError;
+
+    use super::*;
+
+    const ADDRESS: &str = "ada@example.com";
+
+    #[test]
+    fn test_what_is_written_down_quotes_no_value() {
+        let cast = || ArrowError::CastError(format!("Cannot cast string '{ADDRESS}' to value of Int64 type"));
+        let in_query = || DataFusionError::ArrowError(Box::new(cast()), None);
+        for (error, kind) in [
+            (EngineError::from(cast()), ErrorKind::Internal),
+            (EngineError::from(in_query()), ErrorKind::InvalidInput),
+            (EngineError::from(in_query().context("while casting")), ErrorKind::InvalidInput),
+            (EngineError::from(DataFusionError::Shared(Arc::new(in_query()))), ErrorKind::InvalidInput),
+            (EngineError::from(DataFusionError::Execution(ADDRESS.to_owned())), ErrorKind::InvalidInput),
+            (EngineError::from(DataFusionError::External(Box::new(in_query()))), ErrorKind::InvalidInput),
+            (DataFusionError::from(EngineError::from(in_query()).context("inside")).into(), ErrorKind::InvalidInput),
+        ] {
+            let error = error.context("models/my/table.sql");
+            assert_eq!(error.kind(), kind);
+            assert!(error.to_string().contains(ADDRESS), "{error}");
+            let written = error.without_values();
+            assert!(!written.contains(ADDRESS), "{written}");
+            assert!(written.starts_with("models/my/table.sql: ") && written.contains("`tessera refresh`"), "{written}");
+        }
+    }
+
+    #[test]
+    fn test_what_quotes_nothing_is_written_down_as_it_is() {
+        for error in [
+            EngineError::failed_precondition("a check failed"),
+            DataFusionError::Plan("No field named x".to_owned()).into(),
+            DataFusionError::ResourcesExhausted("too much".to_owned()).context("a sort").into(),
+        ] {
+            let error = error.context("models/my/table.sql");
+            assert_eq!(error.without_values(), error.to_string());
+        }
+    }
+
+    #[test]
+    fn test_settings_have_the_names_that_they_have_here() {
+        let exhausted = || DataFusionError::ResourcesExhausted("more is needed".to_owned());
+        let advice = "Consider increasing the memory limit config: 'datafusion.runtime.memory_limit', or decreasing the config: 'datafusion.execution.sort_spill_reservation_bytes'.";
+        let disk = "Please try increasing the config: `datafusion.runtime.max_temp_directory_size`.";
+        for error in [
+            exhausted().context(advice),
+            DataFusionError::Shared(Arc::new(exhausted().context(advice))),
+            DataFusionError::External(Box::new(exhausted().context(advice).context("a sort"))),
+            DataFusionError::ResourcesExhausted(advice.to_owned()),
+            DataFusionError::IoError(std::io::Error::other(disk)),
+        ] {
+            let error = EngineError::from(error);
+            assert!(!error.to_string().contains("datafusion"), "{error}");
+            assert!(error.to_string().contains("`memory_limit` in [engine]"), "{error}");
+            assert_eq!(error.without_values(), error.to_string());
+        }
+    }
 }

@@ -51,6 +51,7 @@ pub(crate) use self::parse::{
 pub(crate) use self::plain::Plain;
 pub(crate) use self::references::KnownNames;
 pub(crate) use self::search::{measures_in, sequences_in};
+pub(crate) use self::sequences::STEPS_MAX;
 pub(crate) use self::span::Span;
 pub(crate) use self::sql::members_sql;
 pub(crate) use self::text::text_of;

@@ -6,6 +6,7 @@
 //! in the tables' logs: the same input again adds nothing.
 
 mod batch;
+mod batch_id;
 pub(crate) mod chunk;
 mod consent;
 pub(crate) mod csv;
@@ -26,9 +27,11 @@ pub use batch::BatchReport;
 pub use input::Input;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use arrow::datatypes::{DataType, Field, Schema};
-use futures::{StreamExt, TryStreamExt};
+use futures::{StreamExt, TryStreamExt, future};
 
 use crate::config::{ProjectConfig, Source, SourceKind};
 use crate::error::{EngineError, Result};
@@ -42,6 +45,9 @@ pub(crate) const PARTITION_COLUMNS: [&str; 2] = ["sequence", "batch_id"];
 
 /// How many inputs are read at the same time. Each uses all threads for parsing; two overlap reading with committing.
 const INPUTS_AT_ONCE: usize = 2;
+
+/// How long an input may take to stop beside one that failed: it may be a stream that waits for its sender.
+const STOP_SECONDS: u64 = 5;
 
 /// The landing tables.
 pub(crate) fn tables() -> [TableName; 3] {
@@ -59,25 +65,39 @@ fn latest_sequence(version: &Version) -> u64 {
     version.files.iter().filter_map(sequence).max().unwrap_or(0)
 }
 
-/// Lands `inputs` of the source named `source`, committing them in the order given.
+/// Lands `inputs` of the source named `source`, committing them in the order given, and tells `landed` of each. After one that
+/// fails none lands.
 pub(crate) async fn ingest(
     project: &Project,
     source: &str,
     inputs: Vec<Input>,
     progress: &Progress,
-) -> Result<Vec<BatchReport>> {
+    landed: &mut (dyn FnMut(BatchReport) + Send),
+) -> Result<()> {
     let source = find_source(&project.config, source)?;
     let rows_table = table_of(source);
     for name in [&rows_table, &tables()[2]] {
         create_if_absent(&project.lake, name).await?;
     }
-    let written = inputs.into_iter().map(|input| batch::write(project, source, &rows_table, input, progress));
+    let is_stopped = Arc::new(AtomicBool::new(false));
+    let begun = inputs.into_iter().take_while(|_| !is_stopped.load(Ordering::Relaxed));
+    let written = begun.map(|input| batch::write(project, source, &rows_table, input, progress, &is_stopped));
     let mut written = futures::stream::iter(written).buffered(INPUTS_AT_ONCE);
-    let mut reports = Vec::new();
-    while let Some(batch) = written.try_next().await? {
-        reports.push(batch.commit(project, &rows_table).await?);
+    let committed = async {
+        while let Some(batch) = written.try_next().await? {
+            landed(batch.commit(project, &rows_table).await?);
+        }
+        Ok(())
+    };
+    let committed = committed.await;
+    if committed.is_err() {
+        is_stopped.store(true, Ordering::Relaxed);
+        // Committed now, it would come before the input that failed, when that is sent again.
+        let discarded =
+            written.filter_map(|batch| future::ready(batch.ok())).for_each(|batch| batch.discard(project, &rows_table));
+        let _ = tokio::time::timeout(Duration::from_secs(STOP_SECONDS), discarded).await;
     }
-    Ok(reports)
+    committed
 }
 
 fn table_of(source: &Source) -> TableName {

@@ -35,6 +35,7 @@ mod evaluation;
 mod expression;
 mod identity;
 mod ids;
+mod json_text;
 mod landing;
 mod limits;
 mod lookup;

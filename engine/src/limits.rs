@@ -145,8 +145,33 @@ pub(crate) const BATCH_EVENTS_FACTOR: usize = 8;
 /// Depth of nested JSON, the same as serde_json's own: readers of the stored text must not overflow their stacks.
 pub(crate) const JSON_DEPTH_MAX: usize = 128;
 
-/// Rows of a Parquet input parsed at once: as text, with rows of the largest size, they must stay below 2 GiB.
+/// Text of rows that are handed on at once, about: what a chunk becomes may be many times longer than the chunk, and one array
+/// holds less than 2 GiB.
+pub(crate) const PART_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Rows of a Parquet input read at once.
 pub(crate) const PARQUET_BATCH_ROWS: usize = 1024;
+
+/// What they may take if all have the largest size that lands: one array holds less than 2 GiB.
+pub(crate) const PARQUET_BATCH_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
 /// Values of a column that are told apart where people are counted by it; all others are counted together.
 pub(crate) const VALUES_SHOWN: usize = 50;
+
+/// Operators of one expression of a query, those of the expressions inside it included: each makes the tree deeper that the
+/// query is parsed and planned as, and who walks a tree needs stack. Long expressions take long to plan, too.
+pub(crate) const QUERY_OPERATORS_MAX: usize = 2_000;
+
+/// `union`, `intersect` and `except` of a query: they make its tree deeper.
+pub(crate) const QUERY_SET_OPERATIONS_MAX: usize = 1_000;
+
+/// Words and signs that the parser reads of a query. It reads arguments of functions twice, those of functions in arguments
+/// four times, and so on; it reads about a million in a second.
+pub(crate) const QUERY_TOKENS_READ_MAX: u64 = 2_000_000;
+
+/// Tables of a query as it is planned, see `query::bounds`: so many take a second or two.
+pub(crate) const QUERY_TABLES_MAX: u64 = 1_000;
+
+/// Stack of a thread that parses, plans or drops queries. The deepest that the limits above let through took 48 MiB where
+/// nothing is optimised, and 32 MiB where it is. It is memory of the machine only where it is used.
+pub(crate) const QUERY_STACK_BYTES: usize = 128 * 1024 * 1024;

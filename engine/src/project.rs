@@ -1,5 +1,7 @@
 //! An open project: what every stage needs of the world.
 
+pub(crate) mod log;
+
 use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;

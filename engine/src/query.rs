@@ -7,9 +7,10 @@
 //! * [`functions`] are what the stages' scalar functions are made of.
 //! * [`filter_pushdown`] keeps the optimizer from mixing up columns.
 //! * [`catalog`] registers table versions and views under their names.
-//! * [`placeholders`] numbers the parameters of a query.
+//! * [`placeholders`] numbers the parameters of a query; [`bounds`] refuses one that would be too much for the planner.
 //! * [`cpu_runtime`] are the threads that queries run on; [`limited`] is what one query may use.
 
+pub(crate) mod bounds;
 pub(crate) mod catalog;
 pub(crate) mod connected_components;
 pub(crate) mod cpu_runtime;

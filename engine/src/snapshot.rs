@@ -21,13 +21,13 @@ use crate::identity::correction_log;
 use crate::lookup::ProfileLookup;
 use crate::project::Project;
 use crate::query::catalog::{register, register_view};
-use crate::query::placeholders;
 use crate::query::session::CATALOG;
+use crate::query::{bounds, placeholders};
 use crate::refresh::{ledger, list_log};
 use crate::segment::{Memberships, saved};
 use crate::store::TableName;
-use crate::store::delta::{Table, Version};
-use crate::store::generation::Generation;
+use crate::store::delta::Version;
+use crate::store::generation::{Generation, PublishedTable};
 use crate::store::keyed::cache::LookupCache;
 use crate::store::scan::{LogScan, Scan};
 
@@ -177,10 +177,11 @@ impl Snapshot {
     /// Plans a query. `$1`, `$2`, ... or `?` stand for parameters.
     ///
     /// # Errors
-    /// InvalidInput for SQL that is wrong or not read-only; FailedPrecondition for tables before the first refresh.
-    pub async fn prepare(self: &Arc<Self>, sql: &str) -> Result<Statement> {
-        let sql = placeholders::numbered(sql)?;
-        let plan = self.session.state().create_logical_plan(&sql).await.map_err(|error| match self.generation {
+    /// InvalidInput for SQL that is wrong, not read-only, or too much to plan; FailedPrecondition for tables before the first
+    /// refresh.
+    pub(crate) async fn prepare(self: &Arc<Self>, sql: &str) -> Result<Statement> {
+        let statement = bounds::parsed(&placeholders::numbered(sql)?)?;
+        let plan = self.session.state().statement_to_plan(statement).await.map_err(|error| match self.generation {
             Some(_) => EngineError::from(error),
             None => nothing_refreshed(),
         })?;
@@ -314,8 +315,8 @@ async fn indexed(project: &Project, versions: &[Version], cache: &Arc<LookupCach
 }
 
 async fn open_versions(project: &Project, generation: &Generation) -> Result<Vec<Version>> {
-    let tables = generation.tables.iter().map(|(name, table)| open_version(project, name, table.version));
-    futures::future::try_join_all(tables.collect::<Vec<_>>()).await
+    let open = async |name: &str, table: &PublishedTable| table.open(&project.lake, &TableName::parse(name)?).await;
+    futures::future::try_join_all(generation.tables.iter().map(|(name, table)| open(name, table))).await
 }
 
 async fn register_generation(
@@ -332,14 +333,4 @@ async fn register_generation(
         register_view(session, &TableName::parse(name)?, sql).await?;
     }
     Ok(())
-}
-
-async fn open_version(project: &Project, name: &str, version: u64) -> Result<Version> {
-    let name = TableName::parse(name)?;
-    let opened = Table::new(&project.lake, &name).open(Some(version)).await?;
-    opened.ok_or_else(|| {
-        EngineError::corrupt(format!(
-            "the lake does not hold version {version} of table `{name}`, which its generation names"
-        ))
-    })
 }

@@ -36,6 +36,7 @@ use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use tokio::sync::OnceCell;
 use url::Url;
 
 use self::durable::DurableFileSystem;
@@ -52,6 +53,8 @@ pub(crate) struct Lake {
     pub(crate) root_url: ObjectStoreUrl,
     /// Where the lake begins inside `root`.
     pub(crate) prefix: Path,
+    /// Set once the store is known to keep the condition of writes.
+    keeps_conditions: Arc<OnceCell<()>>,
 }
 
 impl std::fmt::Debug for Lake {
@@ -113,6 +116,8 @@ impl Lake {
             root,
             root_url: ObjectStoreUrl::local_filesystem(),
             prefix: Path::from_absolute_path(&path).map_err(|error| EngineError::invalid(error.to_string()))?,
+            // `durable` makes files with hard links, which cannot overwrite.
+            keeps_conditions: Arc::new(OnceCell::new_with(Some(()))),
         })
     }
 
@@ -127,18 +132,19 @@ impl Lake {
         let store = s3_store(&bucket, options)?;
         let prefix = Path::from_url_path(url.path()).map_err(|error| EngineError::invalid(error.to_string()))?;
         let root_url = ObjectStoreUrl::parse(format!("s3://{bucket}"))?;
-        Ok(Self { url, root: Arc::new(store), root_url, prefix })
+        Ok(Self { url, root: Arc::new(store), root_url, prefix, keeps_conditions: Arc::default() })
     }
 
     /// Refuses a store on which the second of two "create if absent" writes succeeds: on such a store, commits of
-    /// concurrent writers would silently overwrite each other.
+    /// concurrent writers would silently overwrite each other. The store is asked once.
     ///
     /// # Errors
     /// FailedPrecondition when the store does not hold the condition; Unavailable when it cannot be reached.
     pub(crate) async fn verify_conditional_put(&self) -> Result<()> {
-        if self.url.scheme() == "file" {
-            return Ok(()); // `durable` makes files with hard links, which cannot overwrite.
-        }
+        self.keeps_conditions.get_or_try_init(async || self.try_conditional_put().await).await.copied()
+    }
+
+    async fn try_conditional_put(&self) -> Result<()> {
         let path = layout::probe(&self.prefix);
         self.root.put_opts(&path, PutPayload::from_static(b"1"), PutOptions::from(PutMode::Create)).await?;
         let second = self.root.put_opts(&path, PutPayload::from_static(b"2"), PutOptions::from(PutMode::Create)).await;

@@ -24,6 +24,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use tessera_engine::Engine;
 
 use crate::signals::Signal;
 
@@ -38,12 +39,21 @@ const LAST_SECOND: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    // The first thread has the stack that the system gives it, and a long query needs more.
+    let command = std::thread::Builder::new().stack_size(Engine::STACK_BYTES).spawn(|| run(arguments));
+    match command.map(std::thread::JoinHandle::join) {
+        Ok(Ok(code)) => code,
+        Ok(Err(_)) => ExitCode::FAILURE, // it panicked, and has said so
+        Err(error) => no_threads(&error),
+    }
+}
+
+fn run(arguments: cli::Arguments) -> ExitCode {
+    let threads =
+        tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(Engine::STACK_BYTES).build();
+    let runtime = match threads {
         Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("error: no threads: {error}");
-            return ExitCode::FAILURE;
-        }
+        Err(error) => return no_threads(&error),
     };
     let code = match runtime.block_on(commands::run(arguments)) {
         Ok(()) => ExitCode::SUCCESS,
@@ -55,6 +65,11 @@ fn main() -> ExitCode {
     };
     runtime.shutdown_timeout(LAST_SECOND);
     code
+}
+
+fn no_threads(error: &std::io::Error) -> ExitCode {
+    eprintln!("error: no threads: {error}");
+    ExitCode::FAILURE
 }
 
 /// Whoever reads our output may stop reading: `tessera sql ... | head` is no error.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use tessera_engine::{Clock, Engine, EngineOptions, ProjectConfig};
+use tessera_engine::{Clock, Engine, EngineError, EngineOptions, ProjectConfig};
 
 use crate::machine;
 
@@ -27,6 +27,24 @@ pub(crate) fn open(folder: &Path) -> Result<Engine> {
 pub(crate) fn open_as(folder: &Path, other: &Path) -> Result<Engine> {
     let lake_url = open(folder)?.config().lake_url.clone();
     open_with(folder, ProjectConfig { lake_url, ..read(other)? })
+}
+
+/// Refuses to refresh by another configuration than the file has now: it would undo what a refresh on the command line did.
+///
+/// # Errors
+/// FailedPrecondition if the file says something else than the engine was opened with, or cannot be read.
+pub(crate) fn check_unchanged(engine: &Engine) -> Result<(), EngineError> {
+    let now = read(&engine.folder().join(CONFIG_FILE))
+        .map_err(|error| EngineError::failed_precondition(format!("{error:#}")))?;
+    let known = engine.config();
+    // What a server uses of itself and of the machine changes no table.
+    let (serve, schedules, engine) = (known.serve.clone(), known.schedules.clone(), known.engine.clone());
+    if (ProjectConfig { serve, schedules, engine, ..now }) == *known {
+        return Ok(());
+    }
+    Err(EngineError::failed_precondition(format!(
+        "{CONFIG_FILE} has changed since this server started: restart it, and it refreshes by what the file says now"
+    )))
 }
 
 fn read(file: &Path) -> Result<ProjectConfig> {

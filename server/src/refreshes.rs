@@ -10,6 +10,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
+use crate::project;
+
 /// How many refreshes are remembered.
 const REMEMBERED: usize = 50;
 
@@ -54,8 +56,16 @@ impl Refreshes {
     /// Starts a refresh, which goes on whoever listens. `None` if somebody else has done it already.
     ///
     /// # Errors
-    /// Conflict while another refresh runs, here or elsewhere.
+    /// Conflict while another refresh runs, here or elsewhere; FailedPrecondition if the configuration has changed.
     pub(crate) async fn start(&self, options: RefreshOptions) -> Result<Option<watch::Receiver<Refresh>>, EngineError> {
+        // Whoever goes away meanwhile must not leave a lease behind that nobody renews and everybody waits for.
+        let this = self.clone();
+        let started = self.tasks.spawn(async move { this.begin(options).await }.in_current_span());
+        started.await.map_err(|error| EngineError::internal(format!("the start of a refresh ended: {error}")))?
+    }
+
+    async fn begin(&self, options: RefreshOptions) -> Result<Option<watch::Receiver<Refresh>>, EngineError> {
+        project::check_unchanged(&self.engine)?;
         let Some(run) = self.engine.begin_refresh(options).await? else { return Ok(None) };
         let refresh = Refresh {
             refresh_id: run.id().to_owned(),
@@ -103,8 +113,10 @@ impl Refreshes {
                 State::Published(report.generation)
             }
             Err(error) => {
-                tracing::error!(%error, "refresh failed");
-                State::Failed(error.to_string())
+                // Who may read logs and lists of refreshes need not be allowed to see a person's data.
+                let error = error.without_values().to_owned();
+                tracing::error!(error, "refresh failed");
+                State::Failed(error)
             }
         };
         sender.send_modify(|refresh| {

@@ -39,7 +39,9 @@ async fn follow(engine: &Engine, refreshes: &Refreshes, schedule: &Schedule, tim
     let mut done = None;
     loop {
         let now = engine.clock().now();
-        if let Some(due) = timetable.last_until(now).filter(|due| done.is_none_or(|done| *due > done)) {
+        // What was done in what is still to come, was done before the clock was set right.
+        let is_open = |due: &Micros| done.is_none_or(|done| *due > done || done > now);
+        if let Some(due) = timetable.last_until(now).filter(is_open) {
             refresh_once(refreshes, schedule, due).await;
             done = Some(due);
         }

@@ -8,6 +8,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_otlp::WithExportConfig;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
@@ -32,7 +33,8 @@ pub(crate) fn start(default: &str, traces_to: Option<&str>) -> Result<Option<Sdk
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(has_colours);
     let lines = match std::env::var("TESSERA_LOG_FORMAT").as_deref() {
         Ok("json") => lines.json().flatten_event(true).boxed(),
-        _ => lines.boxed(),
+        Ok("") | Err(_) => lines.boxed(),
+        Ok(other) => bail!("TESSERA_LOG_FORMAT is `{other}`: write `json`, or leave it out for lines of text"),
     };
     let registry = tracing_subscriber::registry().with(lines.with_filter(filter));
     let Some(collector) = traces_to else {
@@ -57,6 +59,13 @@ fn filter(default: &str) -> Result<EnvFilter> {
         Ok(filters) if !filters.trim().is_empty() => filters,
         Ok(_) | Err(VarError::NotPresent) => default.to_owned(),
         Err(VarError::NotUnicode(_)) => bail!("TESSERA_LOG is not Unicode: {RIGHT_FILTERS}"),
+    };
+    let filters = match filters.trim().parse::<LevelFilter>() {
+        // Of libraries only what goes wrong: what else they log has values of queries in it.
+        Ok(level) if level > LevelFilter::WARN => format!("warn,tessera={level},tessera_engine={level}"),
+        // A filter could be the name of a library, but then it says that nothing else is logged.
+        Err(_) if !filters.contains(['=', ',', '[']) => bail!("TESSERA_LOG is `{filters}`: {RIGHT_FILTERS}"),
+        _ => filters,
     };
     // Its error says what its cause says.
     EnvFilter::try_new(&filters).map_err(|error| anyhow!("TESSERA_LOG is `{filters}`: {error}; {RIGHT_FILTERS}"))

@@ -60,7 +60,7 @@ found_anew as (
                 utm_medium, utm_campaign, currency, revenue, occurred_at, properties
             )) as kept
         from previous.staging.events
-        where event_name in (select event_name from config.measures where is_new and not is_instant)
+        where event_name in (select distinct event_name from config.measures where is_new and not is_instant)
     )
 ),
 

@@ -32,7 +32,7 @@ found_anew as (
             utm_medium, utm_campaign, currency, revenue, occurred_at, properties
         )) as measure_id
     from previous.staging.events
-    where event_name in (select event_name from config.measures where is_new and is_instant)
+    where event_name in (select distinct event_name from config.measures where is_new and is_instant)
 ),
 
 -- end

@@ -32,12 +32,12 @@ with chosen as (  -- whoever did something new is among the identifiers that thi
     from new.staging.events events
     join new.identity.identities identities on identities.namespace = events.namespace and identities.value = events.value
     -- if incremental
-    where identities.profile_id not in (select to_profile_id from identity.moves where is_split)
+    where identities.profile_id not in (select distinct to_profile_id from identity.moves where is_split)
     union all
     select identities.profile_id, events.*
     from staging.events events
     join new.identity.identities identities on identities.namespace = events.namespace and identities.value = events.value
-    where identities.profile_id in (select to_profile_id from identity.moves where is_split)
+    where identities.profile_id in (select distinct to_profile_id from identity.moves where is_split)
     -- end
 ),
 

@@ -2,7 +2,7 @@
 select identities.profile_id
 from identity.identities
 -- if incremental
-where identities.profile_id in (select changed.profile_id from new.identity.identities changed)
+where identities.profile_id in (select touched.profile_id from identity.touched_profiles touched)
 -- end
 group by identities.profile_id
 having count(*) filter (where profile_id(identities.namespace || ':' || identities.value) = identities.profile_id) <> 1

@@ -1,7 +1,7 @@
 -- Who entered and who left which segment, in every refresh. A profile that was merged into another one since, or is gone,
 -- is there under the id that it had. A member who goes by another id, having logged in or been merged, is no change of the
--- segment, but of its ids: `renamed_from` is the one of before, `renamed_to` the one of now. Within a generation, those who
--- leave and `renamed_from` come first, for an id may be in both: where two members became one person, the id that stays is a
+-- segment, but of its ids: `renamed_from` is the one of before, `renamed_to` the one of now. Within a generation, `left` and
+-- `renamed_from` are to be applied first, for an id may be in both: where two members became one person, the id that stays is a
 -- member since the earlier of both.
 --
 -- key: segment, profile_id, generation, change

@@ -1,4 +1,4 @@
--- The segments of the project, as their files define them.
+-- The segments of the project, as their files and calls define them.
 --
 -- key: segment
 -- strategy: full

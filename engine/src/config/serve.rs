@@ -1,5 +1,6 @@
 //! `[serve]` and `[[schedule]]`: what `tessera serve` listens on, what a query may use, and when tables are refreshed.
 
+use chrono::DateTime;
 use url::Url;
 
 use super::reader::{Problems, TableReader};
@@ -45,24 +46,18 @@ pub(super) fn read_serve(root: &TableReader<'_, '_>, problems: &mut Problems<'_>
     serve.query_memory_max = read_byte_size(&table, "query_memory_max", problems);
     serve.lookup_memory_max = read_byte_size(&table, "lookup_memory_max", problems);
     for (url, span) in table.strings("export_to", problems).unwrap_or_default() {
-        match Url::parse(&url) {
-            Ok(known) if ["s3", "file"].contains(&known.scheme()) && url.ends_with('/') => {
-                serve.export_to.push(known.to_string());
-            }
-            _ => problems.add(
-                &span,
-                format!(
-                    "`{url}` of `export_to` in [serve] must be a URL such as `s3://bucket/exports/`, ending with `/`"
-                ),
-            ),
+        match export_prefix(&url) {
+            Ok(prefix) => serve.export_to.push(prefix),
+            Err(message) => problems.add(&span, message),
         }
     }
     serve.traces_to = table.string("traces_to", problems);
-    if let Some(url) = serve.traces_to.as_ref().filter(|url| !url.starts_with("http://")) {
-        let message = format!(
-            "`traces_to = \"{url}\"` in [serve] must be the URL of an OTLP collector that speaks gRPC, such as `http://127.0.0.1:4317`"
-        );
+    if let Some(Err(message)) = serve.traces_to.as_deref().map(check_collector) {
         problems.add(&table.span_of("traces_to"), message);
+    }
+    if serve.address == serve.http_address && !serve.address.ends_with(":0") {
+        let message = "`address` and `http_address` in [serve] are the same; give one of them another port";
+        problems.add(&table.span_of("http_address"), message);
     }
     serve
 }
@@ -73,6 +68,35 @@ impl ServeConfig {
         // As it will be read: without `..`.
         Url::parse(url).is_ok_and(|url| self.export_to.iter().any(|prefix| url.as_str().starts_with(prefix)))
     }
+}
+
+fn export_prefix(url: &str) -> Result<String, String> {
+    check_public("export_to", url)?;
+    match Url::parse(url) {
+        Ok(known) if ["s3", "file"].contains(&known.scheme()) && url.ends_with('/') => Ok(known.to_string()),
+        _ => Err(format!(
+            "`{url}` of `export_to` in [serve] must be a URL such as `s3://bucket/exports/`, ending with `/`"
+        )),
+    }
+}
+
+fn check_collector(url: &str) -> Result<(), String> {
+    check_public("traces_to", url)?;
+    if url.starts_with("http://") {
+        return Ok(());
+    }
+    Err(format!(
+        "`traces_to = \"{url}\"` in [serve] must begin with `http://`: the URL of an OTLP collector that speaks gRPC, such as \
+         `http://127.0.0.1:4317`"
+    ))
+}
+
+/// Refuses a URL with a secret in it, which is left out of the message.
+fn check_public(key: &str, url: &str) -> Result<(), String> {
+    if url.contains(['@', '?', '#']) {
+        return Err(format!("a URL of `{key}` in [serve] holds credentials or parameters; leave them out of the file"));
+    }
+    Ok(())
 }
 
 /// `host:port`; port 0 takes a free one.
@@ -106,8 +130,15 @@ fn read_schedule(table: &TableReader<'_, '_>, problems: &mut Problems<'_>) -> Op
     check_word("schedule name", &name, &table.span_of("name"), problems);
     let hint = "write a cron expression such as `cron = \"*/15 * * * *\"`: minute, hour, day, month, weekday";
     let cron = table.required_string("cron", hint, problems)?;
-    if let Err(error) = parse_cron(&cron) {
-        let message = format!("`cron = \"{cron}\"` of schedule `{name}` cannot be read: {error}; {hint}");
+    let wrong = match parse_cron(&cron) {
+        Err(error) => Some(format!("cannot be read: {error}")),
+        Ok(cron) => {
+            let is_never = cron.find_next_occurrence(&DateTime::UNIX_EPOCH, false).is_err();
+            is_never.then(|| "is a day that never comes".to_owned())
+        }
+    };
+    if let Some(wrong) = wrong {
+        let message = format!("`cron = \"{cron}\"` of schedule `{name}` {wrong}; {hint}");
         problems.add(&table.span_of("cron"), message);
     }
     let time_zone = read_time_zone(table, problems).unwrap_or_else(|| "UTC".to_owned());

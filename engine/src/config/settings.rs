@@ -51,9 +51,9 @@ fn check_lake_url(url: &str) -> Result<(), String> {
         "file" => {
             return Err(format!("lake `url = \"{url}\"` is relative; write `file:///folder`, or a plain path"));
         }
-        "s3" | "gs" | "az" => {}
+        "s3" => {}
         _ => {
-            let known = "a path, `file://`, `s3://`, `gs://` or `az://`";
+            let known = "a path, `file://` or `s3://`";
             return Err(format!("lake `url` begins with `{scheme}://`, which cannot hold a lake; write {known}"));
         }
     }

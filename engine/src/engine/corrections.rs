@@ -82,7 +82,7 @@ impl Engine {
     /// Adds a row to the log, if `may` lets it be so with what is in force of its two identifiers. That is asked again when
     /// somebody else was first. Returns the row as it was added.
     async fn decide(&self, mut entry: Entry, may: impl Fn(Option<&Correction>) -> Result<()>) -> Result<Entry> {
-        self.project.lake.verify_conditional_put().await?;
+        self.check_lake().await?;
         for _ in 0..limits::COMMIT_ATTEMPTS_MAX {
             let project = Arc::clone(&self.project);
             let next = self.cpu.run(async move { correction_log::next(&project).await }).await?;

@@ -74,7 +74,7 @@ impl Engine {
         }
         let snapshot = self.reload().await?;
         snapshot.census()?; // what profiles have is known once they are computed
-        self.project.lake.verify_conditional_put().await?;
+        self.check_lake().await?;
         let (project, now) = (Arc::clone(&self.project), self.clock().now());
         let (name, changed_by) = (name.to_owned(), changed_by.to_owned());
         let saving = async move {

@@ -252,7 +252,7 @@ impl Engine {
             let (snapshot, columns) = (Arc::clone(snapshot), columns.to_vec());
             self.cpu.run(async move { export_query(&snapshot, &columns).await }).await?
         };
-        let statement = self.prepare(snapshot, &query).await?.bind_texts(&[segment])?;
+        let statement = self.prepare(snapshot, &query, limits).await?.bind_texts(&[segment])?;
         self.execute(&statement, limits).await
     }
 

@@ -9,6 +9,7 @@ use futures::{FutureExt, TryStreamExt};
 use super::{Engine, QueryResult};
 use crate::error::{EngineError, Result};
 use crate::progress::Progress;
+use crate::query::bounds;
 use crate::refresh::simulate::Simulation;
 
 impl Engine {
@@ -28,7 +29,7 @@ impl Engine {
     /// lie in the folder `scratch`, which the caller throws away after the last row.
     ///
     /// # Errors
-    /// InvalidInput for SQL that is wrong or not read-only, and for a day that is yet to come.
+    /// InvalidInput for SQL that is wrong, not read-only or too much to plan, and for a day that is yet to come.
     pub async fn sql_as_of_date(
         &self,
         query: &str,
@@ -40,6 +41,7 @@ impl Engine {
         if today.is_none_or(|today| day > today) {
             return Err(EngineError::invalid(format!("{day} is yet to come: name today or a day before it")));
         }
+        bounds::parsed(query)?;
         let (project, cpu) = (Arc::clone(&self.project), Arc::clone(&self.cpu));
         let (scratch, query, progress) = (scratch.to_owned(), query.to_owned(), progress.clone());
         let work = async move {

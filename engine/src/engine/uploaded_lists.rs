@@ -44,7 +44,7 @@ impl Engine {
             let message = format!("a list has at most {} MiB: cut it into several", LIST_BYTES_MAX >> 20);
             return Err(EngineError::new(ErrorKind::Exhausted, message));
         }
-        self.project.lake.verify_conditional_put().await?;
+        self.check_lake().await?;
         let (project, now) = (Arc::clone(&self.project), self.clock().now());
         let (name, uploaded_by) = (name.to_owned(), uploaded_by.to_owned());
         let uploading = async move {

@@ -65,6 +65,15 @@ struct Known {
     held: Option<MemoryReservation>,
 }
 
+impl Known {
+    /// Gives memory back to the pool.
+    fn give_back(&self, bytes: usize) {
+        if let Some(held) = &self.held {
+            held.shrink(bytes.min(held.size()));
+        }
+    }
+}
+
 impl Census {
     /// One of the tables that `session` has, as of an instant. Nothing is read yet.
     pub(crate) fn new(session: &SessionContext, scope: Scope, as_of: Micros) -> Self {
@@ -329,7 +338,11 @@ impl Census {
             let (people, unordered) = tokio::try_join!(self.people(), Unordered::read(&self.session, table, &here))?;
             for (name, values) in people.ordered(unordered).await? {
                 self.hold(values.get_array_memory_size())?;
-                self.known().columns.insert(name.clone(), Arc::clone(&values));
+                let mut known = self.known();
+                // Somebody else may have read it at the same time.
+                if let Some(replaced) = known.columns.insert(name.clone(), Arc::clone(&values)) {
+                    known.give_back(replaced.get_array_memory_size());
+                }
                 columns.insert(name, values);
             }
         }
@@ -361,7 +374,11 @@ impl Census {
             self.hold(read.bytes())?;
             let read = Arc::new(read);
             if let Some(wanted) = wanted.get(&of) {
-                self.known().series.insert(of.definition(), (*wanted, Arc::clone(&read)));
+                let mut known = self.known();
+                // One with less of it, or somebody else's who read it at the same time.
+                if let Some((_, replaced)) = known.series.insert(of.definition(), (*wanted, Arc::clone(&read))) {
+                    known.give_back(replaced.bytes());
+                }
             }
             series.insert(of, read);
         }

@@ -37,6 +37,8 @@ fn is_overflow(error: &DataFusionError) -> bool {
             ArrowError::ArithmeticOverflow(_) | ArrowError::CastError(_) => true,
             // Arrow's check of the digits of a decimal.
             ArrowError::InvalidArgumentError(message) => message.contains("to store in a Decimal"),
+            // Days and times with an interval, and `abs` of the least number.
+            ArrowError::ComputeError(message) => message.contains("overflow") || message.contains("out of range"),
             _ => false,
         },
         _ => false,

@@ -1,6 +1,6 @@
 //! What is kept of events so that figures need not read them again: a state by day and identifier.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::Int64Type;
@@ -119,21 +119,19 @@ impl Keeping {
     /// Numbers what is `wanted`, as the last generation did where it held it.
     pub(crate) fn settle(wanted: BTreeSet<Kept>, last: Vec<Listed>) -> Self {
         let mut next = last.iter().map(|listed| listed.measure_id).max().unwrap_or(0);
+        let kept = last.iter().filter(|listed| listed.is_kept);
+        let known: HashMap<String, i64> = kept.map(|listed| (listed.definition.clone(), listed.measure_id)).collect();
         let mut keeping = Self { listed: last, ..Self::default() };
         let mut found = BTreeSet::new();
         for kept in wanted {
             let definition = kept.definition();
-            let known = keeping.listed.iter().find(|listed| listed.is_kept && listed.definition == definition);
-            let number = match known {
-                Some(listed) => listed.measure_id,
-                None => {
-                    next += 1;
-                    keeping.new.insert(next);
-                    let (event_name, is_instant) = (kept.events.event.clone(), kept.what == What::Instant);
-                    keeping.listed.push(Listed { measure_id: next, event_name, definition, is_instant, is_kept: true });
-                    next
-                }
-            };
+            let number = known.get(&definition).copied().unwrap_or_else(|| {
+                next += 1;
+                keeping.new.insert(next);
+                let (event_name, is_instant) = (kept.events.event.clone(), kept.what == What::Instant);
+                keeping.listed.push(Listed { measure_id: next, event_name, definition, is_instant, is_kept: true });
+                next
+            });
             found.insert(number);
             keeping.numbered.insert(kept, number);
         }

@@ -282,3 +282,27 @@ fn listed(found: Vec<Found>, rows: usize) -> Result<ArrayRef> {
     let entries = StructArray::try_new(found_fields(), columns, None)?;
     Ok(Arc::new(ListArray::try_new(element(), OffsetBuffer::from_lengths(lengths), Arc::new(entries), None)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Arguments are known by their places: two columns of text in each other's place would only be counted wrongly.
+    #[test]
+    fn test_queries_name_columns_in_the_order_of_arguments() {
+        let columns = EVENT_COLUMNS.iter().map(|(name, _)| *name);
+        let arguments: Vec<&str> = [EVENT_NAME].into_iter().chain(columns).chain([PROPERTIES]).collect();
+        let queries = [
+            include_str!("../../../sql/behavior/defined_measures.sql"),
+            include_str!("../../../sql/behavior/instants.sql"),
+        ];
+        let mut calls = 0;
+        for call in queries.iter().flat_map(|query| query.split("unnest(").skip(1)) {
+            let (_, call) = call.split_once('(').unwrap();
+            let (given, _) = call.split_once(')').unwrap();
+            assert_eq!(given.split(',').map(str::trim).collect::<Vec<_>>(), arguments);
+            calls += 1;
+        }
+        assert_eq!(calls, 4);
+    }
+}

@@ -25,6 +25,8 @@ const EARLIER: &str = "
     select distinct earlier_profile_ordinal from new.identity.touched where earlier_profile_ordinal is not null";
 /// The column by which states and segments know a profile.
 const ORDINAL: &str = "ordinal";
+/// The first of some columns that are read: no column of profiles has such a name.
+const WHOSE: &str = "whose row";
 
 /// Who the profiles are: all of them, or those that a refresh touched. In sets of them each
 /// has a *bit*: its ordinal, if these are all. Those that a refresh touched are few, and their ordinals far from each other:
@@ -293,7 +295,9 @@ impl Unordered {
     /// # Errors
     /// What the query reports.
     pub(super) async fn read(session: &SessionContext, table: &str, columns: &[String]) -> Result<Self> {
-        let selected: Vec<_> = std::iter::once(ORDINAL).chain(columns.iter().map(String::as_str)).map(ident).collect();
+        // By another name, for it may be one of the columns.
+        let whose = ident(ORDINAL).alias(WHOSE);
+        let selected: Vec<_> = std::iter::once(whose).chain(columns.iter().map(ident)).collect();
         let frame = session.table(table).await?.select(selected)?;
         let nothing = RecordBatch::new_empty(Arc::new(frame.schema().as_arrow().clone()));
         Ok(Self { nothing, batches: frame.collect().await? })

@@ -11,6 +11,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::decimal::{self, parse_decimal};
+use crate::json_text::json_text;
 use crate::query::functions::{of_column, of_columns, text};
 
 /// The type of numbers in properties.
@@ -56,7 +57,7 @@ pub(super) fn property<'j>(json: &'j str, path: &[String]) -> Option<Cow<'j, str
         b'"' => match serde_json::from_str::<&str>(value) {
             Ok(text) => Some(Cow::Borrowed(text)),
             // It has escapes.
-            Err(_) => serde_json::from_str::<String>(value).ok().map(Cow::Owned),
+            Err(_) => json_text(value).map(Cow::Owned),
         },
         b'n' => None,
         _ => Some(Cow::Borrowed(value)),

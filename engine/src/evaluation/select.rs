@@ -46,8 +46,11 @@ impl Population {
                     }
                 }
                 for top in tops(condition) {
-                    let best = self.best(top, &beside).await?;
-                    beside.insert(top_column(top), best);
+                    let column = top_column(top);
+                    if !beside.contains_key(&column) {
+                        let best = self.best(top, &beside).await?;
+                        beside.insert(column, best);
+                    }
                 }
             }
             let selected = self.selected_at_once(&here, &beside).await?;

@@ -10,7 +10,7 @@ use arrow::buffer::BooleanBuffer;
 use super::bits::bits;
 use super::fold::Days;
 use super::series::Series;
-use crate::expression::{EventSelector, Sequence, Window};
+use crate::expression::{EventSelector, STEPS_MAX, Sequence, Window};
 
 const MICROS_PER_MINUTE: i64 = 60_000_000;
 
@@ -148,8 +148,6 @@ fn places_below(rows: &[u32], row: u32) -> usize {
     start + rows[start..rows.len().min(end)].partition_point(|&of| of < row)
 }
 
-/// The most steps of a sequence: the language has no more.
-const STEPS_MAX: usize = 10;
 /// Nothing is begun.
 const NEVER: i64 = i64::MIN;
 

@@ -18,7 +18,8 @@ pub(crate) fn load(project: &Path, folder: &str) -> Result<Vec<SourceFile>> {
     if !path.is_dir() {
         return Ok(files);
     }
-    for entry in std::fs::read_dir(&path)? {
+    let unreadable = |error: std::io::Error| EngineError::from(error).context(format!("`{folder}`"));
+    for entry in std::fs::read_dir(&path).map_err(unreadable)? {
         let path = entry?.path();
         let Some(file_name) = path.file_name().and_then(|name| name.to_str()) else { continue };
         let Some((name, extension)) = file_name.rsplit_once('.') else { continue };

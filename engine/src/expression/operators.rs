@@ -3,7 +3,7 @@
 use super::check::{ALLOWED, Checker, Typed, snippet};
 use super::parse::sql_parser::ast::{BinaryOperator, DataType, Expr as SqlExpr, UnaryOperator};
 use super::types::{is_number, is_time, settled, type_name};
-use super::{BinaryOp, ColumnType, Expr, Literal};
+use super::{BinaryOp, ColumnType, Expr, Literal, ScalarFunction};
 use crate::error::Result;
 
 const UNORDERED: &str = "conditions have no order; compare them with `=` or `<>`";
@@ -97,8 +97,16 @@ impl Checker<'_> {
         if is_shift && left_typed.1.is_some_and(is_time) {
             let right_typed = self.expression(right)?;
             if op == BinaryOp::Subtract && [left_typed.1, right_typed.1] == [Some(ColumnType::Date); 2] {
-                let [left, right] = [right_typed.0, left_typed.0].map(|day| Box::new(Expr::DaysSince(Box::new(day))));
-                return Ok((Expr::Binary { op, left, right }, Some(ColumnType::Integer)));
+                let since = |day| Expr::DaysSince(Box::new(day));
+                let is_until_today =
+                    matches!(left_typed.0, Expr::Function { function: ScalarFunction::CurrentDate, .. });
+                let days = if is_until_today {
+                    since(right_typed.0)
+                } else {
+                    let (left, right) = (Box::new(since(right_typed.0)), Box::new(since(left_typed.0)));
+                    Expr::Binary { op, left, right }
+                };
+                return Ok((days, Some(ColumnType::Integer)));
             }
             return self.no_shift(sql, op, left_typed.1, (right, right_typed.1));
         }

@@ -7,8 +7,8 @@ use super::literals;
 use super::parse::sql_parser::ast::{Expr as SqlExpr, UnaryOperator};
 use crate::error::Result;
 
-/// Each step costs a pass over the events of a profile.
-const STEPS_MAX: usize = 10;
+/// The most steps of a sequence. Each costs a pass over the events of a profile.
+pub(crate) const STEPS_MAX: usize = 10;
 pub(super) const USAGE: &str = "write `did_sequence('Product Viewed' then 'Order Completed')`";
 const STEP_USAGE: &str =
     "write a step as 'Page Viewed' or as `event('Page Viewed') filter (where page_section = 'pricing')`";

@@ -14,14 +14,13 @@ use crate::clock::Micros;
 use crate::config::corrections::Verdict;
 use crate::error::{EngineError, Result};
 use crate::ids;
-use crate::project::Project;
+use crate::project::{Project, log};
 use crate::query::catalog::register;
 use crate::query::functions::text;
 use crate::query::session::CATALOG;
 use crate::store::TableName;
-use crate::store::delta::Table;
+use crate::store::delta::Version;
 use crate::store::scan::LogScan;
-use crate::store::writer::FileWriter;
 
 const NEWEST_FIRST: &str = "
     select verdict, a, b, changed_by, changed_at, reason
@@ -72,8 +71,8 @@ pub(crate) fn word(verdict: Verdict) -> &'static str {
 
 /// Where the next row of the log goes.
 pub(crate) struct Next {
-    /// The version that the log will have with it.
-    pub(crate) version: u64,
+    /// What the log is before it.
+    pub(crate) version: Version,
     /// The earliest instant that it may be from, microseconds since 1970 UTC.
     pub(crate) not_before: Micros,
 }
@@ -83,20 +82,17 @@ pub(crate) struct Next {
 /// # Errors
 /// What the store and the query report.
 pub(crate) async fn next(project: &Project) -> Result<Next> {
-    let table = Table::new(&project.lake, &table());
-    table.create_if_absent(&schema(), &[]).await?;
-    let version =
-        table.open(None).await?.ok_or_else(|| EngineError::internal("the log of corrections is not there"))?;
+    let version = log::open(project, &table(), &schema()).await?;
     let newest = newest_first(project).await?.first().map_or(Micros::MIN, |newest| newest.decided_at + 1);
-    Ok(Next { version: version.number + 1, not_before: newest })
+    Ok(Next { version, not_before: newest })
 }
 
-/// Adds a row as version `number`; false, and nothing is added, if somebody else made that version.
+/// Adds a row as what follows `version`; false, and nothing is added, if somebody else was first.
 ///
 /// # Errors
 /// What the store reports.
-pub(crate) async fn append(project: &Project, number: u64, entry: &Entry) -> Result<bool> {
-    let (name, schema, id) = (table(), schema(), ids::correction_id());
+pub(crate) async fn append(project: &Project, version: Version, entry: &Entry) -> Result<bool> {
+    let id = ids::correction_id();
     let one = |value: Option<&str>| -> ArrayRef { Arc::new(StringArray::from(vec![value])) };
     let Entry { verdict, identifiers: [a, b], decided_by, decided_at, reason } = entry;
     let columns: Vec<ArrayRef> = vec![
@@ -108,9 +104,7 @@ pub(crate) async fn append(project: &Project, number: u64, entry: &Entry) -> Res
         one(Some(decided_by)),
         one(Some(reason)),
     ];
-    let mut writer = FileWriter::new(&project.lake, &name, &id, 0, &schema, &[]);
-    writer.write(&RecordBatch::try_new(schema, columns)?).await?;
-    Table::new(&project.lake, &name).append_as(number, &writer.finish().await?).await
+    log::append(project, version, &id, &RecordBatch::try_new(schema(), columns)?).await
 }
 
 /// All rows, the newest first.

@@ -145,11 +145,7 @@ async fn profile_of(tables: &impl Tables, which: &str, (namespace, value): (&str
 
 async fn links(tables: &impl Tables, parameters: [&str; 4], links_max: u64) -> Result<Vec<ExplainedLink>> {
     let found = tables.rows(LINKS, &parameters, links_max).await.map_err(|error| match error.kind() {
-        ErrorKind::Exhausted => EngineError::new(
-            ErrorKind::Exhausted,
-            format!("there are more than {links_max} links: look into identity.links"),
-        )
-        .with_source(error),
+        ErrorKind::Exhausted => error.context("there are too many links to explain: look into identity.links"),
         _ => error,
     })?;
     found.iter().map(links_of).try_fold(Vec::new(), |mut all, links| {

@@ -8,7 +8,7 @@ pub(crate) mod records;
 pub(crate) use self::group::parse_groups;
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use self::records::{Record, Records};
 use crate::landing::chunk::{Rows, count_line_feeds};
@@ -32,18 +32,12 @@ impl Header {
         let delimiter = detect_delimiter(line);
         let mut records = Records::new(line, delimiter);
         let mut columns: Vec<String> = Vec::new();
-        let mut names = HashSet::new();
+        let mut next_numbers = HashMap::new();
         if let Some(record) = records.next_record() {
             for (start, end) in record.fields() {
                 let name = std::str::from_utf8(&record.output[start..end]);
                 let name = name.map_err(|_| "is not UTF-8; convert the file to UTF-8")?.trim();
-                let mut unique = name.to_owned();
-                let mut number = 2;
-                while !name.is_empty() && !names.insert(unique.clone()) {
-                    unique = format!("{name}_{number}");
-                    number += 1;
-                }
-                columns.push(unique);
+                columns.push(if name.is_empty() { String::new() } else { unique_name(name, &mut next_numbers) });
             }
         }
         if records.next_record().is_some() {
@@ -53,6 +47,20 @@ impl Header {
         }
         Ok(Self { delimiter, columns })
     }
+}
+
+/// The name, with a number if it is taken. For each name that is taken, `next_numbers` has the first that was not tried: a header
+/// may have the same name very often.
+fn unique_name(name: &str, next_numbers: &mut HashMap<String, usize>) -> String {
+    let mut number = next_numbers.get(name).copied().unwrap_or(2);
+    let mut unique = name.to_owned();
+    while next_numbers.contains_key(&unique) {
+        unique = format!("{name}_{number}");
+        number += 1;
+    }
+    next_numbers.insert(name.to_owned(), number);
+    next_numbers.entry(unique.clone()).or_insert(2);
+    unique
 }
 
 fn detect_delimiter(line: &[u8]) -> u8 {
@@ -170,5 +178,12 @@ mod tests {
     #[test]
     fn test_header_names_columns_once() {
         assert_eq!(columns(" a ,,b,a,a").1, ["a", "", "b", "a_2", "a_3"]);
+        assert_eq!(columns("a_2,a,a,a_2,a").1, ["a_2", "a", "a_3", "a_2_2", "a_4"]);
+    }
+
+    #[test]
+    fn test_header_of_very_many_equal_names_is_read_at_once() {
+        let columns = columns(&vec!["country"; 300_000].join(",")).1;
+        assert_eq!((columns[1].as_str(), columns[299_999].as_str()), ("country_2", "country_300000"));
     }
 }

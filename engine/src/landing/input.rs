@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::error::{EngineError, Result};
 
 const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
+/// Of a frame of data, and of one that is skipped, with which `pzstd` begins: the first byte of that is any from 0x50 on.
 const ZSTD_MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+const ZSTD_SKIPPED_MAGIC: &[u8] = &[0x2a, 0x4d, 0x18];
 const PARQUET_MAGIC: &[u8] = b"PAR1";
 
 /// One batch to land.
@@ -87,7 +89,8 @@ impl OpenInput {
             return Err(EngineError::invalid(format!("`{name}` is UTF-16 text; convert it to UTF-8")));
         }
         let is_gzip = magic.starts_with(GZIP_MAGIC);
-        let is_zstd = magic == ZSTD_MAGIC;
+        let is_zstd = magic == ZSTD_MAGIC
+            || magic.first().is_some_and(|first| (0x50..0x60).contains(first)) && magic[1..] == *ZSTD_SKIPPED_MAGIC;
         let whole: Chain<Cursor<Vec<u8>>, CountedReader> = Cursor::new(magic).chain(counted);
         let (text, compression): (Box<dyn Read + Send>, _) = if is_gzip {
             let buffered = std::io::BufReader::with_capacity(256 * 1024, whole);

@@ -5,8 +5,10 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::error::Category;
 use serde_json::value::RawValue;
 
+use crate::json_text::json_text;
 use crate::landing::quarantine::{Reason, Rejection};
 use crate::limits::JSON_DEPTH_MAX;
 
@@ -125,9 +127,13 @@ pub(crate) fn is_object(text: &str) -> bool {
 }
 
 fn not_json(error: &serde_json::Error) -> Rejection {
-    // The message ends with a line number that counts within one row.
+    // The message ends with a line number that counts within one row. One of a type quotes the value, which may be personal.
     let message = error.to_string();
-    let message = message.split(" at line ").next().unwrap_or_default();
+    let message = message.rsplit_once(" at line ").map_or(&*message, |(message, _)| message);
+    let message = match error.classify() {
+        Category::Data => message.rsplit_once(", ").map_or("not what is expected there", |(_, expected)| expected),
+        _ => message,
+    };
     Rejection::new(Reason::NotJson, format!("not valid JSON at column {}: {message}", error.column()))
 }
 
@@ -168,11 +174,11 @@ pub(crate) fn scalar_text(raw: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// The texts of a list's entries; None for what is no list, or a list of others.
+/// The texts of a list's ids; None for what is no list, or a list of others.
 pub(crate) fn entries_text(list: &str) -> Option<Vec<Cow<'_, str>>> {
     let entries: Vec<&RawValue> = serde_json::from_str(list).ok()?;
     let is_single = |entry: &&RawValue| !entry.get().starts_with(['[', '{']);
-    let texts = entries.iter().filter_map(|entry| scalar_text(entry.get()));
+    let texts = entries.iter().filter_map(|entry| Some(with_whole_number(scalar_text(entry.get())?, entry.get())));
     entries.iter().all(is_single).then(|| texts.collect())
 }
 
@@ -180,8 +186,23 @@ pub(crate) fn entries_text(list: &str) -> Option<Vec<Cow<'_, str>>> {
 pub(crate) fn id_text(raw: &str) -> Option<Cow<'_, str>> {
     match raw.as_bytes().first()? {
         b't' | b'f' => None,
-        _ => scalar_text(raw),
+        _ => Some(with_whole_number(scalar_text(raw)?, raw)),
     }
+}
+
+/// `text`, that of a raw value, as an id: programs that know no whole numbers, or none that may be missing, write the id 7 as
+/// `7.0`.
+pub(crate) fn with_whole_number<'a>(text: Cow<'a, str>, raw: &str) -> Cow<'a, str> {
+    let is_float = !raw.starts_with('"') && raw.contains(['.', 'e', 'E']);
+    let number = if is_float { raw.parse().ok() } else { None };
+    number.and_then(whole_number).map_or(text, Cow::Owned)
+}
+
+/// A number without a fraction in digits alone. None for others, and for those so large that a float cannot tell them from their
+/// neighbours.
+pub(crate) fn whole_number(number: f64) -> Option<String> {
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0; // 2^53
+    (number.fract() == 0.0 && number.abs() < EXACT_MAX).then(|| (number as i64).to_string())
 }
 
 /// The text of a value: as [`scalar_text`], and objects and arrays as JSON.
@@ -207,32 +228,7 @@ fn string_text(raw: &str) -> Cow<'_, str> {
     if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
         return Cow::Borrowed(inner);
     }
-    match serde_json::from_str::<String>(raw) {
-        Ok(text) => Cow::Owned(text),
-        // Half a surrogate pair: a sender cut the text in the middle of an emoji. The rest of it is good.
-        Err(_) => Cow::Owned(serde_json::from_str::<LossyText>(raw).map_or_else(|_| inner.to_owned(), |text| text.0)),
-    }
-}
-
-/// A string with U+FFFD for what is no character.
-struct LossyText(String);
-
-impl<'de> Deserialize<'de> for LossyText {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Bytes;
-        impl Visitor<'_> for Bytes {
-            type Value = LossyText;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a string")
-            }
-
-            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Self::Value, E> {
-                Ok(LossyText(String::from_utf8_lossy(bytes).into_owned()))
-            }
-        }
-        deserializer.deserialize_bytes(Bytes)
-    }
+    Cow::Owned(json_text(raw).unwrap_or_else(|| inner.to_owned()))
 }
 
 /// Writes `{"name":value,...}`.
@@ -333,6 +329,27 @@ mod tests {
         }
         assert_eq!(id_text("true"), None);
         assert_eq!(value_text("[1]").as_deref(), Some("[1]"));
+    }
+
+    #[test]
+    fn test_ids_that_are_whole_numbers_have_no_fraction() {
+        let cases = [
+            ("1", "1"),
+            ("1.0", "1"),
+            ("-20.00", "-20"),
+            ("1.2345678E7", "12345678"),
+            ("1.5", "1.5"),
+            ("\"1.0\"", "1.0"),
+            ("9007199254740991.0", "9007199254740991"),
+            ("9007199254740992.0", "9007199254740992.0"),
+            ("12345678901234567890", "12345678901234567890"),
+        ];
+        for (raw, expected) in cases {
+            assert_eq!(id_text(raw).as_deref(), Some(expected), "{raw}");
+        }
+        assert_eq!(scalar_text("1.0").as_deref(), Some("1.0"), "that is no id");
+        assert_eq!(entries_text(r#"[7.0,"8.0",true]"#).unwrap(), ["7", "8.0", "true"]);
+        assert_eq!((whole_number(f64::NAN), whole_number(f64::INFINITY)), (None, None));
     }
 
     #[test]

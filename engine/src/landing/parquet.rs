@@ -5,17 +5,18 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Float64Type, Schema};
 use arrow::json::writer::{EncoderOptions, make_encoder};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
 use crate::error::{EngineError, Result};
 use crate::landing::input::RawBytes;
+use crate::landing::json::whole_number;
 use crate::landing::quarantine::{QuarantineBuilder, Rejection};
 use crate::landing::tabular::{Cell, TabularBuilder};
-use crate::limits::PARQUET_BATCH_ROWS;
+use crate::limits::{PARQUET_BATCH_BYTES_MAX, PARQUET_BATCH_ROWS};
 
 /// An open file and the names of its columns.
 pub(crate) struct ParquetInput {
@@ -25,7 +26,7 @@ pub(crate) struct ParquetInput {
 
 impl ParquetInput {
     /// Opens the file, and hashes it whole: its reader skips about in it.
-    pub(crate) fn open(path: &Path, raw: &RawBytes) -> Result<Self> {
+    pub(crate) fn open(path: &Path, row_bytes_max: usize, raw: &RawBytes) -> Result<Self> {
         let place = || format!("`{}`", path.display());
         let mut file = File::open(path).map_err(|error| EngineError::from(error).context(place()))?;
         hash_file(&mut file, raw).map_err(|error| EngineError::from(error).context(place()))?;
@@ -37,7 +38,8 @@ impl ParquetInput {
         };
         let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(damaged)?;
         let columns = column_names(builder.schema());
-        let reader = builder.with_batch_size(PARQUET_BATCH_ROWS).build().map_err(damaged)?;
+        let rows_at_once = (PARQUET_BATCH_BYTES_MAX / row_bytes_max).clamp(1, PARQUET_BATCH_ROWS);
+        let reader = builder.with_batch_size(rows_at_once).build().map_err(damaged)?;
         Ok(Self { columns, reader })
     }
 }
@@ -101,10 +103,13 @@ fn in_utc(array: &ArrayRef) -> Result<ArrayRef> {
     }
 }
 
-/// A column whose values are wanted as text: times as RFC 3339, lists and structs as JSON, null as nothing.
+/// A column whose values are wanted as text: times as RFC 3339, lists and structs as JSON, null as nothing. Whole numbers have no
+/// fraction, for many programs write a column of them as floats when some are missing.
 struct TextColumn<'a> {
     array: &'a dyn Array,
     formatter: Option<ArrayFormatter<'a>>,
+    /// The values of a column of floats.
+    floats: Option<Float64Array>,
     is_nested: bool,
 }
 
@@ -114,12 +119,20 @@ impl<'a> TextColumn<'a> {
             && !matches!(array.data_type(), DataType::Dictionary(..) | DataType::RunEndEncoded(..));
         let options = FormatOptions::new().with_null("");
         let formatter = if is_nested { None } else { Some(ArrayFormatter::try_new(array, &options)?) };
-        Ok(Self { array, formatter, is_nested })
+        let is_float = array.data_type().is_floating();
+        let floats = if is_float { Some(arrow::compute::cast(array, &DataType::Float64)?) } else { None };
+        let floats = floats.map(|floats| floats.as_primitive::<Float64Type>().clone());
+        Ok(Self { array, formatter, floats, is_nested })
     }
 
     fn text(&self, row: usize) -> Result<String> {
+        if self.array.is_null(row) {
+            return Ok(String::new());
+        }
+        if let Some(whole) = self.floats.as_ref().and_then(|floats| whole_number(floats.value(row))) {
+            return Ok(whole);
+        }
         match &self.formatter {
-            _ if self.array.is_null(row) => Ok(String::new()),
             Some(formatter) => Ok(formatter.value(row).try_to_string()?),
             None => nested_json(self.array, row),
         }

@@ -15,7 +15,7 @@ use crate::landing::input::{Input, RawBytes};
 use crate::landing::parquet::ParquetInput;
 use crate::landing::quarantine::{QuarantineBuilder, Rejection};
 use crate::landing::row_id::Numbering;
-use crate::landing::schema::{EventsBuilder, UnnumberedRows};
+use crate::landing::schema::{EventsBuilder, TakePart, UnnumberedRows, quarantine_schema};
 use crate::landing::segment_spec::SegmentParser;
 use crate::landing::tabular::{Grouping, Mapping, TabularBuilder};
 use crate::landing::{csv, ndjson, parquet};
@@ -80,7 +80,7 @@ pub(crate) fn parse_input(
     let (mut reader, rows) = match source.format {
         SourceFormat::Parquet => {
             raw = RawBytes::default();
-            open_parquet(&input, source, &batch.identifiers, &raw)?
+            open_parquet(&input, source, config.landing.event_bytes_max, &batch.identifiers, &raw)?
         }
         _ => {
             let open = input.open()?;
@@ -179,12 +179,13 @@ fn open_text(
         }
         _ => RowParser::Ndjson(Mapping::new(source, identifiers)?),
     };
-    Ok((Reader::Text(chunker), rows))
+    Ok((Reader::Text(Box::new(chunker)), rows))
 }
 
 fn open_parquet(
     input: &Input,
     source: &Source,
+    row_bytes_max: usize,
     identifiers: &IdentifierRules,
     raw: &RawBytes,
 ) -> Result<(Reader, RowParser)> {
@@ -195,7 +196,7 @@ fn open_parquet(
             input.name()
         ))
     })?;
-    let opened = ParquetInput::open(path, raw)?;
+    let opened = ParquetInput::open(path, row_bytes_max, raw)?;
     mapping.find_columns(&source.name, &input.name(), &opened.columns)?;
     Ok((
         Reader::Parquet { name: input.name(), reader: Box::new(opened.reader), rows_read: 0 },
@@ -210,7 +211,7 @@ enum Piece {
 }
 
 enum Reader {
-    Text(Chunker),
+    Text(Box<Chunker>),
     Parquet { name: String, reader: Box<::parquet::arrow::arrow_reader::ParquetRecordBatchReader>, rows_read: u64 },
 }
 
@@ -245,6 +246,7 @@ struct Job {
     piece: Piece,
     /// Bytes of the input read when this piece was complete.
     bytes_read: u64,
+    /// Takes what the piece becomes: one part, or more if it becomes much.
     result: SyncSender<Result<Parsed>>,
 }
 
@@ -276,8 +278,7 @@ fn parse_all(parser: &Parser<'_>, work: &Mutex<Receiver<Job>>) {
     loop {
         let next = work.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = next else { return };
-        // Nobody waits for the result when handing on has failed.
-        let _ = job.result.send(parser.parse(job.piece, job.bytes_read));
+        parser.parse(&job);
     }
 }
 
@@ -298,26 +299,41 @@ struct Parser<'a> {
 }
 
 impl Parser<'_> {
-    fn parse(&self, piece: Piece, bytes_read: u64) -> Result<Parsed> {
+    fn parse(&self, job: &Job) {
+        // Nobody waits for the result when handing on has failed.
+        let hand_on = |parsed: Result<Parsed>| drop(job.result.send(parsed));
+        let mut take_part = |rows: Result<UnnumberedRows>| {
+            let quarantined = RecordBatch::new_empty(quarantine_schema());
+            let bytes_read = job.bytes_read;
+            hand_on(rows.map(|rows| Parsed { rows, quarantined, reasons: BTreeMap::new(), bytes_read }));
+        };
         let mut quarantine = QuarantineBuilder::default();
-        let rows = self.parse_rows(&piece, &mut quarantine)?;
-        let (quarantined, reasons) = quarantine.finish(&self.source.name, self.file, self.landed_at_us)?;
-        Ok(Parsed { rows, quarantined, reasons, bytes_read })
+        let rows = self.parse_rows(&job.piece, &mut quarantine, &mut take_part);
+        hand_on(rows.and_then(|rows| {
+            let (quarantined, reasons) = quarantine.finish(&self.source.name, self.file, self.landed_at_us)?;
+            Ok(Parsed { rows, quarantined, reasons, bytes_read: job.bytes_read })
+        }));
     }
 
-    fn parse_rows(&self, piece: &Piece, quarantine: &mut QuarantineBuilder) -> Result<UnnumberedRows> {
+    /// Parses a piece; its rows are what is left when all parts were taken.
+    fn parse_rows(
+        &self,
+        piece: &Piece,
+        quarantine: &mut QuarantineBuilder,
+        take_part: TakePart<'_>,
+    ) -> Result<UnnumberedRows> {
         if let Piece::Text(Chunk::Refused { line, head, rejection }) = piece {
             quarantine.push(*line, rejection, head);
         }
         match (&self.rows, piece) {
             (RowParser::Segment(parser), piece) => {
-                let mut events = EventsBuilder::new(&self.source.name);
+                let mut events = EventsBuilder::new(&self.source.name, self.landed_at_us, take_part);
                 for_each_line(piece, parser.line_bytes_max(), quarantine, |number, line, quarantine| {
                     parser.parse_line(number, line, &mut events, quarantine);
                 });
-                events.finish(self.landed_at_us)
+                events.finish()
             }
-            (RowParser::Ndjson(mapping), piece) => self.tabular(mapping, |rows| {
+            (RowParser::Ndjson(mapping), piece) => self.tabular(mapping, take_part, |rows| {
                 for_each_line(piece, self.row_bytes_max, quarantine, |number, line, quarantine| {
                     ndjson::parse_line(number, line, self.row_bytes_max, rows, quarantine);
                 });
@@ -325,7 +341,7 @@ impl Parser<'_> {
             }),
             (RowParser::Csv(mapping, header, grouping), Piece::Text(Chunk::Rows(chunk))) => {
                 let bytes_max = self.row_bytes_max;
-                self.tabular(mapping, |rows| {
+                self.tabular(mapping, take_part, |rows| {
                     match grouping {
                         None => csv::parse_rows(header, bytes_max, chunk, rows, quarantine),
                         Some(by) => csv::parse_groups(header, by, bytes_max, chunk, rows, quarantine),
@@ -333,20 +349,26 @@ impl Parser<'_> {
                     Ok(())
                 })
             }
-            (RowParser::Parquet(mapping), Piece::Table { first_row, batch }) => self
-                .tabular(mapping, |rows| parquet::parse_rows(self.row_bytes_max, *first_row, batch, rows, quarantine)),
-            (RowParser::Csv(mapping, ..) | RowParser::Parquet(mapping), _) => self.tabular(mapping, |_| Ok(())),
+            (RowParser::Parquet(mapping), Piece::Table { first_row, batch }) => {
+                self.tabular(mapping, take_part, |rows| {
+                    parquet::parse_rows(self.row_bytes_max, *first_row, batch, rows, quarantine)
+                })
+            }
+            (RowParser::Csv(mapping, ..) | RowParser::Parquet(mapping), _) => {
+                self.tabular(mapping, take_part, |_| Ok(()))
+            }
         }
     }
 
     fn tabular(
         &self,
         mapping: &Mapping,
+        take_part: TakePart<'_>,
         parse: impl FnOnce(&mut TabularBuilder<'_>) -> Result<()>,
     ) -> Result<UnnumberedRows> {
-        let mut rows = TabularBuilder::new(&self.source.name, mapping);
+        let mut rows = TabularBuilder::new(&self.source.name, self.landed_at_us, mapping, take_part);
         parse(&mut rows)?;
-        rows.finish(self.landed_at_us)
+        rows.finish()
     }
 }
 
@@ -398,20 +420,26 @@ struct OrderedStage<'a> {
 
 impl OrderedStage<'_> {
     fn hand_on(&mut self, results: Receiver<Receiver<Result<Parsed>>>) -> Result<()> {
-        for result in results {
-            let Parsed { rows, quarantined, reasons, bytes_read } =
-                result.recv().map_err(|_| EngineError::internal("a parsing thread stopped"))??;
-            let rows = self.numbering.number(&self.source.name, rows)?;
-            self.summary.rows += rows.num_rows() as u64;
-            self.summary.quarantined += quarantined.num_rows() as u64;
-            for (reason, count) in reasons {
-                *self.summary.quarantine_reasons.entry(reason.to_owned()).or_default() += count;
+        for parts in results {
+            let first = parts.recv().map_err(|_| EngineError::internal("a parsing thread stopped"))?;
+            for parsed in std::iter::once(first).chain(parts) {
+                self.hand_on_part(parsed?)?;
             }
-            let bytes_since = bytes_read - self.bytes_handed_on;
-            self.bytes_handed_on = bytes_read;
-            (self.sink)(ParsedChunk { rows, quarantined, bytes_read: bytes_since })?;
         }
         Ok(())
+    }
+
+    fn hand_on_part(&mut self, part: Parsed) -> Result<()> {
+        let Parsed { rows, quarantined, reasons, bytes_read } = part;
+        let rows = self.numbering.number(&self.source.name, rows)?;
+        self.summary.rows += rows.num_rows() as u64;
+        self.summary.quarantined += quarantined.num_rows() as u64;
+        for (reason, count) in reasons {
+            *self.summary.quarantine_reasons.entry(reason.to_owned()).or_default() += count;
+        }
+        let bytes_since = bytes_read - self.bytes_handed_on;
+        self.bytes_handed_on = bytes_read;
+        (self.sink)(ParsedChunk { rows, quarantined, bytes_read: bytes_since })
     }
 }
 

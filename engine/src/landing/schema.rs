@@ -15,6 +15,7 @@ use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use crate::decimal;
 use crate::error::Result;
 use crate::landing::row_id::{EventId, event_hash};
+use crate::limits::PART_BYTES_MAX;
 
 static EVENTS: LazyLock<SchemaRef> = LazyLock::new(|| {
     Arc::new(Schema::new(vec![
@@ -135,7 +136,12 @@ impl PairListBuilder {
         self.offsets.push(self.pairs);
     }
 
-    fn finish(mut self) -> Result<ArrayRef> {
+    fn text_bytes(&self) -> usize {
+        self.firsts.values_slice().len() + self.values.values_slice().len()
+    }
+
+    /// The rows so far; the builder is empty again.
+    fn finish(&mut self) -> Result<ArrayRef> {
         let fields = pair_fields(self.first_name);
         let pairs = StructArray::try_new(
             fields.clone(),
@@ -143,7 +149,8 @@ impl PairListBuilder {
             None,
         )?;
         let element = Arc::new(Field::new("element", DataType::Struct(fields), true));
-        let offsets = OffsetBuffer::new(ScalarBuffer::from(self.offsets));
+        let offsets = OffsetBuffer::new(ScalarBuffer::from(std::mem::replace(&mut self.offsets, vec![0])));
+        self.pairs = 0;
         Ok(Arc::new(ListArray::try_new(element, offsets, Arc::new(pairs), None)?))
     }
 }
@@ -186,17 +193,23 @@ pub(crate) struct RecordRow<'a> {
     pub(crate) payload: &'a str,
 }
 
-/// Rows of one chunk before they are numbered: `columns` are the schema's without `position`.
+/// Rows of one chunk, or of a part of it, before they are numbered: `columns` are the schema's without `position`.
 pub(crate) struct UnnumberedRows {
     pub(crate) schema: SchemaRef,
     pub(crate) columns: Vec<ArrayRef>,
-    /// Rows known by their content: row in the chunk, and hash of the content.
+    /// Rows known by their content: row among these, and hash of the content.
     pub(crate) content_hashes: Vec<(usize, u128)>,
 }
 
+/// Takes rows of a chunk before it ends. Their text may be many times longer than the chunk's, for each call of a batch call
+/// repeats its context, and each row the names of its columns: so much may not fit in one array, nor in memory.
+pub(crate) type TakePart<'p> = &'p mut dyn FnMut(Result<UnnumberedRows>);
+
 /// Builds the events of one chunk.
-pub(crate) struct EventsBuilder {
+pub(crate) struct EventsBuilder<'p> {
     source: String,
+    landed_at_us: i64,
+    take_part: TakePart<'p>,
     content_hashes: Vec<(usize, u128)>,
     ids: StringBuilder,
     hashes: Int64Builder,
@@ -212,10 +225,12 @@ pub(crate) struct EventsBuilder {
     rows: usize,
 }
 
-impl EventsBuilder {
-    pub(crate) fn new(source: &str) -> Self {
+impl<'p> EventsBuilder<'p> {
+    pub(crate) fn new(source: &str, landed_at_us: i64, take_part: TakePart<'p>) -> Self {
         Self {
             source: source.to_owned(),
+            landed_at_us,
+            take_part,
             content_hashes: Vec::new(),
             ids: StringBuilder::new(),
             hashes: Int64Builder::new(),
@@ -265,11 +280,22 @@ impl EventsBuilder {
             builder.append_option(text);
         }
         self.rows += 1;
+        if self.text_bytes() > PART_BYTES_MAX {
+            let part = self.finish();
+            (self.take_part)(part);
+        }
     }
 
-    pub(crate) fn finish(mut self, landed_at_us: i64) -> Result<UnnumberedRows> {
+    fn text_bytes(&self) -> usize {
+        let texts = [&self.ids, &self.types, &self.names].into_iter().chain(&self.page_and_utm).chain(&self.texts);
+        let bytes: usize = texts.map(|text| text.values_slice().len()).sum();
+        bytes + self.identifiers.text_bytes() + self.attributes.text_bytes()
+    }
+
+    /// The rows since the last part; the builder is empty again.
+    pub(crate) fn finish(&mut self) -> Result<UnnumberedRows> {
         let mut columns: Vec<ArrayRef> = vec![
-            repeat_time(landed_at_us, self.rows),
+            repeat_time(self.landed_at_us, self.rows),
             repeat_text(&self.source, self.rows),
             Arc::new(self.ids.finish()),
             Arc::new(self.hashes.finish()),
@@ -283,7 +309,9 @@ impl EventsBuilder {
         columns.extend(self.page_and_utm.iter_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef));
         columns.push(Arc::new(self.revenue.finish()));
         columns.extend(self.texts.iter_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef));
-        Ok(UnnumberedRows { schema: events_schema(), columns, content_hashes: self.content_hashes })
+        self.rows = 0;
+        let content_hashes = std::mem::take(&mut self.content_hashes);
+        Ok(UnnumberedRows { schema: events_schema(), columns, content_hashes })
     }
 }
 
@@ -294,8 +322,10 @@ fn currency_code(text: &str) -> Cow<'_, str> {
 }
 
 /// Builds the records of one chunk.
-pub(crate) struct RecordsBuilder {
+pub(crate) struct RecordsBuilder<'p> {
     source: String,
+    landed_at_us: i64,
+    take_part: TakePart<'p>,
     keys: StringBuilder,
     updated_at: TimestampMicrosecondBuilder,
     is_deleted: BooleanBuilder,
@@ -305,10 +335,12 @@ pub(crate) struct RecordsBuilder {
     rows: usize,
 }
 
-impl RecordsBuilder {
-    pub(crate) fn new(source: &str) -> Self {
+impl<'p> RecordsBuilder<'p> {
+    pub(crate) fn new(source: &str, landed_at_us: i64, take_part: TakePart<'p>) -> Self {
         Self {
             source: source.to_owned(),
+            landed_at_us,
+            take_part,
             keys: StringBuilder::new(),
             updated_at: time_builder(),
             is_deleted: BooleanBuilder::new(),
@@ -327,11 +359,21 @@ impl RecordsBuilder {
         self.attributes.append_row(row.attributes);
         self.payloads.append_value(row.payload);
         self.rows += 1;
+        if self.text_bytes() > PART_BYTES_MAX {
+            let part = self.finish();
+            (self.take_part)(part);
+        }
     }
 
-    pub(crate) fn finish(mut self, landed_at_us: i64) -> Result<UnnumberedRows> {
+    fn text_bytes(&self) -> usize {
+        let bytes = self.keys.values_slice().len() + self.payloads.values_slice().len();
+        bytes + self.identifiers.text_bytes() + self.attributes.text_bytes()
+    }
+
+    /// The rows since the last part; the builder is empty again.
+    pub(crate) fn finish(&mut self) -> Result<UnnumberedRows> {
         let columns: Vec<ArrayRef> = vec![
-            repeat_time(landed_at_us, self.rows),
+            repeat_time(self.landed_at_us, self.rows),
             repeat_text(&self.source, self.rows),
             Arc::new(self.keys.finish()),
             Arc::new(self.updated_at.finish()),
@@ -340,6 +382,7 @@ impl RecordsBuilder {
             self.attributes.finish()?,
             Arc::new(self.payloads.finish()),
         ];
+        self.rows = 0;
         Ok(UnnumberedRows { schema: records_schema(), columns, content_hashes: Vec::new() })
     }
 }

@@ -98,12 +98,36 @@ raw_fields! {
     }
 }
 
-/// What a batch call says for all its calls.
-#[derive(Debug, Default, Clone, Copy)]
+/// What a batch call says for all its calls. It is parsed once, however many they are.
+#[derive(Debug, Default)]
 struct Envelope<'a> {
     sent_at: Option<&'a str>,
     received_at: Option<&'a str>,
+    /// An object.
     context: Option<&'a str>,
+    /// What the context says.
+    known: Context<'a>,
+    /// The context's fields, for calls that have a context of their own.
+    fields: Object<'a>,
+}
+
+impl<'a> Envelope<'a> {
+    fn new(batch: &Call<'a>) -> Result<Self, Rejection> {
+        let context = batch.context.filter(|text| is_object(text));
+        // A batch's own `timestamp` is the time of its flush (two SDKs send it): it is nobody's event time.
+        Ok(Self {
+            sent_at: batch.sent_at,
+            received_at: batch.received_at,
+            context,
+            known: parse_part(context)?,
+            fields: parse_part(context)?,
+        })
+    }
+
+    /// The length of a call that says `text` and, with it, the context of the batch.
+    fn length_with(&self, text: &str) -> usize {
+        text.len() + self.context.map_or(0, str::len)
+    }
 }
 
 /// Parses the lines of one source.
@@ -126,7 +150,7 @@ impl SegmentParser {
         &self,
         line_number: u64,
         line: &str,
-        events: &mut EventsBuilder,
+        events: &mut EventsBuilder<'_>,
         quarantine: &mut QuarantineBuilder,
     ) {
         if let Err(rejection) = self.parse_call_or_batch(line_number, line, events, quarantine) {
@@ -138,7 +162,7 @@ impl SegmentParser {
         &self,
         line_number: u64,
         line: &str,
-        events: &mut EventsBuilder,
+        events: &mut EventsBuilder<'_>,
         quarantine: &mut QuarantineBuilder,
     ) -> Result<(), Rejection> {
         let call: Call<'_> = parse_object(line)?;
@@ -155,8 +179,7 @@ impl SegmentParser {
             );
             return Err(Rejection::new(Reason::BatchTooLarge, detail));
         }
-        // A batch's own `timestamp` is the time of its flush (two SDKs send it): it is nobody's event time.
-        let envelope = Envelope { sent_at: call.sent_at, received_at: call.received_at, context: call.context };
+        let envelope = Envelope::new(&call)?;
         for element in elements {
             let text = element.get();
             let pushed = parse_object(text).and_then(|call| self.push_call(text, &call, &envelope, events));
@@ -172,16 +195,21 @@ impl SegmentParser {
         text: &str,
         call: &Call<'_>,
         envelope: &Envelope<'_>,
-        events: &mut EventsBuilder,
+        events: &mut EventsBuilder<'_>,
     ) -> Result<(), Rejection> {
-        if text.len() > self.event_bytes_max {
-            return Err(Rejection::too_large(text.len(), self.event_bytes_max));
+        let length = envelope.length_with(text);
+        if length > self.event_bytes_max {
+            return Err(Rejection::too_large(length, self.event_bytes_max));
         }
         let kind = call_type(call.kind)?;
         let name = event_name(kind, call.event)?;
         let times = call_times(call, envelope)?;
-        let context_text = merge_context(call.context, envelope.context)?;
-        let context: Context<'_> = parse_part(context_text.as_deref())?;
+        let own_context = call.context.filter(|text| is_object(text));
+        let context_text = merge_context(own_context, envelope)?;
+        let context = match own_context {
+            Some(_) => parse_part(context_text.as_deref())?,
+            None => envelope.known,
+        };
         let identifiers = self.identifiers_of(kind, call, &context)?;
         let mut attributes = if kind == "identify" { traits(call.traits, context.traits)? } else { Vec::new() };
         push_consents(&mut attributes, context.consent, context.consent_management)?;
@@ -345,14 +373,13 @@ fn is_blank(raw: &str) -> bool {
 }
 
 /// A batch's context holds for each of its calls; what a call says itself wins.
-fn merge_context<'a>(own: Option<&'a str>, of_batch: Option<&'a str>) -> Result<Option<Cow<'a, str>>, Rejection> {
-    let own = own.filter(|text| is_object(text));
-    let (own, of_batch) = match (own, of_batch.filter(|text| is_object(text))) {
-        (Some(own), Some(of_batch)) => (own, of_batch),
-        (own, of_batch) => return Ok(own.or(of_batch).map(Cow::Borrowed)),
-    };
-    let mut fields: BTreeMap<Cow<'_, str>, &str> = parse_part::<Object<'_>>(Some(of_batch))?.0.into_iter().collect();
-    fields.extend(parse_part::<Object<'_>>(Some(own))?.0);
+fn merge_context<'a>(own: Option<&'a str>, envelope: &Envelope<'a>) -> Result<Option<Cow<'a, str>>, Rejection> {
+    if own.is_none() || envelope.context.is_none() {
+        return Ok(own.or(envelope.context).map(Cow::Borrowed));
+    }
+    let own: Object<'_> = parse_part(own)?;
+    let fields = envelope.fields.0.iter().chain(&own.0);
+    let fields: BTreeMap<&str, &str> = fields.map(|(name, json)| (name.as_ref(), *json)).collect();
     let mut merged = ObjectWriter::default();
     fields.iter().for_each(|(name, json)| merged.push_json(name, json));
     Ok(Some(Cow::Owned(merged.finish().to_owned())))

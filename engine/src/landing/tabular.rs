@@ -9,10 +9,10 @@ pub(crate) use self::mapping::{Grouping, Mapping, ProductColumn};
 use crate::config::{EventName, SourceKind};
 use crate::decimal::{parse_decimal, with_decimal_point};
 use crate::error::Result;
-use crate::landing::json::{ObjectWriter, entries_text};
+use crate::landing::json::{ObjectWriter, entries_text, with_whole_number};
 use crate::landing::quarantine::{Reason, Rejection};
 use crate::landing::row_id::{EventId, content_hash};
-use crate::landing::schema::{EventRow, EventsBuilder, Pair, RecordRow, RecordsBuilder, UnnumberedRows};
+use crate::landing::schema::{EventRow, EventsBuilder, Pair, RecordRow, RecordsBuilder, TakePart, UnnumberedRows};
 use crate::landing::time::{check_possible, parse_time};
 use crate::salesforce_id;
 
@@ -45,15 +45,15 @@ pub(crate) fn unguarded(text: &str) -> &str {
     }
 }
 
-enum Rows {
-    Events(Box<EventsBuilder>),
-    Records(Box<RecordsBuilder>),
+enum Rows<'m> {
+    Events(Box<EventsBuilder<'m>>),
+    Records(Box<RecordsBuilder<'m>>),
 }
 
 /// Builds the rows of one chunk.
 pub(crate) struct TabularBuilder<'m> {
     mapping: &'m Mapping,
-    rows: Rows,
+    rows: Rows<'m>,
     json: ObjectWriter,
 }
 
@@ -86,6 +86,15 @@ impl<'r> Row<'r> {
         (!text.is_empty()).then_some(text)
     }
 
+    /// The text of a column of ids.
+    fn id(&self, slot: Slot) -> Option<Cow<'r, str>> {
+        let text = Cow::Borrowed(self.text(Some(slot))?);
+        Some(match self.cell(Some(slot)).and_then(|cell| cell.json) {
+            Some(json) => with_whole_number(text, json),
+            None => text,
+        })
+    }
+
     /// Cells of columns that have no use of their own.
     fn unused(&self) -> impl Iterator<Item = &'r Cell<'r>> {
         let mut is_used = vec![false; self.cells.len()];
@@ -95,10 +104,10 @@ impl<'r> Row<'r> {
 }
 
 impl<'m> TabularBuilder<'m> {
-    pub(crate) fn new(source: &str, mapping: &'m Mapping) -> Self {
+    pub(crate) fn new(source: &str, landed_at_us: i64, mapping: &'m Mapping, take_part: TakePart<'m>) -> Self {
         let rows = match mapping.kind {
-            SourceKind::Events => Rows::Events(Box::new(EventsBuilder::new(source))),
-            SourceKind::Records => Rows::Records(Box::new(RecordsBuilder::new(source))),
+            SourceKind::Events => Rows::Events(Box::new(EventsBuilder::new(source, landed_at_us, take_part))),
+            SourceKind::Records => Rows::Records(Box::new(RecordsBuilder::new(source, landed_at_us, take_part))),
         };
         Self { mapping, rows, json: ObjectWriter::default() }
     }
@@ -112,10 +121,11 @@ impl<'m> TabularBuilder<'m> {
         }
     }
 
-    pub(crate) fn finish(self, landed_at_us: i64) -> Result<UnnumberedRows> {
-        match self.rows {
-            Rows::Events(events) => events.finish(landed_at_us),
-            Rows::Records(records) => records.finish(landed_at_us),
+    /// The rows since the last part.
+    pub(crate) fn finish(mut self) -> Result<UnnumberedRows> {
+        match &mut self.rows {
+            Rows::Events(events) => events.finish(),
+            Rows::Records(records) => records.finish(),
         }
     }
 }
@@ -123,7 +133,7 @@ impl<'m> TabularBuilder<'m> {
 fn push_event(
     mapping: &Mapping,
     row: &Row<'_>,
-    events: &mut EventsBuilder,
+    events: &mut EventsBuilder<'_>,
     json: &mut ObjectWriter,
 ) -> Result<(), Rejection> {
     let event_name = match &mapping.event {
@@ -181,13 +191,13 @@ fn push_event(
 fn push_record(
     mapping: &Mapping,
     row: &Row<'_>,
-    records: &mut RecordsBuilder,
+    records: &mut RecordsBuilder<'_>,
     json: &mut ObjectWriter,
 ) -> Result<(), Rejection> {
-    let key =
-        row.text(mapping.key).ok_or_else(|| Rejection::new(Reason::NoKey, "the column mapped as `key` is empty"))?;
-    let spelled = if mapping.has_salesforce_keys { salesforce_id::with_18_letters(key) } else { None };
-    let key = spelled.as_deref().unwrap_or(key);
+    let key = mapping.key.and_then(|slot| row.id(slot));
+    let key = key.ok_or_else(|| Rejection::new(Reason::NoKey, "the column mapped as `key` is empty"))?;
+    let spelled = if mapping.has_salesforce_keys { salesforce_id::with_18_letters(&key) } else { None };
+    let key = spelled.as_deref().unwrap_or(&key);
     let updated_at = time(mapping, row, mapping.updated_at, "updated_at")?;
     let is_merged = row.text(mapping.merged_into).is_some();
     let is_deleted = is_deleted(mapping, row)? && !is_merged;
@@ -317,6 +327,7 @@ fn identifier_values<'r>(
     let values = match row.cell(Some(slot)).and_then(|cell| cell.json).and_then(|json| json.bytes().next()) {
         Some(b'[') => entries_text(text),
         Some(b'{') => None,
+        Some(b'-' | b'0'..=b'9') => row.id(slot).map(|id| vec![id]),
         _ => {
             let separators: &[char] = if mapping.loose[slot] { &[';'] } else { &[] };
             Some(text.split(separators).map(Cow::Borrowed).collect())

@@ -75,18 +75,25 @@ fn name_of(path: &str) -> Result<TableName> {
         .map_err(|error| error.context(format!("`{path}`: a model lies in models/<schema>/<table>.sql")))
 }
 
-/// `(<schema>/<table>.sql, text)` of every file of the folder, sorted.
+/// `(<schema>/<table>.sql, text)` of every file of the folder, sorted. A file that is in no schema is refused.
 fn project_files(folder: &Path) -> Result<Vec<(String, String)>> {
     let mut files = Vec::new();
     if !folder.is_dir() {
         return Ok(files);
     }
-    for schema in std::fs::read_dir(folder)? {
+    let unreadable = |error: std::io::Error| EngineError::from(error).context(folder.display());
+    for schema in std::fs::read_dir(folder).map_err(unreadable)? {
         let schema = schema?;
         if !schema.file_type()?.is_dir() {
+            let name = schema.file_name();
+            if name.to_string_lossy().ends_with(".sql") {
+                let message = format!("models/{} is in no schema: put it in models/<schema>/", name.display());
+                return Err(EngineError::invalid(message));
+            }
             continue;
         }
-        for file in std::fs::read_dir(schema.path())? {
+        let unreadable = |error: std::io::Error| EngineError::from(error).context(schema.path().display());
+        for file in std::fs::read_dir(schema.path()).map_err(unreadable)? {
             let file = file?;
             let name = file.file_name().to_string_lossy().into_owned();
             if name.ends_with(".sql") {

@@ -23,13 +23,13 @@ use std::ops::ControlFlow;
 
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::TableReference;
-use datafusion::sql::parser::{DFParserBuilder, Statement};
+use datafusion::sql::parser::Statement;
 use datafusion::sql::resolve::resolve_table_references;
 use datafusion::sql::sqlparser::ast::visit_relations_mut;
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 
 use super::types;
 use crate::error::{EngineError, Result};
+use crate::query::bounds;
 use crate::store::TableName;
 
 /// How a table is kept.
@@ -246,7 +246,7 @@ impl Model {
     }
 
     fn statement(&self, incremental: bool) -> Result<Statement> {
-        parse_statement(&self.sql(incremental)).map_err(|error| EngineError::invalid(format!("{}: {error}", self.file)))
+        bounds::parsed(&self.sql(incremental)).map_err(|error| EngineError::invalid(format!("{}: {error}", self.file)))
     }
 
     /// An error at a line of the file.
@@ -307,7 +307,7 @@ pub(crate) fn counting_lines(text: &str, incremental: bool) -> String {
 
 /// The query with `new.<schema>.<table>` as the whole table.
 pub(crate) fn everything(sql: &str) -> Result<String> {
-    let mut statement = parse_statement(sql)?;
+    let mut statement = bounds::parsed(sql)?;
     if let Statement::Statement(statement) = &mut statement {
         let _ = visit_relations_mut(statement.as_mut(), |relation| {
             let is_new = relation.0.first().and_then(|part| part.as_ident()).is_some_and(|part| part.value == "new");
@@ -322,17 +322,7 @@ pub(crate) fn everything(sql: &str) -> Result<String> {
 
 /// What a query reads.
 pub(crate) fn references_in(sql: &str) -> Result<BTreeSet<Reference>> {
-    references_of(&parse_statement(sql)?)
-}
-
-fn parse_statement(sql: &str) -> Result<Statement> {
-    let dialect = PostgreSqlDialect {};
-    let mut statements = DFParserBuilder::new(sql).with_dialect(&dialect).build()?.parse_statements()?;
-    match (statements.pop_front(), statements.is_empty()) {
-        (Some(statement), true) => Ok(statement),
-        (None, _) => Err(EngineError::invalid("there is no query")),
-        (Some(_), false) => Err(EngineError::invalid("there is more than one statement: a model is one query")),
-    }
+    references_of(&bounds::parsed(sql)?)
 }
 
 fn references_of(statement: &Statement) -> Result<BTreeSet<Reference>> {

@@ -15,7 +15,7 @@ use futures::{FutureExt, Stream, StreamExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::error::{EngineError, Result};
+use crate::error::{EngineError, ErrorKind, Result};
 use crate::limits;
 
 /// Work on a thread for work that does not yield, as part of a query: dropping the future gives it up.
@@ -43,6 +43,7 @@ impl CpuRuntime {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(threads.max(1))
             .thread_name("tessera-query")
+            .thread_stack_size(limits::QUERY_STACK_BYTES)
             .enable_all() // the object store's connections and timers live where they are used
             .build()?;
         Ok(Self(Some(runtime)))
@@ -65,6 +66,27 @@ impl CpuRuntime {
             }
         };
         ended.boxed()
+    }
+
+    /// Runs `work`, of which parts compute for seconds without yielding, to its end: on a thread of its own, so that it holds up
+    /// nobody else. Dropping the future gives it up at its next point of yielding.
+    pub(crate) fn run_aside<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> BoxFuture<'static, Result<T>> {
+        let work = work.boxed();
+        let aside = async move {
+            let (_listening, nobody_listens) = oneshot::channel::<()>();
+            let threads = tokio::runtime::Handle::current();
+            let until_given_up = async move {
+                tokio::select! {
+                    result = work => result,
+                    _ = nobody_listens => Err(EngineError::new(ErrorKind::Cancelled, "the query was given up")),
+                }
+            };
+            blocking(move || threads.block_on(until_given_up)).await
+        };
+        self.run(aside)
     }
 
     /// Polls `batches` on the query threads; dropping the stream aborts that. Once `give_up` is ready the answer ends with

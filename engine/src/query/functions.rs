@@ -200,7 +200,8 @@ mod tests {
             assert_eq!(columns[1].null_count(), columns[1].len());
             Ok(add(&columns[0], &columns[2])?)
         };
-        session.register_udf(of_used_columns("sum_of_some", DataType::Int64, [true, false, true], sum).as_ref().clone());
+        session
+            .register_udf(of_used_columns("sum_of_some", DataType::Int64, [true, false, true], sum).as_ref().clone());
 
         let frame = session.sql("select sum_of_some(a, b, c) as sum from numbers order by 1").await.unwrap();
         let plan = frame.clone().explain(false, false).unwrap().collect().await.unwrap();

@@ -12,7 +12,7 @@ use crate::error::{EngineError, ErrorKind};
 /// What one query may use; `None` is no limit of its own.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct QueryLimits {
-    /// From the first row asked for to the last.
+    /// To plan it, and then again to run it, up to its last row.
     pub time: Option<Duration>,
     /// Rows of the answer.
     pub rows: Option<u64>,

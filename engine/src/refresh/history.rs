@@ -19,10 +19,14 @@ use crate::store::generation::Generation;
 use crate::store::writer::file_schema;
 use crate::store::{Lake, TableName};
 
+/// What to do where something is gone that nothing else in the lake tells.
+pub(crate) const FROM_BACKUP: &str = "restore the lake from a backup";
+
 /// The last generation's versions of the tables that histories are, or compare; without rows where there is none.
 ///
 /// # Errors
-/// InvalidInput for a history whose header lists no columns; what the store reports.
+/// InvalidInput for a history whose header lists no columns; Corrupt for one that is not as it was published; what the store
+/// reports.
 pub(crate) async fn last_versions(
     lake: &Lake,
     catalog: &Catalog,
@@ -38,6 +42,11 @@ pub(crate) async fn last_versions(
     for model in catalog.models().iter().filter(|model| is_needed(&model.name, model.strategy)) {
         let published = last.and_then(|generation| generation.tables.get(&model.name.to_string()));
         let version = match published {
+            // Nothing that is left could make it anew.
+            Some(published) if model.strategy == Strategy::History => {
+                let opened = published.open(lake, &model.name).await;
+                Some(opened.map_err(|error| error.context(FROM_BACKUP))?)
+            }
             Some(published) => Table::new(lake, &model.name).open(Some(published.version)).await?,
             None => None,
         };

@@ -12,11 +12,8 @@ use crate::clock::Micros;
 use crate::error::{EngineError, ErrorKind, Result};
 use crate::limits;
 use crate::progress::Progress;
-use crate::project::Project;
+use crate::project::{Project, log};
 use crate::store::TableName;
-use crate::store::delta::{DataFile, Table, Version};
-use crate::store::scan::Scan;
-use crate::store::writer::FileWriter;
 
 /// What a run did so far.
 pub(crate) struct Ledger {
@@ -80,7 +77,7 @@ impl Ledger {
     pub(crate) async fn close(mut self, project: &Project, result: &Result<RefreshReport>) -> Result<()> {
         let (state, error) = match result {
             Ok(_) => ("published", None),
-            Err(error) => ("failed", Some(error.to_string())),
+            Err(error) => ("failed", Some(error.without_values().to_owned())),
         };
         // The run as a whole is a row too, under no table's name.
         let whole = StepReport {
@@ -104,23 +101,14 @@ impl Ledger {
         state: &str,
         error: Option<&str>,
     ) -> Result<()> {
-        let table = Table::new(&project.lake, name);
         let schema = schema();
-        table.create_if_absent(&schema, &[]).await?;
-        if steps.is_empty() {
-            return Ok(());
-        }
-        let rows = self.batch(&schema, steps, state, error)?;
         for _ in 0..limits::COMMIT_ATTEMPTS_MAX {
-            let version = table.open(None).await?.ok_or_else(|| EngineError::internal("the ledger is not there"))?;
-            let number = version.number + 1;
-            let (mut batches, earlier) = small_files(project, version).await?;
-            batches.push(rows.clone());
-            let mut writer = FileWriter::new(&project.lake, name, &self.refresh_id, 0, &schema, &[]);
-            for batch in &batches {
-                writer.write(batch).await?;
+            let version = log::open(project, name, &schema).await?;
+            if steps.is_empty() {
+                return Ok(());
             }
-            if table.replace_as(number, &earlier, &writer.finish().await?).await? {
+            let rows = self.batch(&schema, steps, state, error)?;
+            if log::append(project, version, &self.refresh_id, &rows).await? {
                 return Ok(());
             }
         }
@@ -147,17 +135,6 @@ impl Ledger {
         ];
         Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
     }
-}
-
-/// The small files of a log, and what they say, if they are too many: a run leaves one.
-async fn small_files(project: &Project, version: Version) -> Result<(Vec<RecordBatch>, Vec<DataFile>)> {
-    let small: Vec<_> = version.files.iter().filter(|file| file.rows < limits::SMALL_FILE_ROWS).cloned().collect();
-    if small.len() < limits::SMALL_FILES_MAX {
-        return Ok((Vec::new(), Vec::new()));
-    }
-    let session = project.session()?;
-    let scan = Scan::new(&project.lake, Version { files: small.clone(), ..version });
-    Ok((session.read_table(Arc::new(scan))?.collect().await?, small))
 }
 
 /// The columns of both logs.

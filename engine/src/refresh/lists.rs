@@ -62,7 +62,8 @@ fn files(project: &Path) -> Result<Vec<(String, PathBuf)>> {
     let folder = project.join(FOLDER);
     let mut files = Vec::new();
     if folder.is_dir() {
-        for entry in std::fs::read_dir(&folder)? {
+        let unreadable = |error: std::io::Error| EngineError::from(error).context(format!("`{FOLDER}`"));
+        for entry in std::fs::read_dir(&folder).map_err(unreadable)? {
             let path = entry?.path();
             let is_csv = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
             let name = path.file_stem().filter(|_| is_csv).and_then(|name| Some(name.to_str()?.to_owned()));

@@ -28,7 +28,7 @@ use crate::query::catalog::register;
 use crate::query::session::CATALOG;
 use crate::refresh::check;
 use crate::refresh::definitions::Definitions;
-use crate::refresh::history;
+use crate::refresh::history::{self, FROM_BACKUP};
 use crate::refresh::ledger::Ledger;
 use crate::refresh::merges;
 use crate::refresh::report::{RefreshReport, StepReport};
@@ -37,6 +37,9 @@ use crate::store::generation::{self, Generation, PublishedTable};
 use crate::store::lease::Lease;
 use crate::store::{Lake, TableName, maintenance};
 use crate::{ids, landing, limits, profile, segment};
+
+/// So far may the clocks of two machines differ, in microseconds.
+const CLOCK_SKEW: Micros = limits::LEASE_SKEW_SECONDS * 1_000_000;
 
 /// What a refresh is to do.
 #[derive(Debug, Clone, Copy, Default)]
@@ -78,7 +81,8 @@ impl RefreshRun {
             let is_done = last.as_ref().is_ok_and(|last| {
                 last.as_ref().is_some_and(|last| {
                     let started_at = if options.full { last.full_started_at } else { last.started_at };
-                    started_at >= since
+                    // One that began in what is still to come had a wrong clock: it would be the last one for so long.
+                    (since..=project.clock.now() + CLOCK_SKEW).contains(&started_at)
                 })
             });
             if is_done || last.is_err() {
@@ -143,14 +147,15 @@ async fn refresh_holding_lease(
 ) -> Result<RefreshReport> {
     let catalog = Catalog::load(built_in::MODELS, &project.folder)?;
     let corrections = Corrections::load(project).await?;
-    maintenance::clean(&project.lake, project.clock.now()).await?;
-
     let last = generation::latest(&project.lake).await?;
     let fingerprint = fingerprint(&catalog, &project.config);
     let base = last.as_ref().filter(|generation| !options.full && generation.fingerprint == fingerprint);
     let number = last.as_ref().map_or(1, |generation| generation.number + 1);
     let last_versions = history::last_versions(&project.lake, &catalog, last.as_ref()).await?;
-    let workspace = open_workspace(project, &project.lake, &ledger.refresh_id, base, last_versions).await?;
+    let workspace =
+        open_workspace(project, &project.lake, &ledger.refresh_id, last.as_ref(), base, last_versions).await?;
+    // Only now is it known that the lake holds what it should.
+    maintenance::clean(&project.lake, project.clock.now()).await?;
     history::register_generation(&workspace.session, number, ledger.started_at)?;
     register(&workspace.session, CATALOG, &corrections_name(), corrections.relation()?)?;
     if base.is_none_or(|base| base.corrections != corrections.digest()) {
@@ -213,30 +218,38 @@ fn fingerprint(catalog: &Catalog, config: &ProjectConfig) -> String {
     for source in &config.sources {
         let Source { name, touchpoint, party, keep_links, updated_at, .. } = source;
         let has_updated_at = updated_at.is_some();
-        hasher.update(format!("{name}{touchpoint}{party:?}{keep_links}{has_updated_at}").as_bytes());
+        hasher.update(format!("{:?}", (name, touchpoint, party, keep_links, has_updated_at)).as_bytes());
     }
     hasher.finalize().to_hex().to_string()
 }
 
-/// A workspace over what landed and what is published, whose tables are written to `lake`.
+/// A workspace over what landed and what is published, whose tables are written to `lake`. `base` is the last generation if
+/// models run on what is new since.
+///
+/// # Errors
+/// Corrupt if a table of the base is not as it was published, or anything that landed before is gone.
 pub(crate) async fn open_workspace(
     project: &Project,
     lake: &Lake,
     refresh_id: &str,
+    last: Option<&Generation>,
     base: Option<&Generation>,
     last_versions: BTreeMap<TableName, Version>,
 ) -> Result<Workspace> {
     let mut previous = BTreeMap::new();
     for (name, published) in base.iter().flat_map(|generation| &generation.tables) {
         let name = TableName::parse(name)?;
-        let version = open(project, &name, Some(published.version)).await?;
+        let version = published.open(&project.lake, &name).await.map_err(|error| {
+            let is_landing = landing::tables().contains(&name);
+            let advice = if is_landing { FROM_BACKUP } else { "run `tessera refresh --full`" };
+            error.context(advice)
+        })?;
         previous.insert(name, (version, published.base_rows));
     }
     let workspace =
         Workspace::new(lake, &project.lake, project.session()?, refresh_id, base.map(|_| previous), last_versions);
     for name in landing::tables() {
-        landing::create_if_absent(&project.lake, &name).await?;
-        let current = open(project, &name, None).await?;
+        let current = landed(project, &name, last).await?;
         let previous = workspace.previous.get(&name).map(|(version, _)| version.clone());
         let seen: HashSet<&str> =
             previous.iter().flat_map(|version| &version.files).map(|file| file.path.as_str()).collect();
@@ -246,21 +259,35 @@ pub(crate) async fn open_workspace(
     Ok(workspace)
 }
 
-async fn open(project: &Project, name: &TableName, version: Option<u64>) -> Result<Version> {
-    Table::new(&project.lake, name).open(version).await?.ok_or_else(|| {
-        EngineError::corrupt(format!(
-            "the last generation names table `{name}`, which the lake does not hold; run `tessera refresh --full`"
-        ))
-    })
+/// A landing table as it is now, which has all that the last generation read of it.
+async fn landed(project: &Project, name: &TableName, last: Option<&Generation>) -> Result<Version> {
+    let before = match last.and_then(|last| last.tables.get(&name.to_string())) {
+        Some(published) => published.open(&project.lake, name).await.map_err(|error| error.context(FROM_BACKUP))?.files,
+        None => {
+            landing::create_if_absent(&project.lake, name).await?;
+            Vec::new()
+        }
+    };
+    let now = Table::new(&project.lake, name).open(None).await?;
+    let now = now.ok_or_else(|| EngineError::internal(format!("table `{name}` is not there")))?;
+    let here: HashSet<&str> = now.files.iter().map(|file| file.path.as_str()).collect();
+    let gone = before.iter().filter(|file| !here.contains(file.path.as_str())).count();
+    if gone > 0 {
+        return Err(EngineError::corrupt(format!(
+            "{FROM_BACKUP}: the log of table `{name}` does not tell of {gone} files that the last generation read"
+        )));
+    }
+    Ok(now)
 }
 
-/// The columns that profiles had in the last generation.
+/// The columns that profiles had in the last generation, as far as it is there.
 async fn profile_columns(project: &Project, last: Option<&Generation>) -> Result<BTreeSet<String>> {
     let mut columns = BTreeSet::new();
     for name in [traits::persons(), traits::profiles()] {
         let Some(published) = last.and_then(|last| last.tables.get(&name.to_string())) else { continue };
-        let version = open(project, &name, Some(published.version)).await?;
-        columns.extend(version.schema.fields().iter().map(|field| field.name().clone()));
+        let version = Table::new(&project.lake, &name).open(Some(published.version)).await?;
+        let schema = version.map(|version| version.schema);
+        columns.extend(schema.iter().flat_map(|schema| schema.fields()).map(|field| field.name().clone()));
     }
     Ok(columns)
 }

@@ -159,8 +159,9 @@ async fn open(
 ) -> Result<(Workspace, Ledger)> {
     let lake = Lake::scratch(scratch)?;
     project.runtime.register(&lake);
+    let published = generation::latest(&project.lake).await?;
     let ledger = Ledger::new(&ids::refresh_id(), project.clock.now());
-    let workspace = open_workspace(project, &lake, &ledger.refresh_id, None, last).await?;
+    let workspace = open_workspace(project, &lake, &ledger.refresh_id, published.as_ref(), None, last).await?;
     history::register_generation(&workspace.session, number, ledger.started_at)?;
     let corrections = Corrections::load(project).await?;
     register(&workspace.session, CATALOG, &corrections_name(), corrections.relation()?)?;

@@ -8,6 +8,7 @@ use std::time::Instant;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use datafusion::common::runtime::SpawnedTask;
+use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::prelude::SessionContext;
 use futures::future::try_join_all;
 use roaring::RoaringBitmap;
@@ -86,7 +87,8 @@ pub(crate) async fn columns(session: &SessionContext) -> Result<Vec<(String, Col
 /// `touched` profiles only are evaluated for these.
 ///
 /// # Errors
-/// InvalidInput with a line for each mistake of all segments, saying file, line and column.
+/// InvalidInput with a line for each mistake of all segments, saying file, line and column; Exhausted if there is no memory
+/// for all members.
 pub(crate) async fn evaluate(
     workspace: &Workspace,
     model: &Model,
@@ -118,6 +120,7 @@ pub(crate) async fn evaluate(
         }
         None => None,
     };
+    let held = MemoryConsumer::new("members of segments").register(&session.runtime_env().memory_pool);
     // Members of before are read while those of now are found.
     let last = session.clone();
     let before = SpawnedTask::spawn(async move { MemberSets::read(&last, LAST, of_touched).await });
@@ -135,6 +138,7 @@ pub(crate) async fn evaluate(
     }
     let (before, successors) = (Arc::new(joined(before).await?), Arc::new(joined(successors).await?));
     tracing::debug!(found = ?started.elapsed(), "members of before and of now are known");
+    held.try_grow(before.bytes() + found.iter().map(Found::bytes).sum::<usize>())?;
     let names: BTreeSet<&str> = definitions.iter().map(|definition| definition.name.as_str()).collect();
     let removed = before.segments().filter(|name| !names.contains(name));
     found.extend(removed.map(|name| Found { name: name.to_owned(), now: None }));
@@ -142,6 +146,7 @@ pub(crate) async fn evaluate(
     let changes = changes(session, &before, found, &successors, as_of, generation).await?;
     tracing::debug!(compared = ?started.elapsed(), "members are compared");
     drop(before);
+    held.try_resize(bytes_of(&changes))?;
     store(workspace, model, changes, generation).await
 }
 
@@ -227,6 +232,12 @@ struct Found {
     name: String,
     /// The members now as bits of the people of whom that is told; `None` if there is no such segment any more.
     now: Option<(RoaringBitmap, Arc<People>)>,
+}
+
+impl Found {
+    fn bytes(&self) -> usize {
+        self.now.as_ref().map_or(0, |(members, _)| members.serialized_size())
+    }
 }
 
 /// Who is in some segments now, of all segments.

@@ -125,6 +125,15 @@ impl MemberSets {
         self.places.keys().map(String::as_str)
     }
 
+    /// Bytes of all sets.
+    pub(super) fn bytes(&self) -> usize {
+        let bytes = |place: &Place| match &place.set {
+            Set::Whole { batch, row } => self.whole[*batch].value(*row).len(),
+            Set::Touched(bits) => bits.serialized_size(),
+        };
+        self.places.values().flatten().map(bytes).sum()
+    }
+
     /// Who is a member of a segment after all of its sets: the ordinals, or the bits of the touched if only these matter.
     ///
     /// # Errors
@@ -154,6 +163,15 @@ impl MemberSets {
 /// Corrupt for one that cannot be read.
 pub(super) fn bitmaps(column: &ArrayRef) -> Result<Vec<RoaringBitmap>> {
     views(column)?.iter().map(|set| bitmap(set.unwrap_or_default())).collect()
+}
+
+/// Bytes of the sets in the last column of a batch. What holds them may hold those of other batches, too.
+///
+/// # Errors
+/// What Arrow reports of a column of something else.
+pub(super) fn bytes_of_sets(batch: &RecordBatch) -> Result<usize> {
+    let Some(sets) = batch.columns().last() else { return Ok(0) };
+    Ok(views(sets)?.lengths().map(|length| length as usize).sum())
 }
 
 /// A column of sets, whichever way its bytes are held; they are not copied.

@@ -118,9 +118,13 @@ impl Memberships {
         self.0.iter().map(|(segment, members)| (segment.as_str(), members))
     }
 
-    /// Bytes that they take in memory, about, once all of each segment are asked for.
+    /// Bytes that they take in memory, about, once all of each segment are asked for: of those who entered at several times
+    /// that is another set.
     pub(crate) fn bytes(&self) -> usize {
-        let sets = self.0.values().flat_map(|members| members.since.values().chain([members.all()]));
-        sets.map(RoaringBitmap::serialized_size).sum()
+        let bytes = |members: &Members| {
+            let since: usize = members.since.values().map(RoaringBitmap::serialized_size).sum();
+            if members.since.len() > 1 { 2 * since } else { since }
+        };
+        self.0.values().map(bytes).sum()
     }
 }

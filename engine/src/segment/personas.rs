@@ -63,6 +63,11 @@ pub(crate) async fn clustered(
             ))
         })?;
         if let Some(dimension) = Dimension::of(column, column_type, &of_members) {
+            if dimension.range() > clusters::RANGE_MAX {
+                return Err(EngineError::invalid(format!(
+                    "the values of `{column}` lie too far from each other: make a trait of smaller numbers, such as `{column} / 1000000`, and use that"
+                )));
+            }
             dimensions.push(dimension);
             values.push(of_members);
         }

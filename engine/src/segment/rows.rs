@@ -9,7 +9,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::MemoryReservation;
 use roaring::RoaringBitmap;
 
-use super::member_sets::{MemberSets, bitmaps};
+use super::member_sets::{MemberSets, bitmaps, bytes_of_sets};
 use crate::query::relation::{Operator, Output, Relation};
 
 /// Rows of a batch.
@@ -50,7 +50,7 @@ struct Unpacking {
 
 impl Operator for Unpacking {
     fn push(&mut self, batch: &RecordBatch) -> Result<()> {
-        self.reservation.try_grow(batch.get_array_memory_size())?;
+        self.reservation.try_grow(bytes_of_sets(batch)?)?;
         self.batches.push(batch.clone());
         Ok(())
     }
@@ -132,7 +132,7 @@ struct Folding {
 
 impl Operator for Folding {
     fn push(&mut self, batch: &RecordBatch) -> Result<()> {
-        self.reservation.try_grow(batch.get_array_memory_size())?;
+        self.reservation.try_grow(bytes_of_sets(batch)?)?;
         Ok(self.sets.push(batch, None)?)
     }
 

@@ -17,14 +17,11 @@ use crate::error::{EngineError, ErrorKind, Result};
 use crate::expression::{self, SourceFile};
 use crate::ids;
 use crate::limits;
-use crate::project::Project;
+use crate::project::{Project, log};
 use crate::query::functions::text;
 use crate::store::TableName;
 use crate::store::delta::{Table, Version};
-use crate::store::scan::Scan;
-use crate::store::writer::FileWriter;
 
-const LOG: &str = "log";
 const NEWEST_FIRST: &str = "select segment, title, purpose, description, expression, changed_by, changed_at, change_id
     from log order by revision desc";
 
@@ -173,17 +170,12 @@ pub(crate) async fn change(
     changed_at: Micros,
     decide: impl Fn(&BTreeMap<String, SavedSegment>) -> Result<Option<SegmentContent>>,
 ) -> Result<SavedSegment> {
-    let log = Table::new(&project.lake, &table());
-    log.create_if_absent(&schema(), &[]).await?;
     for _ in 0..limits::COMMIT_ATTEMPTS_MAX {
-        let version = log.open(None).await?.ok_or_else(|| EngineError::internal("the log of segments is not there"))?;
-        let revision = version.number + 1;
-        let content = decide(&read(project, version, None).await?.in_force)?;
+        let version = log::open(project, &table(), &schema()).await?;
+        let content = decide(&read(project, version.clone(), None).await?.in_force)?;
         let etag = ids::change_id();
-        let row = row(&etag, revision, name, content.as_ref(), changed_by, changed_at)?;
-        let mut writer = FileWriter::new(&project.lake, &table(), &etag, 0, &schema(), &[]);
-        writer.write(&row).await?;
-        if log.append_as(revision, &writer.finish().await?).await? {
+        let row = row(&etag, version.number + 1, name, content.as_ref(), changed_by, changed_at)?;
+        if log::append(project, version, &etag, &row).await? {
             let (name, changed_by) = (name.to_owned(), changed_by.to_owned());
             return Ok(SavedSegment { name, content: content.unwrap_or_default(), changed_by, changed_at, etag });
         }
@@ -216,8 +208,7 @@ fn row(
 }
 
 async fn read(project: &Project, version: Version, deleted_after: Option<Micros>) -> Result<SavedSegments> {
-    let session = project.session()?;
-    session.register_table(LOG, Arc::new(Scan::new(&project.lake, version)))?;
+    let session = log::session(project, version)?;
     let (mut saved, mut seen) = (SavedSegments::default(), BTreeSet::new());
     for batch in session.sql(NEWEST_FIRST).await?.collect().await? {
         let texts = |column: usize| text(batch.column(column));

@@ -90,10 +90,14 @@ impl Table {
         })
     }
 
-    /// The names of all files that the newest version holds, or one of `versions`. To open each of these takes some dozen
-    /// requests; so the log is read once, backwards: before an entry, what it added was not there, and what it removed was.
-    pub(crate) async fn files_held(&self, versions: &HashSet<u64>) -> Result<HashSet<String>> {
-        let Some(newest) = self.open(None).await? else { return Ok(HashSet::new()) };
+    /// The names of all files that the newest version holds, or one of `versions`; `None` if there is no such table, or not yet
+    /// one of these versions. To open each of these takes some dozen requests; so the log is read once, backwards: before an
+    /// entry, what it added was not there, and what it removed was.
+    pub(crate) async fn files_held(&self, versions: &HashSet<u64>) -> Result<Option<HashSet<String>>> {
+        let Some(newest) = self.open(None).await? else { return Ok(None) };
+        if versions.iter().any(|version| *version > newest.number) {
+            return Ok(None);
+        }
         let mut present: HashSet<String> = newest.files.into_iter().map(|file| file.path).collect();
         let mut held = present.clone();
         let oldest = versions.iter().min().map_or(newest.number, |oldest| *oldest);
@@ -116,7 +120,7 @@ impl Table {
                 held.extend(present.iter().cloned());
             }
         }
-        Ok(held)
+        Ok(Some(held))
     }
 
     /// Makes sure that the table exists with `schema`; an existing table keeps its own until the next exact commit.
@@ -141,8 +145,8 @@ impl Table {
         }
     }
 
-    /// Appends the files of a batch once: `partition` gives their partition values after a version. Returns the version that the
-    /// commit got, or `None` when the batch had been committed before.
+    /// Appends the files of a batch once: `partition` gives their partition values after a version, and is asked again when
+    /// another writer was first. Returns the version that the commit got, or `None` when the batch had been committed before.
     ///
     /// # Errors
     /// DeadlineExceeded if a file is gone; Conflict if others write all the time; what the store reports.
@@ -150,7 +154,7 @@ impl Table {
         &self,
         batch_id: &str,
         files: &[DataFile],
-        partition: impl Fn(&Version) -> HashMap<String, Option<String>>,
+        partition: impl AsyncFn(&Version) -> Result<HashMap<String, Option<String>>>,
     ) -> Result<Option<u64>> {
         for _ in 0..limits::COMMIT_ATTEMPTS_MAX {
             let table = self.require().await?;
@@ -160,7 +164,7 @@ impl Table {
             }
             self.require_files(files).await?;
             let number = state.version() + 1;
-            let partition = partition(&self.version_of(&table)?);
+            let partition = partition(&self.version_of(&table)?).await?;
             let mut actions: Vec<Action> = files.iter().map(|file| Action::Add(add(file, partition.clone()))).collect();
             actions.push(Action::Txn(Transaction::new(batch_id, 1)));
             let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
@@ -170,11 +174,6 @@ impl Table {
             }
         }
         Err(self.too_many_conflicts())
-    }
-
-    /// Appends files as version `number`; false, and nothing is appended, if somebody else made that version.
-    pub(crate) async fn append_as(&self, number: u64, files: &[DataFile]) -> Result<bool> {
-        self.replace_as(number, &[], files).await
     }
 
     /// Puts files in the place of `earlier` ones as version `number`; false, and nothing changes, if somebody else made that
@@ -405,17 +404,36 @@ mod tests {
         table.create_if_absent(&schema(), &[]).await.unwrap();
         let first = written(&lake, &name, "first").await;
         store.lose_replies(1);
-        assert!(table.append_as(1, &first).await.unwrap());
+        assert!(table.replace_as(1, &[], &first).await.unwrap());
         let second = written(&lake, &name, "second").await;
         store.lose_replies(1);
-        assert!(!table.append_as(1, &second).await.unwrap(), "that is the first's");
+        assert!(!table.replace_as(1, &[], &second).await.unwrap(), "that is the first's");
         store.lose_replies(1);
-        assert_eq!(table.append_batch("second", &second, |_| HashMap::new()).await.unwrap(), Some(2));
+        assert_eq!(table.append_batch("second", &second, async |_| Ok(HashMap::new())).await.unwrap(), Some(2));
         let third = written(&lake, &name, "third").await;
         store.refuse_writes(1);
-        assert_eq!(table.append_as(3, &third).await.unwrap_err().kind(), ErrorKind::Unavailable);
+        assert_eq!(table.replace_as(3, &[], &third).await.unwrap_err().kind(), ErrorKind::Unavailable);
         let version = table.open(None).await.unwrap().unwrap();
         assert_eq!((version.number, version.rows()), (2, 2));
+    }
+
+    #[tokio::test]
+    async fn test_a_batch_that_is_not_the_first_is_partitioned_anew() {
+        let (_folder, lake, _) = unsteady_lake();
+        let name = TableName::new("landing", "numbers");
+        let table = Table::new(&lake, &name);
+        table.create_if_absent(&schema(), &[]).await.unwrap();
+        let (first, second) = (written(&lake, &name, "first").await, written(&lake, &name, "second").await);
+        let asked = std::cell::RefCell::new(Vec::new());
+        let partition = async |before: &Version| -> Result<HashMap<String, Option<String>>> {
+            asked.borrow_mut().push(before.number);
+            if before.number == 0 {
+                assert!(table.replace_as(1, &[], &first).await?);
+            }
+            Ok(HashMap::new())
+        };
+        assert_eq!(table.append_batch("second", &second, partition).await.unwrap(), Some(2));
+        assert_eq!(asked.into_inner(), [0, 1]);
     }
 
     #[tokio::test]
@@ -432,7 +450,7 @@ mod tests {
         for step in 1_u64..40 {
             let dice = step.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23);
             if dice.is_multiple_of(3) && step > 1 {
-                assert!(table.append_as(opened.len() as u64, &[file(100 + step)]).await.unwrap());
+                assert!(table.replace_as(opened.len() as u64, &[], &[file(100 + step)]).await.unwrap());
             } else {
                 // Files that come back are as frequent as new ones: a refresh that failed had taken them out.
                 let files: Vec<_> = (0..16).filter(|number| dice >> number & 1 == 1).map(file).collect();
@@ -446,7 +464,8 @@ mod tests {
         for kept in [vec![], vec![newest], vec![newest - 1], vec![0], vec![3, 9, 10, 27], (0..newest).collect()] {
             let expected: HashSet<String> =
                 kept.iter().chain([&newest]).flat_map(|kept| opened[kept].clone()).collect();
-            assert_eq!(table.files_held(&kept.iter().copied().collect()).await.unwrap(), expected, "{kept:?}");
+            let held = table.files_held(&kept.iter().copied().collect()).await.unwrap();
+            assert_eq!(held.as_ref(), Some(&expected), "{kept:?}");
         }
     }
 
@@ -458,7 +477,7 @@ mod tests {
         table.create_if_absent(&schema(), &[]).await.unwrap();
         let files = written(&lake, &name, "run").await;
         lake.root.delete(&layout::table(&lake, &name).join(files[0].path.as_str())).await.unwrap();
-        let refused = table.append_batch("run", &files, |_| HashMap::new()).await.unwrap_err();
+        let refused = table.append_batch("run", &files, async |_| Ok(HashMap::new())).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::DeadlineExceeded);
         assert!(refused.to_string().contains("ingest the input again"), "{refused}");
         assert_eq!(table.open(None).await.unwrap().unwrap().number, 0);

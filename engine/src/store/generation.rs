@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Lake, layout};
+use super::delta::{Table, Version};
+use super::{Lake, TableName, layout};
 use crate::clock::Micros;
 use crate::error::{EngineError, Result};
 
@@ -48,6 +49,30 @@ pub(crate) struct PublishedTable {
     pub(crate) bytes: u64,
     /// Rows of its base: what the last full write or compaction left. Grows stale when appends outnumber it.
     pub(crate) base_rows: u64,
+}
+
+impl PublishedTable {
+    /// Opens table `name` as it was published.
+    ///
+    /// # Errors
+    /// Corrupt if it is not there, or not all of it: who restores a lake may leave out a log, and a disk that was full or lost
+    /// its power may hold an entry of one as an empty file.
+    pub(crate) async fn open(&self, lake: &Lake, name: &TableName) -> Result<Version> {
+        let number = self.version;
+        let Some(version) = Table::new(lake, name).open(Some(number)).await? else {
+            return Err(EngineError::corrupt(format!(
+                "the lake does not hold table `{name}`, which a generation names"
+            )));
+        };
+        if version.rows() != self.rows {
+            return Err(EngineError::corrupt(format!(
+                "version {number} of table `{name}` was published with {} rows, and its log tells of {}: entries of it are damaged or gone",
+                self.rows,
+                version.rows()
+            )));
+        }
+        Ok(version)
+    }
 }
 
 /// The newest generation, or `None` before the first refresh.

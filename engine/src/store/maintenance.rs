@@ -61,9 +61,10 @@ async fn clean_table(lake: &Lake, name: String, versions: HashSet<u64>) -> Resul
     let table = Table::new(lake, &name);
     let oldest_version = versions.iter().min().copied().unwrap_or(u64::MAX);
     let is_appended_to = name.schema == "landing" || name.schema == LOGS;
-    // Of what is appended to the newest version holds all that an earlier one did.
-    let versions = if is_appended_to { HashSet::new() } else { versions };
-    let held = table.files_held(&versions).await?;
+    let Some(held) = held(&table, versions, is_appended_to).await? else {
+        tracing::warn!(table = %name, "of a table that is kept the log is gone, or a part of it: none of its files is deleted");
+        return Ok(0);
+    };
     // Outside readers open the latest version, which may be one that lost: its files go with the next commit.
     let orphaned = Utc::now() - TimeDelta::hours(limits::ORPHAN_HOURS);
     let oldest = if is_appended_to { orphaned } else { Utc::now() };
@@ -84,6 +85,13 @@ async fn clean_table(lake: &Lake, name: String, versions: HashSet<u64>) -> Resul
         table.trim_log(oldest_version, orphaned).await?;
     }
     Ok(deleted + delete_staged(lake, &name, orphaned.into()).await?)
+}
+
+/// The files that versions of a table hold, and the newest one; `None` if its log does not tell.
+async fn held(table: &Table, versions: HashSet<u64>, is_appended_to: bool) -> Result<Option<HashSet<String>>> {
+    // Of what is appended to the newest version holds all that an earlier one did.
+    let newest = versions.iter().max().copied().filter(|_| is_appended_to);
+    table.files_held(&newest.map_or(versions, |newest| HashSet::from([newest]))).await
 }
 
 /// Deletes what writers that were killed had begun. In a folder a large file is written as `<name>.parquet#<number>` until it
@@ -204,7 +212,7 @@ mod tests {
         for number in 1..=newest {
             let path = format!("run-00-{number:04}.parquet");
             let file = DataFile { path, bytes: 1, rows: 1, partition: Vec::new() };
-            assert!(table.append_as(number, &[file]).await.unwrap());
+            assert!(table.replace_as(number, &[], &[file]).await.unwrap());
         }
         let folder = layout::table_url(&lake, &logs).to_file_path().unwrap().join("_delta_log");
         let entries = || std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());

@@ -101,9 +101,14 @@ impl FileWriter {
     }
 
     /// Closes the last file and says what was written.
-    pub(crate) async fn finish(mut self) -> Result<Vec<DataFile>> {
+    pub(crate) async fn finish(&mut self) -> Result<Vec<DataFile>> {
         self.close().await?;
-        Ok(std::mem::take(&mut self.done))
+        Ok(self.take_done())
+    }
+
+    /// The files that are whole: after a failure, what there is to delete.
+    pub(crate) fn take_done(&mut self) -> Vec<DataFile> {
+        std::mem::take(&mut self.done)
     }
 }
 

@@ -37,7 +37,11 @@ async fn test_a_snapshot_stays_as_it_was() {
     let after = shop.engine.reload().await.unwrap();
     assert_eq!((before.number(), after.number()), (Some(1), Some(2)));
     for (snapshot, people) in [(&before, "50"), (&after, "80"), (&shop.engine.snapshot(1).await.unwrap(), "50")] {
-        let statement = shop.engine.prepare(snapshot, "select count(*) from profile.profiles").await.unwrap();
+        let statement = shop
+            .engine
+            .prepare(snapshot, "select count(*) from profile.profiles", QueryLimits::default())
+            .await
+            .unwrap();
         let result = shop.engine.execute(&statement, QueryLimits::default()).await.unwrap();
         assert_eq!(result.generation, snapshot.number());
         let batches: Vec<_> = result.batches.map(|batch| batch.unwrap()).collect().await;
@@ -59,7 +63,7 @@ async fn test_each_limit_ends_a_query_and_says_which() {
         ),
     ];
     for (limits, kind, key) in limits {
-        let statement = shop.engine.prepare(&snapshot, ENDLESS).await.unwrap();
+        let statement = shop.engine.prepare(&snapshot, ENDLESS, QueryLimits::default()).await.unwrap();
         let mut result = shop.engine.execute(&statement, limits).await.unwrap();
         let error = loop {
             match result.batches.next().await.expect("the limit ends the query, not the rows") {
@@ -72,7 +76,7 @@ async fn test_each_limit_ends_a_query_and_says_which() {
     }
     let memory = QueryLimits { memory_bytes: Some(100_000), ..QueryLimits::default() };
     let grouped = "select value, count(*) from generate_series(1, 1000000) group by value having count(*) > 1";
-    let statement = shop.engine.prepare(&snapshot, grouped).await.unwrap();
+    let statement = shop.engine.prepare(&snapshot, grouped, QueryLimits::default()).await.unwrap();
     let mut result = shop.engine.execute(&statement, memory).await.unwrap();
     let error = result.batches.next().await.unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Exhausted, "{error}");
@@ -90,7 +94,7 @@ async fn test_each_limit_ends_a_query_and_says_which() {
 async fn test_a_dropped_query_gives_its_place_and_memory_back() {
     let shop = shop().await;
     let snapshot = shop.engine.reload().await.unwrap();
-    let statement = shop.engine.prepare(&snapshot, ENDLESS).await.unwrap();
+    let statement = shop.engine.prepare(&snapshot, ENDLESS, QueryLimits::default()).await.unwrap();
     for _ in 0..6 {
         // Two may run at once: a place that was not given back would keep the third waiting.
         let mut result = shop.engine.execute(&statement, QueryLimits::default()).await.unwrap();
@@ -102,7 +106,7 @@ async fn test_a_dropped_query_gives_its_place_and_memory_back() {
 async fn test_a_reader_that_stalls_gives_its_place_back_when_its_time_is_up() {
     let shop = shop().await;
     let snapshot = shop.engine.reload().await.unwrap();
-    let statement = shop.engine.prepare(&snapshot, ENDLESS).await.unwrap();
+    let statement = shop.engine.prepare(&snapshot, ENDLESS, QueryLimits::default()).await.unwrap();
     let limits = QueryLimits { time: Some(Duration::from_millis(100)), ..QueryLimits::default() };
     let mut stalled = Vec::new();
     for _ in 0..6 {
@@ -128,7 +132,8 @@ async fn test_parameters_are_values_and_statements_only_read() {
     let shop = shop().await;
     let snapshot = shop.engine.reload().await.unwrap();
     let query = "select value from identity.identities where value = ? or value = $1 order by 1";
-    let statement = shop.engine.prepare(&snapshot, query).await.unwrap().bind_texts(&["u7"]).unwrap();
+    let statement =
+        shop.engine.prepare(&snapshot, query, QueryLimits::default()).await.unwrap().bind_texts(&["u7"]).unwrap();
     let result = shop.engine.execute(&statement, QueryLimits::default()).await.unwrap();
     let batches: Vec<_> = result.batches.map(|batch| batch.unwrap()).collect().await;
     assert_eq!(text_rows(&batches), ["u7"]);
@@ -140,8 +145,34 @@ async fn test_parameters_are_values_and_statements_only_read() {
         "select 1; select 2",
         "select * from '/etc/passwd'",
     ] {
-        let error = shop.engine.prepare(&snapshot, refused).await.expect_err(refused);
+        let error = shop.engine.prepare(&snapshot, refused, QueryLimits::default()).await.expect_err(refused);
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{refused}: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn test_a_query_that_is_too_much_to_plan_is_refused() {
+    let shop = shop().await;
+    let snapshot = shop.engine.reload().await.unwrap();
+    let steps = (1..=24).map(|step| format!(", t{step} as (select a.x from t{0} a, t{0} b)", step - 1));
+    let doubled = format!("with t0 as (select 1 as x){} select x from t24 limit 1", steps.collect::<String>());
+    for refused in [doubled, format!("select {}", vec!["1"; 2_500].join("+"))] {
+        let error = shop.engine.prepare(&snapshot, &refused, QueryLimits::default()).await.expect_err(&refused);
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn test_a_query_is_planned_in_its_time_and_in_its_place() {
+    let shop = shop().await;
+    let snapshot = shop.engine.reload().await.unwrap();
+    let slow = vec!["select profile_id from profile.profiles"; 200].join(" union ");
+    let limits = QueryLimits { time: Some(Duration::from_millis(1)), ..QueryLimits::default() };
+    let error = shop.engine.prepare(&snapshot, &slow, limits).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DeadlineExceeded, "{error}");
+    // Two may run at once: places that were not given back would keep these waiting.
+    for _ in 0..4 {
+        shop.engine.prepare(&snapshot, "select 1", QueryLimits::default()).await.unwrap();
     }
 }
 
@@ -223,6 +254,23 @@ async fn test_what_is_decided_last_counts_whatever_the_clocks_say() {
         let instants = shop.rows(&format!("select count(distinct changed_at) = count(*) from {log}")).await;
         assert_eq!(instants, ["true"], "{log}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn test_of_a_list_that_is_uploaded_again_and_again_only_the_last_stays() {
+    let shop = shop().await;
+    shop.engine.upload_list("once", b"user_id\nu1\n".to_vec(), "ada").await.unwrap();
+    for count in 1..=20 {
+        let users: String = (1..=count).map(|user| format!("u{user}\n")).collect();
+        shop.engine.upload_list("often", format!("user_id\n{users}").into_bytes(), "ada").await.unwrap();
+    }
+    // Who uploaded when stays for good. The contents of before the seventeenth change went when that wrote all files together.
+    let query =
+        "select list, count(*) as uploads, count(content) as contents from ops.lists group by list order by list";
+    assert_eq!(shop.rows(query).await, ["often | 20 | 5", "once | 1 | 1"]);
+    shop.refresh(false).await;
+    let query = "select list, identifiers from segment.lists order by list";
+    assert_eq!(shop.rows(query).await, ["often | 20", "once | 1"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

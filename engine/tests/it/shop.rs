@@ -123,7 +123,10 @@ impl Shop {
     pub(crate) async fn try_land(&self, source: &str, text: &str) -> tessera_engine::Result<BatchReport> {
         let reader = Box::new(std::io::Cursor::new(text.as_bytes().to_vec()));
         let input = Input::Reader { name: "test".to_owned(), reader };
-        Ok(self.engine.ingest(source, vec![input], &Progress::none()).await?.remove(0))
+        let mut reports = Vec::new();
+        let mut landed = |report| reports.push(report);
+        self.engine.ingest(source, vec![input], &Progress::none(), &mut landed).await?;
+        Ok(reports.remove(0))
     }
 
     pub(crate) async fn refresh(&self, full: bool) -> tessera_engine::RefreshReport {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// The engine's modules from the bottom up; a module may name those of lower layers and of its own.
 const LAYERS: [&[&str]; 11] = [
-    &["error", "ids", "clock", "config", "decimal", "salesforce_id", "limits", "progress"],
+    &["error", "ids", "clock", "config", "decimal", "json_text", "salesforce_id", "limits", "progress"],
     &["store"],
     &["query"],
     &["project", "model"],

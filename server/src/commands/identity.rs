@@ -12,7 +12,7 @@ use crate::table::table;
 use crate::{progress, project};
 
 /// What a report shows: a title and a query; `{limit}` is how many rows a list has.
-const REPORT: [(&str, &str); 9] = [
+const REPORT: [(&str, &str); 10] = [
     (
         "Coverage by namespace",
         "select namespace, identifier_count, lone_count, profile_count, round(profile_share, 4) as profile_share
@@ -61,6 +61,17 @@ const REPORT: [(&str, &str); 9] = [
          select verdict, a, b, decided_by, decided_at from identity.corrections
          left anti join identity.identities of_b on of_b.namespace || ':' || of_b.value = corrections.b
          order by a, b limit {limit}",
+    ),
+    (
+        "Corrections by calls that are not applied: they came after the last refresh, or the configuration drops an identifier",
+        "select last.verdict, last.a, last.b, last.changed_by as decided_by, last.changed_at as decided_at
+         from (
+             select *, row_number() over (partition by a, b order by changed_at desc, correction_id desc) as place
+             from ops.corrections
+         ) last
+         left anti join identity.corrections on corrections.a = last.a and corrections.b = last.b
+         where last.place = 1 and last.verdict is not null
+         order by last.a, last.b limit {limit}",
     ),
     (
         "What the last refresh changed",

@@ -9,21 +9,27 @@ use tessera_engine::{BatchReport, Engine, Input};
 use crate::output::say;
 use crate::progress;
 
-/// Lands `files` of `source` and says what became of each.
+/// Lands `files` of `source` and says what became of each, also of those before one that does not land.
 pub(crate) async fn run(engine: &Engine, source: &str, files: &[PathBuf]) -> Result<()> {
-    for report in land(engine, source, files).await? {
-        print(&report)?;
-    }
-    Ok(())
+    let mut reports = Vec::new();
+    let landed = land_each(engine, source, files, &mut reports).await;
+    reports.iter().try_for_each(print)?;
+    landed
 }
 
 /// Lands `files` of `source`.
 pub(crate) async fn land(engine: &Engine, source: &str, files: &[PathBuf]) -> Result<Vec<BatchReport>> {
+    let mut reports = Vec::new();
+    land_each(engine, source, files, &mut reports).await?;
+    Ok(reports)
+}
+
+async fn land_each(engine: &Engine, source: &str, files: &[PathBuf], reports: &mut Vec<BatchReport>) -> Result<()> {
     let inputs = files.iter().map(|file| input(file)).collect();
     let (progress, bar) = progress::ingest();
-    let reports = engine.ingest(source, inputs, &progress).await;
+    let landed = engine.ingest(source, inputs, &progress, &mut |report| reports.push(report)).await;
     bar.finish_and_clear();
-    Ok(reports?)
+    Ok(landed?)
 }
 
 fn input(file: &Path) -> Input {

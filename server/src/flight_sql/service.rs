@@ -68,7 +68,7 @@ impl FlightSql {
     /// Plans a query over the newest generation.
     async fn plan(&self, sql: &str) -> Result<Statement, Status> {
         let snapshot = self.snapshot().await?;
-        let planned = self.reader.engine.prepare(&snapshot, sql).await;
+        let planned = self.reader.engine.prepare(&snapshot, sql, self.reader.limits).await;
         planned.map_err(|error| if writes(sql) { read_only() } else { to_status(error) })
     }
 

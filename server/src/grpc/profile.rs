@@ -19,6 +19,10 @@ use super::status::{invalid_field, to_status, with_reason};
 const EVENTS_MAX: usize = 1_000;
 /// The most bytes of them: clients take 4 MiB in one message, and a profile is more than its events.
 const EVENTS_BYTES_MAX: usize = 3 << 20;
+/// The most identifiers of an answer, and the most attributes: who has more is a shop's tablet or a mistake, and SQL shows it all.
+const PARTS_MAX: usize = 1_000;
+/// The most bytes of either.
+const PARTS_BYTES_MAX: usize = 256 << 10;
 /// Columns of a profile that have fields of their own.
 const OWN_FIELDS: [&str; 3] = ["profile_id", "first_seen_at", "last_seen_at"];
 
@@ -140,10 +144,12 @@ fn profile(card: ProfileCard) -> Result<v1::Profile, Status> {
         first_seen_time: row.time("first_seen_at")?,
         last_seen_time: row.time("last_seen_at")?,
         traits: Some(row.fields(&OWN_FIELDS)?),
-        identifiers: rows(&card.identifiers).map(identifier_of_profile).collect::<Result<_, _>>()?,
-        attributes: rows(&card.attributes).map(attribute).collect::<Result<_, _>>()?,
+        identifiers: first(&card.identifiers, PARTS_MAX, PARTS_BYTES_MAX, identifier_of_profile)?,
+        attributes: first(&card.attributes, PARTS_MAX, PARTS_BYTES_MAX, attribute)?,
         segments: rows(&card.segments).map(segment).collect::<Result<_, _>>()?,
-        events: events(&card.events)?,
+        events: first(&card.events, EVENTS_MAX, EVENTS_BYTES_MAX, event)?,
+        identifier_count: count(&card.identifiers),
+        attribute_count: count(&card.attributes),
     })
 }
 
@@ -174,18 +180,28 @@ fn segment(row: Row<'_>) -> Result<v1::ProfileSegment, Status> {
     Ok(v1::ProfileSegment { segment: row.text("segment")?, enter_time: row.time("entered_at")? })
 }
 
-/// The latest events, as many as fit; the latest always.
-fn events(batches: &[RecordBatch]) -> Result<Vec<v1::ProfileEvent>, Status> {
-    let (mut events, mut bytes) = (Vec::new(), 0);
-    for row in rows(batches) {
-        let event = event(row)?;
-        bytes += event.encoded_len();
-        if bytes > EVENTS_BYTES_MAX && !events.is_empty() {
+/// The first rows as messages, as many as there may be and as fit; the first of all however long it is.
+fn first<M: Message>(
+    batches: &[RecordBatch],
+    count_max: usize,
+    bytes_max: usize,
+    message: impl Fn(Row<'_>) -> Result<M, Status>,
+) -> Result<Vec<M>, Status> {
+    let (mut messages, mut bytes) = (Vec::new(), 0);
+    for row in rows(batches).take(count_max) {
+        let message = message(row)?;
+        bytes += message.encoded_len();
+        if bytes > bytes_max && !messages.is_empty() {
             break;
         }
-        events.push(event);
+        messages.push(message);
     }
-    Ok(events)
+    Ok(messages)
+}
+
+fn count(batches: &[RecordBatch]) -> i64 {
+    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+    i64::try_from(rows).unwrap_or(i64::MAX)
 }
 
 fn event(row: Row<'_>) -> Result<v1::ProfileEvent, Status> {

@@ -12,6 +12,7 @@ mod saved;
 
 use std::sync::Arc;
 
+use prost::Message;
 use tessera_engine::{Breakdown, ComparedColumn, ErrorKind, Snapshot};
 use tessera_proto::v1;
 use tessera_proto::v1::segment_service_server::SegmentService;
@@ -32,6 +33,8 @@ const CHANGES: &str = "select generation, change, profile_id, at from segment.ch
 /// Any segment that a generation had.
 const EVER: &str = "select segment from segment.sizes where segment = $1 limit 1";
 const LISTING: &str = "segments";
+/// The most bytes of a page of segments, unless it has one: clients take 4 MiB if nobody tells them otherwise.
+const PAGE_BYTES_MAX: usize = 3 << 20;
 /// The most examples of an estimate.
 const PREVIEW_MAX: usize = 100;
 /// The most segments that are compared at once.
@@ -157,6 +160,12 @@ impl Segments {
         let after = token.map(|token| token.last).unwrap_or_default();
         let all = self.all(&snapshot).await?.into_values();
         let mut segments: Vec<v1::Segment> = all.filter(|segment| segment.segment > after).take(size + 1).collect();
+        let mut bytes = 0;
+        let fitting = segments.iter().take_while(|segment| {
+            bytes += segment.encoded_len();
+            bytes <= PAGE_BYTES_MAX
+        });
+        let size = size.min(fitting.count()).max(1);
         let next_page_token = next_token(&snapshot, LISTING, &mut segments, size, |segment| &segment.segment);
         Ok(v1::ListSegmentsResponse { generation: generation(&snapshot), segments, next_page_token })
     }

@@ -77,6 +77,27 @@ def test_a_client_with_its_own_limits_reads_a_profile_of_many_long_events(people
         assert few == events[:3]
 
 
+def test_a_client_with_its_own_limits_reads_a_profile_of_many_identifiers(new_project):
+    project = new_project()
+    call = lambda user, number, length: {
+        "type": "page", "messageId": f"{user}-{number}", "userId": user, "anonymousId": f"{user}-{number:05}-{'x' * length}",
+        "timestamp": "2026-03-01T10:00:00Z",
+    }
+    calls = [call("many", number, 1) for number in range(1_500)] + [call("long", number, 400) for number in range(12_000)]
+    project.ingest("web", project.write("web.ndjson", "".join(json.dumps(one) + "\n" for one in calls)))
+    project.refresh()
+    with serving(project) as server:
+        server.wait_until_ready()
+        client = Client(server.address)
+        profile_of = lambda user: client.call("ProfileService/GetProfile", {"identifier": {"namespace": "user_id", "value": user}})["profile"]
+        many, long = profile_of("many"), profile_of("long")
+    assert many["identifierCount"] == "1501" and len(many["identifiers"]) == 1_000
+    first = project.sql("select value from identity.identities where value like 'many%' order by namespace, value limit 1000")
+    assert [known["identifier"]["value"] for known in many["identifiers"]] == [row["value"] for row in first]
+    assert long["identifierCount"] == "12001" and 500 < len(long["identifiers"]) < 1_000
+    assert many["attributeCount"] == str(len(many["attributes"]))
+
+
 class SlowStore(SmallStore):
     """A store that takes objects in parts. The answer to a part waits until the server `may_answer`; whether there is an
     object is answered to `together` at once; an answer that is `lost` is never sent."""

@@ -293,3 +293,44 @@ def test_an_end_in_the_middle_of_everything(binary, tmp_path):
     # Whatever it did not do, the next refresh does, at once: the lease was given back.
     project.refresh()
     assert project.value("select count(*) from staging.events") == 6000
+
+
+def test_a_failed_refresh_writes_down_no_value_of_the_data(new_project):
+    project = new_project()
+    crm = "id,updated,email,first_name\n7,2026-03-01,ada@example.com,Ada\n"
+    project.ingest("crm", project.write("crm.csv", crm))
+    project.refresh()
+    model = project.folder / "models" / "behavior" / "numbers.sql"
+    model.parent.mkdir(parents=True)
+    model.write_text("select cast(value as bigint) as number from identity.identities where namespace = 'email'\n")
+    with serving(project) as server:
+        server.wait_until_ready()
+        client = Client(server.address)
+        refresh_id = client.call("RefreshService/RunRefresh")["refresh"]["refreshId"]
+        [*_, last] = client.call("RefreshService/WatchRefresh", {"refreshId": refresh_id})
+    assert last["refresh"]["state"] == "REFRESH_STATE_FAILED"
+    [stored] = project.sql(f"select error from ops.refreshes where name is null and refresh_id = '{refresh_id}'")
+    log = (project.folder / "serve.log").read_text()
+    assert "refresh failed" in log
+    for text in (last["refresh"]["error"], stored["error"], log):
+        assert "models/behavior/numbers.sql" in text and "ada@example.com" not in text, text
+    # Who runs it by hand sees it all.
+    assert "ada@example.com" in project.refused("refresh")
+
+
+def test_a_configuration_that_changed_is_not_refreshed_by_the_old_one(project):
+    project.ingest("till", project.write("a.csv", orders(5)))
+    project.refresh()
+    configuration = project.folder / "tessera.toml"
+    before = configuration.read_text()
+    with serving(project) as server:
+        server.wait_until_ready()
+        client = Client(server.address)
+        # Words, and what is the server's own, change nothing.
+        configuration.write_text(f"# ours\n{before}\n[[schedule]]\nname = 'yearly'\ncron = '0 0 1 1 *'\n")
+        client.call("RefreshService/RunRefresh")
+        configuration.write_text(f"{before}\n[behavior]\nsession_timeout_minutes = 5\n")
+        with pytest.raises(grpc.RpcError) as refused:
+            client.call("RefreshService/RunRefresh")
+        assert refused.value.code() == grpc.StatusCode.FAILED_PRECONDITION, refused.value
+        assert "restart it" in refused.value.details()

@@ -13,12 +13,14 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
+import grpc
 import pyarrow.fs
 import pyarrow.parquet
 import pytest
 from deltalake import DeltaTable
 
 from conftest import WEB_AND_TILL, Project, orders, assert_same
+from serving import serving, wait_for
 
 GRPC_OFFSET = 10_000  # SeaweedFS opens a second port at this distance from some of its first ones
 READY_SECONDS = 60
@@ -304,6 +306,20 @@ def test_a_write_whose_reply_is_late_is_done_and_counts_once(binary, small_store
     assert not small_store.held, "these were never written"
     assert project.value("select count(*) from staging.events") == 10
     assert project.sql("select generation, state from ops.refreshes where name is null") == [{"generation": 1, "state": "published"}]
+
+
+@pytest.mark.parametrize("small_store", [True], ids=["holds If-None-Match"], indirect=True)
+def test_a_refresh_goes_on_when_its_client_leaves_before_it_has_begun(binary, small_store, tmp_path):
+    project = s3_project(binary, tmp_path, environment(small_store.server_port), "left")
+    project.ingest("till", project.write("till.csv", orders(10)))
+    lease = f"left/_leases/{1:020}.json"
+    small_store.held = {lease}
+    with serving(project) as server, grpc.insecure_channel(server.address) as channel:
+        call = channel.unary_unary("/tessera.v1.RefreshService/RunRefresh").future(b"")
+        wait_for(lambda: lease in small_store.objects, "the lease is written, and its reply on the way")
+        call.cancel()
+        server.wait_until_ready()
+    assert project.value("select count(*) from staging.events") == 10
 
 
 def test_a_store_that_is_not_there_is_named(binary, tmp_path):

@@ -62,6 +62,23 @@ fn test_a_first_project_from_landing_to_segment() {
 }
 
 #[test]
+fn test_what_landed_before_an_input_that_fails_is_told() {
+    let project = project_with_orders();
+    project.write("b.csv", "customer,email,amount\n3,eve@example.com,2\n");
+    project.write("c.csv", "customer,email,at,amount\n4,dan@example.com,2026-05-02,2\n");
+    let output = project.run(&["ingest", "--source", "till", "a.csv", "b.csv", "c.csv"]);
+    let (said, error) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(said.contains("a.csv: 1 rows landed, 1 quarantined") && said.contains("1 bad_time"), "{said}");
+    assert!(!said.contains("c.csv"), "{said}");
+    assert!(error.starts_with("error: `b.csv` did not land") && error.contains("no column `at`"), "{error}");
+    let files = std::fs::read_dir(project.path().join("lake/landing/events")).unwrap();
+    let files = files.filter(|file| file.as_ref().unwrap().path().extension().is_some_and(|end| end == "parquet"));
+    assert_eq!(files.count(), 1, "what was written beside it is gone");
+    assert!(project.ok(&["ingest", "--source", "till", "c.csv"]).contains("c.csv: 1 rows landed"));
+}
+
+#[test]
 fn test_an_earlier_generation_can_be_read() {
     let project = project_with_orders();
     project.ok(&["ingest", "--source", "till", "a.csv"]);
@@ -274,12 +291,18 @@ fn test_log_filters_that_cannot_be_read_are_refused() {
         assert!(error.starts_with("error: TESSERA_LOG is `tessera=loud`: "), "{error}");
         assert!(error.contains("; write a level, such as `debug`"), "{error}");
     }
+    assert!(String::from_utf8(run("check", "inof").stderr).unwrap().starts_with("error: TESSERA_LOG is `inof`: "));
     for filters in ["", "debug", "warn,tessera_engine=debug"] {
         assert!(run("check", filters).status.success(), "{filters}");
     }
     let lines = String::from_utf8(run("refresh", "tessera_engine=debug").stderr).unwrap();
     assert!(lines.contains("DEBUG"), "{lines}");
     assert!(!lines.contains('\x1b'), "colours are for terminals: {lines}");
+    // Libraries log queries, with the values in them.
+    let query = ["sql", "select 'ada@example.com' as email"];
+    let queried = project.command(&query).env("TESSERA_LOG", "debug").output().unwrap();
+    assert!(queried.status.success());
+    assert!(!String::from_utf8(queried.stderr).unwrap().contains("ada@example.com"));
 }
 
 #[cfg(unix)]

@@ -190,6 +190,7 @@ fn test_a_report_tells_how_well_it_is_known_who_is_who() {
     }
     assert!(report.contains("Dropped links by reason\nnone"), "{report}");
     assert!(report.contains("Corrections that wait for an identifier that nobody has\nnone"), "{report}");
+    assert!(report.contains("or the configuration drops an identifier\nnone"), "{report}");
 
     // The visitor logs in and is the same person under another id; Cem's telephone makes one of him and Ada.
     project.write(

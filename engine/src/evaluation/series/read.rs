@@ -16,6 +16,8 @@ use crate::query::interner::Interner;
 /// The most rows of a chunk, unless one batch has more. A larger one would be copied again and again as it grows, into memory
 /// that is new.
 const CHUNK_ROWS: usize = 32 * 1024;
+/// A series with less than a row for so many people is sorted, not counted through.
+const RARE: usize = 16;
 
 /// What several series have of some batches.
 pub(in crate::evaluation) struct Chunks {
@@ -38,14 +40,15 @@ pub(in crate::evaluation) struct Chunk {
     profiles: Vec<u32>,
     /// What the rows say. Their values are numbers of `texts`.
     columns: Columns,
+    /// None until there is a value: most of many series have no rows in most parts of what is read.
     texts: Option<Interner>,
 }
 
 impl Chunks {
     pub(in crate::evaluation) fn new(needs: Vec<Needs>) -> Self {
-        let chunk = |needs: &Needs| (Vec::new(), Chunk::new(*needs));
+        let of_series = needs.iter().map(|_| Default::default()).collect();
         let (rows, profiles) = (vec![Vec::new(); needs.len()], Vec::new());
-        Self { of_series: needs.iter().map(chunk).collect(), rows, profiles, needs }
+        Self { of_series, rows, profiles, needs }
     }
 
     /// Takes what the series need of a batch, which has the columns that any of them does. `places` are the series of its
@@ -138,10 +141,6 @@ fn values<'b, T: ArrowPrimitiveType>(batch: &'b RecordBatch, name: &str) -> Resu
 }
 
 impl Chunk {
-    fn new(needs: Needs) -> Self {
-        Self { texts: needs.values.then(Interner::default), ..Self::default() }
-    }
-
     /// One without rows that has room for all that a chunk may have: as it grows, its columns would be copied.
     fn like(&self) -> Self {
         fn room<T>(column: &[T]) -> Vec<T> {
@@ -157,7 +156,7 @@ impl Chunk {
             mosts: room(&self.columns.mosts),
             values: room(&self.columns.values),
         };
-        Self { profiles: room(&self.profiles), columns, texts: self.texts.as_ref().map(|_| Interner::default()) }
+        Self { profiles: room(&self.profiles), columns, texts: None }
     }
 
     /// How many rows it has.
@@ -200,7 +199,8 @@ impl Chunk {
             taken(&batch.leasts, rows, &mut columns.leasts);
             taken(&batch.mosts, rows, &mut columns.mosts);
         }
-        if let Some((texts, values)) = self.texts.as_mut().zip(batch.values) {
+        if let Some(values) = batch.values.filter(|_| needs.values) {
+            let texts = self.texts.get_or_insert_default();
             texts.numbers(rows.len(), |place| values.value(rows[place] as usize), &mut columns.values)?;
         }
         Ok(())
@@ -217,9 +217,8 @@ fn taken<T: Copy>(values: &[T], rows: &[u32], to: &mut Vec<T>) {
 /// Exhausted beyond four billion rows or different values.
 pub(in crate::evaluation) fn series(chunks: &[Chunk], bits: &[u32]) -> Result<Series> {
     let placed = Placed::new(chunks, bits.len())?;
-    let (profiles, starts) = placed.profiles();
     let mut of = Vec::with_capacity(placed.to.len());
-    for (place, bounds) in starts.windows(2).enumerate() {
+    for (place, bounds) in placed.starts.windows(2).enumerate() {
         of.resize(bounds[1] as usize, place as u32);
     }
     let mut columns = Columns {
@@ -233,13 +232,14 @@ pub(in crate::evaluation) fn series(chunks: &[Chunk], bits: &[u32]) -> Result<Se
         values: Vec::new(),
     };
     if columns.days.is_empty() {
-        for bounds in starts.windows(2) {
+        for bounds in placed.starts.windows(2) {
             columns.first_at[bounds[0] as usize..bounds[1] as usize].sort_unstable();
         }
     }
-    let bits = profiles.iter().map(|&profile| bits[profile as usize]).collect();
-    let mut series = Series { profiles, bits, starts, of, columns, ..Series::default() };
+    let bits = placed.profiles.iter().map(|&profile| bits[profile as usize]).collect();
+    let mut series = Series { bits, of, columns, ..Series::default() };
     placed.read_values(&mut series)?;
+    (series.profiles, series.starts) = (placed.profiles, placed.starts);
     Ok(series)
 }
 
@@ -248,18 +248,43 @@ struct Placed<'c> {
     chunks: &'c [Chunk],
     /// Where each row goes, in the order of reading.
     to: Vec<u32>,
-    /// Where the rows of each of the people end.
-    ends: Vec<u32>,
+    /// Those of the people who have rows.
+    profiles: Vec<u32>,
+    /// Where each one's start, and in the end the number of rows.
+    starts: Vec<u32>,
 }
 
 impl<'c> Placed<'c> {
-    /// By a counting sort, since rows are many and people dense.
     fn new(chunks: &'c [Chunk], people: usize) -> Result<Self> {
-        let count = chunks.iter().map(Chunk::rows).sum();
+        let count: usize = chunks.iter().map(Chunk::rows).sum();
         if u32::try_from(count).is_err() {
             let message = format!("what is kept of events for one figure has more than {} rows", u32::MAX);
             return Err(EngineError::new(ErrorKind::Exhausted, message));
         }
+        let is_rare = count < people / RARE;
+        Ok(if is_rare { Self::by_sorting(chunks, count) } else { Self::by_counting(chunks, count, people) })
+    }
+
+    /// Where few people have rows: what it takes does not depend on how many there are.
+    fn by_sorting(chunks: &'c [Chunk], count: usize) -> Self {
+        let whose = chunks.iter().flat_map(|chunk| &chunk.profiles).copied();
+        let mut rows: Vec<(u32, u32)> = whose.zip(0..).collect();
+        rows.sort_unstable();
+        let mut to = vec![0; count];
+        let (mut profiles, mut starts) = (Vec::new(), Vec::new());
+        for (place, &(profile, row)) in (0..).zip(&rows) {
+            to[row as usize] = place;
+            if profiles.last() != Some(&profile) {
+                profiles.push(profile);
+                starts.push(place);
+            }
+        }
+        starts.push(count as u32);
+        Self { chunks, to, profiles, starts }
+    }
+
+    /// Where rows are many and people dense.
+    fn by_counting(chunks: &'c [Chunk], count: usize, people: usize) -> Self {
         let mut ends = vec![0_u32; people + 1];
         for &profile in chunks.iter().flat_map(|chunk| &chunk.profiles) {
             ends[profile as usize + 1] += 1;
@@ -275,26 +300,8 @@ impl<'c> Placed<'c> {
                 *next - 1
             }));
         }
-        Ok(Self { chunks, to, ends })
-    }
-
-    /// Those of the people who have rows, with where each one's start, and in the end the number of rows.
-    fn profiles(&self) -> (Vec<u32>, Vec<u32>) {
-        // Each is written, and the next one over it if nobody is here: a processor could not foresee who is.
-        let (mut profiles, mut starts) = (vec![0; self.ends.len()], vec![0; self.ends.len()]);
-        let (mut count, mut start) = (0, 0);
-        for (profile, &end) in self.ends.iter().enumerate() {
-            (profiles[count], starts[count]) = (profile as u32, start);
-            count += usize::from(end > start);
-            start = end;
-        }
-        profiles.truncate(count);
-        starts.truncate(count);
-        starts.push(start);
-        // They are kept, and of a rare event nearly all of them would be empty.
-        profiles.shrink_to_fit();
-        starts.shrink_to_fit();
-        (profiles, starts)
+        let (profiles, starts) = having_rows(&ends);
+        Self { chunks, to, profiles, starts }
     }
 
     /// A column in the order of the profiles; empty if the chunks do not have it.
@@ -311,6 +318,9 @@ impl<'c> Placed<'c> {
 
     /// Adds values, if the chunks have any.
     fn read_values(&self, series: &mut Series) -> Result<()> {
+        if self.chunks.iter().all(|chunk| chunk.texts.is_none()) {
+            return Ok(());
+        }
         let mut texts = Interner::default();
         let mut numbers = Vec::new();
         for (of_chunk, columns) in self.chunks.iter().filter_map(|chunk| Some((chunk.texts.as_ref()?, &chunk.columns)))
@@ -332,6 +342,25 @@ impl<'c> Placed<'c> {
         series.texts = sorted.into_iter().map(|(text, _)| text.to_owned()).collect();
         Ok(())
     }
+}
+
+/// Those of the people who have rows, which end at `ends`, with where each one's start, and in the end the number of rows.
+fn having_rows(ends: &[u32]) -> (Vec<u32>, Vec<u32>) {
+    // Each is written, and the next one over it if nobody is here: a processor could not foresee who is.
+    let (mut profiles, mut starts) = (vec![0; ends.len()], vec![0; ends.len()]);
+    let (mut count, mut start) = (0, 0);
+    for (profile, &end) in ends.iter().enumerate() {
+        (profiles[count], starts[count]) = (profile as u32, start);
+        count += usize::from(end > start);
+        start = end;
+    }
+    profiles.truncate(count);
+    starts.truncate(count);
+    starts.push(start);
+    // They are kept, and of a rare event nearly all of them would be empty.
+    profiles.shrink_to_fit();
+    starts.shrink_to_fit();
+    (profiles, starts)
 }
 
 /// A column of what is kept of events.
@@ -359,12 +388,16 @@ mod tests {
     #[test]
     fn test_rows_are_in_the_order_of_profiles() {
         let chunks = [chunk(&[(2, 21), (0, 1), (2, 20)]), chunk(&[]), chunk(&[(1, 10), (0, 2)])];
-        let read = series(&chunks, &[5, 6, 7, 8]).unwrap();
-        assert_eq!((&*read.profiles, &*read.bits), (&[0, 1, 2][..], &[5, 6, 7][..]));
-        assert_eq!([0, 1, 2].map(|place| read.rows(place)), [0..2, 2..3, 3..5]);
-        assert_eq!(read.of, [0, 0, 1, 2, 2]);
-        assert_eq!(read.columns.first_at, [1, 2, 10, 20, 21]);
-        assert!(read.columns.days.is_empty());
+        // Of few people, and of so many that hardly anybody has rows.
+        for people in [4, 1000 * RARE as u32] {
+            let bits: Vec<u32> = (5..5 + people).collect();
+            let read = series(&chunks, &bits).unwrap();
+            assert_eq!((&*read.profiles, &*read.bits), (&[0, 1, 2][..], &[5, 6, 7][..]));
+            assert_eq!([0, 1, 2].map(|place| read.rows(place)), [0..2, 2..3, 3..5]);
+            assert_eq!(read.of, [0, 0, 1, 2, 2]);
+            assert_eq!(read.columns.first_at, [1, 2, 10, 20, 21]);
+            assert!(read.columns.days.is_empty());
+        }
     }
 
     #[test]

@@ -46,6 +46,7 @@ fn says_conditions() {
         ("last_seen_at < now() - interval '14 days'", "last_seen_at is before (14 days before now)"),
         ("current_date + interval '1 day' > birthday", "(1 day after today) is after birthday"),
         ("days_since(birthday) < 7", "the days since birthday is less than 7"),
+        ("current_date - birthday < 7", "the days since birthday is less than 7"),
         ("contains(tags, 'vip')", "tags has the entry 'vip'"),
         ("split('summer') < 0.5", "(the place in the split 'summer') is less than 0.5"),
         ("starts_with(country, 'F')", "country starts with 'F'"),

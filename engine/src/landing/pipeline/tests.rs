@@ -343,6 +343,41 @@ fn test_ndjson_line_too_long_is_refused_alone() {
     assert_eq!(landed.rows.num_rows(), 2);
 }
 
+fn parquet_file(columns: Vec<(&str, ArrayRef)>) -> tempfile::NamedTempFile {
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let mut writer = ::parquet::arrow::ArrowWriter::try_new(file.as_file_mut(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    file
+}
+
+#[test]
+fn test_whole_numbers_that_are_floats_are_the_same_ids() {
+    use arrow::array::{Float32Array, Float64Array};
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("ContactId", std::sync::Arc::new(Float64Array::from(vec![Some(12_345_678_901.0), Some(2.5), None]))),
+        ("LastModifiedDate", std::sync::Arc::new(Float64Array::from(vec![1_700_000_000.0; 3]))),
+        ("Phone", std::sync::Arc::new(Float32Array::from(vec![1.0, -0.0, 1.0]))),
+        ("Email", std::sync::Arc::new(Float64Array::from(vec![f64::NAN, 1e300, 1.0]))),
+        ("IsDeleted", std::sync::Arc::new(Float64Array::from(vec![0.0; 3]))),
+    ];
+    let file = parquet_file(columns);
+    let landed = land_input(&CONTACTS.replace("csv", "parquet"), "", Input::File(file.path().to_owned()), 2);
+    assert_eq!(landed.text("record_key"), some(&["12345678901", "2.5"]));
+    assert_eq!(landed.pairs("identifiers", 0), pairs(&[("crm_id", "12345678901"), ("email", "NaN"), ("phone", "1")]));
+    assert_eq!(landed.pairs("identifiers", 1)[2], ("phone".to_owned(), "0".to_owned()));
+    assert_eq!(landed.reasons(), [(3, "no_key".to_owned())]);
+
+    let ndjson = CONTACTS.replace("csv", "ndjson");
+    let lines = r#"{"ContactId":7.0,"Email":["8.0",9.0],"Phone":1.20,"spend":3.0}"#;
+    let landed = land(&ndjson, lines);
+    assert_eq!(landed.text("record_key"), some(&["7"]));
+    let expected = [("crm_id", "7"), ("email", "8.0"), ("email", "9"), ("phone", "1.20")];
+    assert_eq!(landed.pairs("identifiers", 0), pairs(&expected));
+    assert_eq!(landed.pairs("attributes", 0), pairs(&[("spend", "3.0")]));
+}
+
 #[test]
 fn test_parquet_rows_follow_the_mapping() {
     use arrow::array::{Date32Array, Float64Array, Int64Array, StringArray};
@@ -360,11 +395,7 @@ fn test_parquet_rows_follow_the_mapping() {
             ])),
         ),
     ];
-    let batch = RecordBatch::try_from_iter(columns).unwrap();
-    let mut file = tempfile::NamedTempFile::new().unwrap();
-    let mut writer = ::parquet::arrow::ArrowWriter::try_new(file.as_file_mut(), batch.schema(), None).unwrap();
-    writer.write(&batch).unwrap();
-    writer.close().unwrap();
+    let mut file = parquet_file(columns);
     let source = ORDERS.replace("csv", "parquet").replace("properties = [\"quantity\"]", "");
     let landed = land_input(&source, "", Input::File(file.path().to_owned()), 2);
     let summary = landed.outcome.as_ref().unwrap();
@@ -406,6 +437,46 @@ fn test_segment_call_may_be_as_long_as_an_event_and_a_batch_eight_times() {
     let landed = land_input(WEB, "event_bytes_max = 4096", stream(text), 2);
     assert_eq!(landed.rows.num_rows(), 1 + 7 + 1);
     assert_eq!(landed.reasons(), [2, 4, 5].map(|line| (line, "too_large".to_owned())));
+}
+
+#[test]
+fn test_segment_call_counts_with_the_context_of_its_batch() {
+    let call = |own: &str, pad: usize| {
+        let pad = "y".repeat(pad);
+        format!(r#"{{"type":"page","userId":"u","timestamp":"2026-01-02T03:04:05Z"{own},"x":"{pad}"}}"#)
+    };
+    let own = r#","context":{"ip":"1"}"#;
+    let calls = [call("", 900), call("", 1200), call(own, 900), call(own, 1200)].join(",");
+    let batch = |context: &str| format!(r#"{{"context":{context},"batch":[{calls}]}}"#);
+    let context = format!(r#"{{"pad":"{}"}}"#, "x".repeat(3000));
+    // A context that is no object is not copied.
+    let text = [batch(&context), batch(&format!(r#""{}""#, "x".repeat(3000)))].join("\n");
+    let landed = land_input(WEB, "event_bytes_max = 4096", stream(text), 2);
+    assert_eq!(landed.reasons(), vec![(1, "too_large".to_owned()); 2]);
+    let merged = context.replace("{", r#"{"ip":"1","#);
+    let own = r#"{"ip":"1"}"#;
+    let expected = [Some(context), Some(merged), None, None, Some(own.to_owned()), Some(own.to_owned())];
+    assert_eq!(landed.text("context"), expected);
+}
+
+#[test]
+fn test_rows_with_much_more_text_than_their_chunk_are_handed_on_in_parts() {
+    let name = "n".repeat(100_000);
+    let source = ORDERS.replace("properties = [\"quantity\"]", "");
+    let header = format!("customer_id,purchased_on,amount,{name}\n");
+    let landed = land(&source, format!("{header}{}", "1,1997-01-01,1,2\n".repeat(1000)));
+    let summary = landed.outcome.as_ref().unwrap();
+    assert_eq!((summary.rows, summary.bytes, landed.chunks), (1000, header.len() as u64 + 17_000, 2));
+    let positions = landed.rows.column_by_name("position").unwrap().as_primitive::<Int64Type>();
+    assert!(positions.values().iter().copied().eq(0..1000));
+    // Equal rows are told apart across parts.
+    let ids: std::collections::HashSet<_> = landed.text("event_id").into_iter().collect();
+    assert_eq!(ids.len(), 1000);
+
+    let call = r#"{"type":"page","userId":"u","timestamp":"2026-01-02T03:04:05Z"}"#;
+    let (pad, calls) = ("x".repeat(500_000), vec![call; 300].join(","));
+    let landed = land(WEB, format!(r#"{{"context":{{"pad":"{pad}"}},"batch":[{calls}]}}"#));
+    assert_eq!((landed.rows.num_rows(), landed.chunks, landed.quarantined.num_rows()), (300, 3, 0));
 }
 
 #[test]

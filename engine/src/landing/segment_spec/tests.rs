@@ -20,12 +20,13 @@ fn parse(line: &str) -> Parsed {
             salesforce_namespaces: Vec::new(),
         },
     };
-    let (mut events, mut quarantine) = (EventsBuilder::new("web"), QuarantineBuilder::default());
+    let mut take_part = |_| panic!("a line of a test is one part");
+    let (mut events, mut quarantine) = (EventsBuilder::new("web", 0, &mut take_part), QuarantineBuilder::default());
     parser.parse_line(1, line, &mut events, &mut quarantine);
     let (quarantined, _) = quarantine.finish("web", "f", 0).unwrap();
     let reasons = quarantined.column_by_name("reason").unwrap().as_string::<i32>();
     Parsed {
-        rows: Numbering::default().number("web", events.finish(0).unwrap()).unwrap(),
+        rows: Numbering::default().number("web", events.finish().unwrap()).unwrap(),
         reasons: reasons.iter().flatten().map(str::to_owned).collect(),
     }
 }

@@ -24,6 +24,8 @@ const ITERATIONS_MAX: u64 = 100;
 /// Digits by which a weight times the whole range of its values is told.
 const WEIGHT_DIGITS: f64 = 4.0;
 const DECIMALS_MAX: f64 = 14.0;
+/// From the least value of a dimension to the greatest: of a wider one the weights have too few digits.
+pub(super) const RANGE_MAX: f64 = 1e10;
 const BIAS_DECIMALS: usize = 6;
 
 /// The centers of clusters.

@@ -14,6 +14,8 @@ use crate::segments::{self, LastChange, ListedSegment};
 
 /// The fields of a segment that a call may change.
 const CHANGEABLE: [&str; 4] = ["title", "purpose", "description", "expression"];
+/// How often a call without an etag is tried while others change the segment.
+const ATTEMPTS_MAX: usize = 20;
 /// No segment has it.
 const NO_ETAG: &str = "";
 
@@ -35,19 +37,35 @@ impl Segments {
             let message = format!("`{unknown}` cannot be changed; {} can", CHANGEABLE.join(", "));
             return Err(invalid_field("update_mask", "INPUT_INVALID", message));
         }
+        // What is not in the mask stays as it was read. If somebody changed it since, that is read again, unless the call says
+        // which segment it means.
+        for _ in 1..ATTEMPTS_MAX {
+            match self.update_once(&given, &mask, &request.updated_by).await {
+                Err(error) if error.code() == Code::Aborted && given.etag.is_empty() => {}
+                updated => return updated,
+            }
+        }
+        self.update_once(&given, &mask, &request.updated_by).await
+    }
+
+    async fn update_once(
+        &self,
+        given: &v1::Segment,
+        mask: &[String],
+        updated_by: &str,
+    ) -> Result<v1::UpdateSegmentResponse, Status> {
         let before = match self.saved_segment(&given.segment).await {
             // A file may define it: the engine says so.
             Err(absent) if absent.code() == Code::NotFound => {
-                let content = content(&given);
-                let updated =
-                    self.0.engine.update_segment(&given.segment, content, Some(NO_ETAG), &request.updated_by).await;
+                let content = content(given);
+                let updated = self.0.engine.update_segment(&given.segment, content, Some(NO_ETAG), updated_by).await;
                 let of_file = updated.err().filter(|error| error.kind() == ErrorKind::AlreadyExists);
                 return Err(of_file.map_or(absent, to_status));
             }
             before => before?,
         };
         let changes = |field: &str| mask.is_empty() || mask.iter().any(|path| path == field);
-        let (now, then) = (content(&given), before.content);
+        let (now, then) = (content(given), before.content);
         let content = SegmentContent {
             title: if changes("title") { now.title } else { then.title },
             purpose: if changes("purpose") { now.purpose } else { then.purpose },
@@ -55,9 +73,8 @@ impl Segments {
             expression: if changes("expression") { now.expression } else { then.expression },
         };
         check_words(&given.segment, &content)?;
-        // What is not in the mask stays as it was read: if somebody changed it since, nothing is done.
-        let etag = if given.etag.is_empty() { before.etag } else { given.etag };
-        let saved = self.0.engine.update_segment(&given.segment, content, Some(&etag), &request.updated_by).await;
+        let etag = if given.etag.is_empty() { &before.etag } else { &given.etag };
+        let saved = self.0.engine.update_segment(&given.segment, content, Some(etag), updated_by).await;
         Ok(v1::UpdateSegmentResponse { segment: Some(message(saved.map_err(refused)?.into())) })
     }
 
