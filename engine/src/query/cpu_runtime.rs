@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::task::{Poll, ready};
+use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
 use datafusion::common::runtime::SpawnedTask;
@@ -17,6 +18,9 @@ use tokio::task::JoinHandle;
 
 use crate::error::{EngineError, ErrorKind, Result};
 use crate::limits;
+
+/// Longer than anything goes on that nobody waits for any more.
+const ENDING_MAX: Duration = Duration::from_secs(3_600);
 
 /// Work on a thread for work that does not yield, as part of a query: dropping the future gives it up.
 ///
@@ -137,9 +141,10 @@ impl CpuRuntime {
 
 impl Drop for CpuRuntime {
     fn drop(&mut self) {
-        // A runtime must not wait for its threads where other asynchronous work runs.
+        // A runtime must not wait for its threads where other asynchronous work runs. But somebody must wait: to let go of a
+        // thread that is about to end reads what glibc has unmapped by then if stacks are as large as these (its bug 19951).
         if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
+            let _ = std::thread::Builder::new().spawn(move || runtime.shutdown_timeout(ENDING_MAX));
         }
     }
 }
