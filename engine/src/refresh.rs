@@ -4,7 +4,7 @@
 //! * [`definitions`] is what the project defines beside models: traits and segments; [`lists`] are those that they name,
 //!   [`list_log`] keeps those that were uploaded.
 //! * [`history`] is what histories need of the last generation.
-//! * [`check`] plans every model without data.
+//! * [`check`] plans every model without data, and runs the checks on what is to be published.
 //! * [`merges`] stops one that merges too much; [`simulate`] shows what another configuration would do.
 //! * [`report`] is what a run tells of itself.
 //! * [`schedule`] says when a refresh is due.

@@ -1,4 +1,4 @@
-//! Stage 5: segments. A segment is a boolean expression over a profile, in a file of the project.
+//! Stage 5: segments. A segment is a boolean expression over a profile, in a file of the project or made by a call.
 //!
 //! * [`evaluate`] finds the members of all segments in one pass; [`sets`] are who entered and left.
 //! * [`members`] is who is in each segment and since when, in memory. [`member_sets`] are what that is read from, and

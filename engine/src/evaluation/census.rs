@@ -43,7 +43,7 @@ pub(crate) struct Census {
     scope: Scope,
     as_of: Micros,
     people: OnceCell<Arc<People>>,
-    /// Numbers under which `behavior.defined_measures` holds what it does, by definition.
+    /// Numbers under which `behavior.defined_measures` and `behavior.instants` hold what they do, by definition.
     kept: OnceCell<BTreeMap<String, i64>>,
     /// Who did something at each touchpoint.
     touchpoints: OnceCell<BTreeMap<String, RoaringBitmap>>,

@@ -30,7 +30,7 @@ pub(crate) struct Outcome {
 }
 
 impl Workspace {
-    /// Runs `model` and registers what it made. `sql` is its query as it is to run; `all` makes it run on everything
+    /// Runs `model` and registers what it made. `rewrite` makes of its query the one that runs; `all` makes it run on everything
     /// although the refresh is incremental.
     pub(crate) async fn materialize(
         &self,
@@ -119,7 +119,7 @@ impl Workspace {
         written.map_err(|error| error.context(&model.file))
     }
 
-    /// Writes a table that no model makes: the rows of `frame` after those of the `kept` files.
+    /// Writes a table that a model's query does not make: the rows of `frame` after those of the `kept` files.
     pub(crate) async fn store(&self, model: &Model, frame: DataFrame, kept: Vec<DataFile>) -> Result<Outcome> {
         let name = &model.name;
         let (schema, new_files) = self.write(model, frame, "new").await?;

@@ -1,4 +1,4 @@
-//! What the functions of the stages are made of: scalar functions of one column, and constants.
+//! What the functions of the stages are made of: scalar functions of one column or several, and constants.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;

@@ -1,5 +1,6 @@
-//! Checks: planning every model against the columns that it may rely on, without any data: finds a wrong column or type before a
-//! refresh does.
+//! Checks. Of what a refresh will read: every model is planned against the columns that it may rely on, without any data, and
+//! traits, segments and lists are read, so that a mistake is found before a refresh finds it. Of what it is about to publish, or
+//! has published: the queries of `sql/checks/` find no row.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
