@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tessera_engine::{Engine, EngineError, Event, Micros, Progress, RefreshOptions, RefreshRun, StepReport};
+use tessera_engine::{Engine, EngineError, ErrorKind, Event, Micros, Progress, RefreshOptions, RefreshRun, StepReport};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -23,7 +23,7 @@ pub(crate) enum State {
     /// It published this generation.
     Published(u64),
     /// It published nothing, for this reason.
-    Failed(String),
+    Failed(String, ErrorKind),
 }
 
 /// A refresh of this server.
@@ -114,9 +114,9 @@ impl Refreshes {
             }
             Err(error) => {
                 // Who may read logs and lists of refreshes need not be allowed to see a person's data.
-                let error = error.without_values().to_owned();
+                let (error, kind) = (error.without_values().to_owned(), error.kind());
                 tracing::error!(error, "refresh failed");
-                State::Failed(error)
+                State::Failed(error, kind)
             }
         };
         sender.send_modify(|refresh| {

@@ -6,12 +6,14 @@ use tessera_engine::{Engine, EngineError, ErrorKind, Micros, RefreshOptions, Sch
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::refreshes::Refreshes;
+use crate::refreshes::{Refreshes, State};
 
 /// The longest sleep: the machine's clock may be set meanwhile.
 const SLEEP_MAX: Duration = Duration::from_secs(30);
 /// Whoever finds another refresh running looks again after so long.
 const RETRY: Duration = Duration::from_secs(2);
+/// What cannot be reached now may be reached after so many seconds: a refresh that a night waits for is not to fail for a minute.
+const PAUSES: [u64; 5] = [5, 30, 120, 300, 900];
 
 /// Starts a task for each schedule of the project. They end once `stop` is cancelled.
 ///
@@ -51,20 +53,39 @@ async fn follow(engine: &Engine, refreshes: &Refreshes, schedule: &Schedule, tim
     }
 }
 
-/// Sees to it that a refresh has begun at `due` or later, here or elsewhere. One that fails is not repeated before the
-/// schedule's next instant: it would fail again.
+/// Sees to it that a refresh has begun at `due` or later, here or elsewhere. One that fails because the store could not be
+/// reached is repeated a few times; any other would fail again, and waits for the schedule's next instant.
 async fn refresh_once(refreshes: &Refreshes, schedule: &Schedule, due: Micros) {
+    let mut pauses = PAUSES.iter();
+    while let Some(kind) = refresh_now(refreshes, schedule, due).await {
+        let Some(&seconds) = pauses.next().filter(|_| kind == ErrorKind::Unavailable) else { return };
+        tracing::info!(schedule = schedule.name, seconds, "the store could not be reached: the refresh is tried again");
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+    }
+}
+
+/// The same once. Gives what kind of failure it ended with, if it did.
+async fn refresh_now(refreshes: &Refreshes, schedule: &Schedule, due: Micros) -> Option<ErrorKind> {
     let options = RefreshOptions { full: schedule.full, allow_merges: false, unless_started_since: Some(due) };
     loop {
         match refreshes.start(options).await {
             Ok(Some(mut run)) => {
-                // Only a dropped sender ends this early, and then the run has ended too.
-                let _ = run.wait_for(|refresh| refresh.state != crate::refreshes::State::Running).await;
-                return;
+                // Only a dropped sender ends this with an error, and then the run has ended too.
+                let ended = run.wait_for(|refresh| refresh.state != State::Running).await;
+                return match ended.map(|refresh| refresh.state.clone()) {
+                    Ok(State::Failed(_, kind)) => Some(kind),
+                    _ => None,
+                };
             }
-            Ok(None) => return tracing::info!(schedule = schedule.name, "refreshed already"),
+            Ok(None) => {
+                tracing::info!(schedule = schedule.name, "refreshed already");
+                return None;
+            }
             Err(error) if error.kind() == ErrorKind::Conflict => tokio::time::sleep(RETRY).await,
-            Err(error) => return tracing::error!(schedule = schedule.name, %error, "scheduled refresh failed"),
+            Err(error) => {
+                tracing::error!(schedule = schedule.name, %error, "scheduled refresh failed");
+                return Some(error.kind());
+            }
         }
     }
 }

@@ -142,7 +142,7 @@ fn running(refresh: &Refresh) -> v1::Refresh {
     let (state, generation, error) = match &refresh.state {
         State::Running => (RefreshState::Running, 0, String::new()),
         State::Published(generation) => (RefreshState::Published, *generation, String::new()),
-        State::Failed(error) => (RefreshState::Failed, 0, error.clone()),
+        State::Failed(error, _) => (RefreshState::Failed, 0, error.clone()),
     };
     v1::Refresh {
         refresh_id: refresh.refresh_id.clone(),

@@ -179,6 +179,14 @@ class SmallStore(BaseHTTPRequestHandler):
     def key(self):
         return unquote(urlsplit(self.path).path).removeprefix("/lake").lstrip("/")
 
+    def parse_request(self):
+        """Whether there is a request to answer."""
+        is_request = super().parse_request()
+        if is_request and self.server.is_busy:
+            self.close_connection = True
+            self.answer(503, b"<Error><Code>SlowDown</Code></Error>")
+        return is_request and not self.server.is_busy
+
     def answer(self, status, body=b"", **headers):
         self.send_response(status)
         for name, value in headers.items():
@@ -266,6 +274,7 @@ def small_store(request):
     server = ThreadingHTTPServer(("127.0.0.1", 0), SmallStore)
     server.daemon_threads = True
     server.objects, server.lock, server.holds_conditions = {}, threading.Lock(), request.param
+    server.is_busy = False
     server.held = set()  # objects whose first write is done at once and answered too late
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
@@ -318,6 +327,21 @@ def test_a_refresh_goes_on_when_its_client_leaves_before_it_has_begun(binary, sm
         call = channel.unary_unary("/tessera.v1.RefreshService/RunRefresh").future(b"")
         wait_for(lambda: lease in small_store.objects, "the lease is written, and its reply on the way")
         call.cancel()
+        server.wait_until_ready()
+    assert project.value("select count(*) from staging.events") == 10
+
+
+@pytest.mark.parametrize("small_store", [True], ids=["holds If-None-Match"], indirect=True)
+def test_a_scheduled_refresh_is_tried_again_once_the_store_answers(binary, small_store, tmp_path):
+    project = s3_project(binary, tmp_path, environment(small_store.server_port), "busy")
+    project.ingest("till", project.write("till.csv", orders(10)))
+    configuration = project.folder / "tessera.toml"
+    configuration.write_text(configuration.read_text() + "\n[[schedule]]\nname = 'yearly'\ncron = '0 0 1 1 *'\n")
+    small_store.is_busy = True
+    with serving(project) as server:
+        log = project.folder / "serve.log"
+        wait_for(lambda: "the refresh is tried again" in log.read_text(), "the refresh failed, and waits")
+        small_store.is_busy = False
         server.wait_until_ready()
     assert project.value("select count(*) from staging.events") == 10
 
