@@ -174,3 +174,22 @@ impl Read for CountedReader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn test_what_begins_with_a_frame_to_skip_is_compressed_too() {
+        let data = zstd::encode_all(&b"one line\n"[..], 1).unwrap();
+        // As `pzstd` writes it: the frame to skip has the size of the one that follows.
+        let skipped = [&[0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0], &(data.len() as u32).to_le_bytes()[..]].concat();
+        for content in [data.clone(), [skipped, data].concat()] {
+            let reader = Box::new(Cursor::new(content));
+            let mut open = Input::Reader { name: "a.zst".to_owned(), reader }.open().unwrap();
+            let mut text = String::new();
+            open.text.read_to_string(&mut text).unwrap();
+            assert_eq!((text.as_str(), open.compression), ("one line\n", Some("zstd")));
+        }
+    }
+}

@@ -297,6 +297,19 @@ mod tests {
     }
 
     #[test]
+    fn test_what_is_wrong_is_told_without_the_value() {
+        for text in [
+            r#""ada@example.com",1"#,
+            r#""ada@example.com, at line 7, expected an address",1"#,
+            "33612345678,Ada Lovelace",
+            r#"{"id" "ada@example.com"}"#,
+        ] {
+            let detail = parse_object::<Sample<'_>>(text).unwrap_err().detail;
+            assert!(!["ada", "Ada", "336", "address"].iter().any(|value| detail.contains(value)), "{detail}");
+        }
+    }
+
+    #[test]
     fn test_parse_object_tells_other_json_from_no_json() {
         let reason = |text: &str| parse_object::<Sample<'_>>(text).unwrap_err().reason;
         assert_eq!(reason("[1]"), Reason::NotAnObject);

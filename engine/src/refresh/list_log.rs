@@ -19,6 +19,7 @@ use crate::store::TableName;
 use crate::store::delta::Table;
 use crate::{ids, limits};
 
+/// When each list was last told of, and by which row.
 const LAST: &str = "
     select list, last_value(change_id order by changed_at, change_id) as change_id, max(changed_at) as changed_at
     from log
