@@ -7,7 +7,6 @@ import random
 import string
 import threading
 import time
-from http.server import ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import grpc
@@ -17,8 +16,8 @@ import pytest
 
 from conftest import WEB_AND_TILL, Project
 from serving import serving, wait_for
+from small_store import Answers, SmallStore, environment, storing
 from test_grpc import Client
-from test_s3 import SmallStore, environment
 
 PEOPLE = 20_000
 NAME_LENGTH = 600
@@ -98,8 +97,8 @@ def test_a_client_with_its_own_limits_reads_a_profile_of_many_identifiers(new_pr
     assert many["attributeCount"] == str(len(many["attributes"]))
 
 
-class SlowStore(SmallStore):
-    """A store that takes objects in parts. The answer to a part waits until the server `may_answer`; whether there is an
+class SlowAnswers(Answers):
+    """Objects are taken in parts as well. The answer to a part waits until the store `may_answer`; whether there is an
     object is answered to `together` at once; an answer that is `lost` is never sent."""
 
     def upload(self):
@@ -143,15 +142,10 @@ class SlowStore(SmallStore):
 
 @pytest.fixture
 def slow_store():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), SlowStore)
-    server.daemon_threads = True
-    server.objects, server.lock, server.holds_conditions, server.held = {}, threading.Lock(), True, set()
-    server.uploads, server.may_answer, server.lost, server.together = [], threading.Event(), threading.Event(), threading.Barrier(1)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.may_answer.set()
-    server.shutdown()
-    server.server_close()
+    with storing(SmallStore(SlowAnswers)) as store:
+        store.uploads, store.may_answer, store.lost, store.together = [], threading.Event(), threading.Event(), threading.Barrier(1)
+        yield store
+        store.may_answer.set()
 
 
 def test_an_export_that_its_client_leaves_is_thrown_away(people, slow_store):
