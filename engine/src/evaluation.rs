@@ -39,6 +39,7 @@ pub(crate) use conditions::UNSAVED;
 pub(crate) use kept::{Keeping, Kept, Listed, all_listed};
 pub(crate) use measured::functions;
 pub(crate) use people::{People, ascending};
+pub(crate) use population::Population;
 pub(crate) use scope::Scope;
 pub(crate) use types::{column_type, day_of};
 

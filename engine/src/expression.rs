@@ -58,7 +58,7 @@ pub(crate) use self::text::text_of;
 pub(crate) use self::traits::{TraitHeader, check_trait_names, parse_traits, read_trait_header};
 pub(crate) use self::tree::{BinaryOp, ColumnType, Expr, Literal, ScalarFunction};
 pub(crate) use self::used::{
-    SPLIT_COLUMN, columns_used, is_of_everybody, lists_used, measures_used, purposes_used, segments_used,
+    SPLIT_COLUMN, columns_used, events_used, is_of_everybody, lists_used, measures_used, purposes_used, segments_used,
     sequences_used,
 };
 pub(crate) use self::words::in_words;

@@ -3,10 +3,11 @@
 //! * [`evaluate`] finds the members of all segments in one pass; [`sets`] are who entered and left.
 //! * [`members`] is who is in each segment and since when, in memory. [`member_sets`] are what that is read from, and
 //!   [`serialized`] looks for some of them in there; [`rows`] makes rows of it in SQL.
-//! * [`estimate`] answers for an expression that is not saved; [`saved`] are those that were made while serving.
+//! * [`estimate`] answers for an expression that is not saved, with [`hints`] of what it may misspell; [`saved`] are those that were made while serving.
 
 mod estimate;
 mod evaluate;
+mod hints;
 mod member_sets;
 mod members;
 pub(crate) mod personas;
@@ -17,7 +18,7 @@ mod sets;
 
 use std::sync::Arc;
 
-pub(crate) use estimate::{Readings, readings, selected};
+pub(crate) use estimate::{Readings, Selected, names_hints, readings, selected};
 pub(crate) use evaluate::{columns, evaluate, parse, table};
 pub(crate) use members::Memberships;
 

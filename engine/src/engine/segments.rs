@@ -36,6 +36,8 @@ pub struct SegmentEstimate {
     pub reading: SegmentReading,
     /// How those selected divide by each of the columns that were asked for.
     pub breakdowns: Vec<Breakdown>,
+    /// What in the condition matches nothing, and may be misspelled: a sentence each.
+    pub hints: Vec<String>,
 }
 
 /// A segment's expression for people who do not read it.
@@ -124,18 +126,20 @@ impl Engine {
             let (census, session) = (of_snapshot.census()?, of_snapshot.session());
             let memberships = of_snapshot.memberships().await?;
             let as_of = of_snapshot.as_of().unwrap_or_default();
-            let (selected, readings) = segment::selected(session, census, &memberships, &expression, as_of).await?;
-            let some: Vec<u32> = selected.iter().take(preview).collect();
+            let selected = segment::selected(session, census, &memberships, &expression, as_of).await?;
+            let segment::Selected { members, readings, hints } = selected;
+            let some: Vec<u32> = members.iter().take(preview).collect();
             let mut breakdowns = Vec::new();
             for column in columns {
-                breakdowns.push(shown(census.breakdown(&selected, &column).await?, column));
+                breakdowns.push(shown(census.breakdown(&members, &column).await?, column));
             }
             Ok(SegmentEstimate {
-                size: selected.len(),
+                size: members.len(),
                 profile_count: census.people().await?.len() as u64,
                 preview: census.profile_ids(&some).await?,
                 reading: SegmentReading { words: readings.words, sql: readings.sql },
                 breakdowns,
+                hints,
             })
         };
         self.within_time(limits, work.boxed()).await
@@ -207,6 +211,16 @@ impl Engine {
         });
         let segment::Readings { words, sql } = readings.await?;
         Ok(SegmentReading { words, sql })
+    }
+
+    /// Names of events in an expression that no event has, a sentence each: they may be misspelled.
+    ///
+    /// # Errors
+    /// As [`Engine::read_segment`].
+    pub async fn segment_hints(&self, snapshot: &Arc<Snapshot>, expression: &str) -> Result<Vec<String>> {
+        let (snapshot, expression) = (Arc::clone(snapshot), expression.to_owned());
+        let hints = async move { segment::names_hints(snapshot.session(), snapshot.census()?, &expression).await };
+        self.cpu.run(hints).await
     }
 
     /// Up to `count` members of a segment whose ordinals are above `after`, in the order of ordinals; none of a segment

@@ -45,6 +45,7 @@ pub(crate) struct Census {
     people: OnceCell<Arc<People>>,
     /// Numbers under which `behavior.defined_measures` and `behavior.instants` hold what they do, by definition.
     kept: OnceCell<BTreeMap<String, i64>>,
+    event_names: OnceCell<BTreeSet<String>>,
     /// Who did something at each touchpoint.
     touchpoints: OnceCell<BTreeMap<String, RoaringBitmap>>,
     /// Whose identifiers are on each list.
@@ -84,6 +85,7 @@ impl Census {
             as_of,
             people: OnceCell::new(),
             kept: OnceCell::new(),
+            event_names: OnceCell::new(),
             touchpoints: OnceCell::new(),
             lists: OnceCell::new(),
             consents: OnceCell::new(),
@@ -200,6 +202,22 @@ impl Census {
         let (people, values) = (self.people().await?, self.column(column).await?);
         let rows = members.iter().map(|ordinal| people.row_of(i64::from(ordinal))).filter(|&row| row != NOBODY);
         breakdown::numbers(&values, rows.collect(), day_of(self.as_of))
+    }
+
+    /// The names of all events.
+    ///
+    /// # Errors
+    /// What reading them reports.
+    pub(crate) async fn event_names(&self) -> Result<&BTreeSet<String>> {
+        let read = async || {
+            let names = self.scope.measures(&self.session).await?.select_columns(&["event_name"])?.distinct()?;
+            let mut known = BTreeSet::new();
+            for batch in names.collect().await? {
+                known.extend(text(batch.column(0))?.iter().flatten().map(str::to_owned));
+            }
+            Ok::<_, EngineError>(known)
+        };
+        self.event_names.get_or_try_init(read).await
     }
 
     /// Who did something where.

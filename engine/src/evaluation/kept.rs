@@ -75,6 +75,24 @@ impl Kept {
         self.what == What::Event && self.events.condition.is_none()
     }
 
+    /// What to say of it if nothing was found: a name or a value in it may be misspelled. `None` if it has neither beside the
+    /// event's name.
+    pub(super) fn absence(&self) -> Option<String> {
+        let property = |property: &Property| match property {
+            Property::Column(name) => name.clone(),
+            Property::Path(keys) => keys.join("."),
+        };
+        let condition = self.events.condition.as_ref().map(|condition| condition.text.as_str());
+        let says = match &self.what {
+            What::Event | What::Instant if condition.is_none() => return None,
+            What::Event | What::Instant => String::new(),
+            What::Number(of) => format!(" says a number as `{}`", property(of)),
+            What::Value(of) => format!(" says anything as `{}`", property(of)),
+        };
+        let such = condition.map(|condition| format!(" where `{condition}`")).unwrap_or_default();
+        Some(format!("no `{}`{such}{says} on the days that count", self.events.event))
+    }
+
     /// It in words: what is the same has the same.
     pub(crate) fn definition(&self) -> String {
         let property = |property: &Property| match property {

@@ -1,6 +1,6 @@
 //! All profiles in memory, with what some expressions need of them: where traits and segments are computed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -46,6 +46,17 @@ pub(crate) struct Population {
 pub(super) type Beside = BTreeMap<String, ArrayRef>;
 
 impl Population {
+    /// What was asked of the events of `known` names and that no event has, in words.
+    pub(crate) fn absences(&self, known: &BTreeSet<String>) -> Vec<String> {
+        let nothing = self
+            .series
+            .iter()
+            .filter(|(kept, series)| series.profiles.is_empty() && known.contains(&kept.events.event));
+        let mut absences: Vec<String> = nothing.filter_map(|(kept, _)| kept.absence()).collect();
+        absences.sort();
+        absences
+    }
+
     /// The values of an expression, in the order of the people.
     ///
     /// # Errors

@@ -24,6 +24,20 @@ pub(crate) fn sequences_used(expression: &Expr) -> Vec<Sequence> {
     })
 }
 
+/// Returns the names of the events that an expression asks for, each once, ordered.
+pub(crate) fn events_used(expression: &Expr) -> Vec<String> {
+    let mut events = BTreeSet::new();
+    expression.for_each(&mut |expr| match expr {
+        Expr::Measure(measure) | Expr::Did(measure) => drop(events.insert(measure.events.event.clone())),
+        Expr::Sequence(sequence) => {
+            let steps = sequence.steps.iter().flat_map(|step| step.without.iter().chain([&step.events]));
+            events.extend(steps.map(|selector| selector.event.clone()));
+        }
+        _ => {}
+    });
+    events.into_iter().collect()
+}
+
 /// Returns the names of the segments that an expression refers to, each once, ordered.
 pub(crate) fn segments_used(expression: &Expr) -> Vec<String> {
     collect(expression, |expr| match expr {

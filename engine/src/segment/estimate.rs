@@ -7,6 +7,7 @@ use datafusion::prelude::SessionContext;
 use roaring::RoaringBitmap;
 
 use super::evaluate::columns;
+use super::hints::hints;
 use super::members::Memberships;
 use crate::clock::Micros;
 use crate::error::{EngineError, Result};
@@ -44,8 +45,17 @@ impl Readings {
     }
 }
 
-/// The ordinals of those whom an expression selects, and what it says as of an instant. It may name the segments that the
-/// session has: their members are those of the generation.
+/// Whom an expression selects.
+pub(crate) struct Selected {
+    /// Their ordinals.
+    pub(crate) members: RoaringBitmap,
+    pub(crate) readings: Readings,
+    /// What in it matches nothing, and may be misspelled.
+    pub(crate) hints: Vec<String>,
+}
+
+/// Those whom an expression selects, and what it says as of an instant. It may name the segments that the session has: their
+/// members are those of the generation.
 ///
 /// # Errors
 /// InvalidInput with line and column, and the nearest known names, for an expression that is wrong; FailedPrecondition if it
@@ -56,19 +66,28 @@ pub(crate) async fn selected(
     memberships: &Memberships,
     expression: &str,
     as_of: Micros,
-) -> Result<(RoaringBitmap, Readings)> {
+) -> Result<Selected> {
     let condition = parsed(session, expression, Some(SEGMENTS)).await?;
     check_refreshed(session, &lists_used(&condition)).await?;
     let readings = Readings::of(&condition, as_of);
-    if let Some(selected) = combined(&condition, memberships, census).await? {
-        return Ok((selected, readings));
+    if let Some(members) = combined(&condition, memberships, census).await? {
+        return Ok(Selected { members, readings, hints: Vec::new() });
     }
     let nobody = RoaringBitmap::new();
     let members = |name: &String| memberships.get(name).map_or(&nobody, |members| members.all()).clone();
     let members = segments_used(&condition).iter().map(|name| (name.clone(), members(name))).collect();
     let population = census.population(&[&condition]).await?;
     let selected = population.selected(&[(UNSAVED, &condition)], &members).await?;
-    Ok((selected.into_iter().next().unwrap_or_default(), readings))
+    let hints = hints(census, &condition, Some(&population)).await?;
+    Ok(Selected { members: selected.into_iter().next().unwrap_or_default(), readings, hints })
+}
+
+/// What the event names of an expression match nothing of, as [`Selected::hints`].
+///
+/// # Errors
+/// As [`readings`].
+pub(crate) async fn names_hints(session: &SessionContext, census: &Census, expression: &str) -> Result<Vec<String>> {
+    hints(census, &parsed(session, expression, None).await?, None).await
 }
 
 /// What an expression says as of an instant.

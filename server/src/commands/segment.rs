@@ -139,6 +139,7 @@ async fn estimate(engine: &Engine, expression: &str, columns: &[String]) -> Resu
     let share = 100.0 * estimate.size as f64 / estimate.profile_count.max(1) as f64;
     say(format_args!("People for whom {}.", estimate.reading.words))?;
     say(format_args!("{} of {} people: {share:.2} %", estimate.size, estimate.profile_count))?;
+    say_hints(estimate.hints)?;
     for breakdown in estimate.breakdowns {
         say(format_args!("by {}:", breakdown.column))?;
         for (value, count) in breakdown.values {
@@ -147,6 +148,14 @@ async fn estimate(engine: &Engine, expression: &str, columns: &[String]) -> Resu
         if breakdown.others > 0 {
             say(format_args!("  {:>12}  (others)", breakdown.others))?;
         }
+    }
+    Ok(())
+}
+
+/// Prints what in an expression matches nothing.
+fn say_hints(hints: Vec<String>) -> Result<()> {
+    for hint in hints {
+        say(format_args!("note: {}", escaped(&hint)))?;
     }
     Ok(())
 }

@@ -200,6 +200,7 @@ impl Segments {
             words: estimate.reading.words,
             sql: estimate.reading.sql,
             breakdowns: estimate.breakdowns.into_iter().map(breakdown).collect(),
+            hints: estimate.hints,
         })
     }
 

@@ -157,6 +157,19 @@ def test_estimates_say_how_people_divide(shop, client):
         grpc.StatusCode.INVALID_ARGUMENT, "INPUT_INVALID", ["breakdown_by"])
 
 
+@pytest.mark.parametrize("expression, hints", [
+    ("did('Order Complted')", ["no event is named `Order Complted`; did you mean `Order Completed`?"]),
+    ("did_sequence('Product Viewed' then not 'Order Cancel' then 'Order Completed')", ["no event is named `Order Cancel`; known: "]),
+    ("event_sum('Order Completed', property('totl')) > 0", ["no `Order Completed` says a number as `totl` on the days that count"]),
+    ("did('Order Completed') filter (where property('paid') = 'in shells')", ["no `Order Completed` where `property('paid') = 'in shells'` on the days that count"]),
+    ("did('Order Completed')", []),
+    ("order_count > 1000000", []),
+])
+def test_estimates_hint_at_what_matches_nothing(client, expression, hints):
+    found = client.call("SegmentService/EstimateSegment", {"expression": expression})["hints"]
+    assert len(found) == len(hints) and all(one.startswith(hint) for one, hint in zip(found, hints)), found
+
+
 def test_segments_compare(shop, client):
     sizes = {segment["segment"]: int(segment["size"]) for segment in client.call("SegmentService/ListSegments")["segments"]}
     left, right = sorted(sizes, key=sizes.get)[-2:]

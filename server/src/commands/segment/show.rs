@@ -7,7 +7,7 @@ use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray}
 use chrono::{DateTime, SecondsFormat};
 use tessera_engine::{Engine, QueryLimits};
 
-use super::unknown;
+use super::{say_hints, unknown};
 use crate::output::say;
 use crate::segments::{self, LastChange, ListedSegment};
 use crate::table::{TableWriter, escaped, table};
@@ -52,6 +52,7 @@ pub(super) async fn show(engine: &Engine, name: &str, with_sql: bool) -> Result<
             say(format_args!("{:<20} {}", if number == 0 { what } else { "" }, escaped(line)))?;
         }
     }
+    say_hints(engine.segment_hints(&snapshot, &segment.content.expression).await?)?;
     let changes = engine.collect(CHANGES, &[name], snapshot.number()).await?;
     if changes.iter().any(|batch| batch.num_rows() > 0) {
         say(format_args!("\n{}", table(&changes)?))?;
