@@ -151,17 +151,18 @@ fn check_all(
     others: Vec<SourceFile>,
     columns: &[(String, ColumnType)],
 ) -> Result<()> {
-    let with = |content: &SegmentContent| {
-        let all: Vec<SourceFile> = others.iter().cloned().chain([saved::source(name, content)]).collect();
+    let with = |expression: &str| {
+        // Without the other words: a line of an error is one of the expression.
+        let content = SegmentContent { expression: expression.to_owned(), ..SegmentContent::default() };
+        let all: Vec<SourceFile> = others.iter().cloned().chain([saved::source(name, &content)]).collect();
         expression::parse_segments(&all, columns).map(drop)
     };
     let without = expression::parse_segments(&others, columns).map(drop);
     // The others are right if they are alone, or beside one of that name that is right itself.
-    let harmless = SegmentContent { expression: "profile_id is not null".to_owned(), ..SegmentContent::default() };
-    let of_others = without.as_ref().err().and_then(|_| with(&harmless).err());
+    let of_others = without.as_ref().err().and_then(|_| with("profile_id is not null").err());
     match (content, of_others) {
-        (Some(content), None) => with(content),
-        (Some(content), Some(others)) => with(content).map_err(|_| {
+        (Some(content), None) => with(&content.expression),
+        (Some(content), Some(others)) => with(&content.expression).map_err(|_| {
             EngineError::failed_precondition(format!(
                 "another segment is wrong, which has to be mended first: {others}"
             ))

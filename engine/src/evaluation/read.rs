@@ -10,7 +10,7 @@ use arrow::datatypes::Int64Type;
 use datafusion::common::ScalarValue;
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::dataframe::DataFrame;
-use datafusion::logical_expr::{Expr, col, lit};
+use datafusion::logical_expr::{Expr, cast, col, lit};
 use datafusion::physical_plan::execute_stream_partitioned;
 use datafusion::prelude::SessionContext;
 use futures::{FutureExt, StreamExt, TryStreamExt, future, stream};
@@ -40,19 +40,19 @@ const SEARCHED_MAX: usize = 20;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted {
     needs: Needs,
-    /// The earliest day that any figure counts.
-    first_day: i32,
+    /// From the first to the last day that any figure counts.
+    days: Days,
 }
 
 impl Wanted {
     /// True if it has all of `other`.
     pub(super) fn covers(&self, other: &Self) -> bool {
-        self.first_day <= other.first_day && self.needs.or(other.needs) == self.needs
+        self.days.hull(other.days) == self.days && self.needs.or(other.needs) == self.needs
     }
 
     /// What either wants.
     pub(super) fn or(self, other: Self) -> Self {
-        Self { needs: self.needs.or(other.needs), first_day: self.first_day.min(other.first_day) }
+        Self { needs: self.needs.or(other.needs), days: self.days.hull(other.days) }
     }
 }
 
@@ -68,7 +68,7 @@ pub(super) fn wanted(figures: &Figures, today: i32) -> BTreeMap<Kept, Wanted> {
     });
     let mut all: BTreeMap<Kept, Wanted> = BTreeMap::new();
     for (kept, needs, window) in measures.chain(sequences) {
-        let wanted = Wanted { needs, first_day: Days::of(window, today).first };
+        let wanted = Wanted { needs, days: Days::of(window, today) };
         let known = all.entry(kept).or_insert(wanted);
         *known = known.or(wanted);
     }
@@ -119,7 +119,7 @@ async fn of_all_events(
 ) -> Result<Vec<(Kept, Series)>> {
     let places: HashMap<String, u32> =
         (0..).zip(&wanted).map(|(place, (of, _))| (of.events.event.clone(), place)).collect();
-    let frame = since(wanted.iter().map(|(_, wanted)| wanted), frame, "date")?;
+    let frame = on_days(wanted.iter().map(|(_, wanted)| wanted), frame, "date")?;
     let needs = union(wanted.iter().map(|(_, wanted)| wanted.needs));
     let frame = frame.select(selected("event_name", needs, |column| match column {
         "total" => col("revenue").alias("total"),
@@ -158,7 +158,11 @@ async fn of_measures(
     let frame = if needs.instants {
         frame.select(vec![col("measure_id"), col("ordinal"), col("at")])?
     } else {
-        since(wanted.iter().map(|(_, wanted, _)| wanted), frame, "date")?.select(selected("measure_id", needs, col))?
+        on_days(wanted.iter().map(|(_, wanted, _)| wanted), frame, "date")?.select(selected(
+            "measure_id",
+            needs,
+            col,
+        ))?
     };
     let places_of = move |batch: &RecordBatch| {
         let numbers = batch.column(0).as_primitive::<Int64Type>().values().iter();
@@ -220,8 +224,8 @@ async fn find(
         session.register_udf(function.as_ref().clone());
     }
     let sql = crate::model::definition::everything(&crate::model::definition::counting_lines(state.sql(), false))?;
-    // Events before are not read at all: their files say when they happened.
-    let frame = since(wanted.iter().map(|(_, wanted)| wanted), session.sql(&sql).await?, state.day())?;
+    // Events before and after are not read at all: their files say when they happened.
+    let frame = on_days(wanted.iter().map(|(_, wanted)| wanted), session.sql(&sql).await?, state.day())?;
     let numbered = wanted.into_iter().map(|(of, wanted)| {
         let number = numbers.get(&of).copied().ok_or_else(|| EngineError::internal("a measure has no number"))?;
         Ok((of, wanted, number))
@@ -234,11 +238,17 @@ fn union(needs: impl Iterator<Item = Needs>) -> Needs {
 }
 
 /// The rows of the days that count, by a column of days or times.
-fn since<'w>(wanted: impl Iterator<Item = &'w Wanted>, frame: DataFrame, column: &str) -> Result<DataFrame> {
-    Ok(match wanted.map(|wanted| wanted.first_day).min() {
-        Some(i32::MIN) | None => frame,
-        Some(day) => frame.filter(col(column).gt_eq(lit(ScalarValue::Date32(Some(day)))))?,
-    })
+fn on_days<'w>(wanted: impl Iterator<Item = &'w Wanted>, frame: DataFrame, column: &str) -> Result<DataFrame> {
+    let Some(days) = wanted.map(|wanted| wanted.days).reduce(Days::hull) else { return Ok(frame) };
+    // In the column's own type: beside a time a day would become nanoseconds, which end in 2262.
+    let of_column = frame.schema().field_with_unqualified_name(column)?.data_type().clone();
+    let midnight = |day: i32| cast(lit(ScalarValue::Date32(Some(day))), of_column.clone());
+    let first = (days.first != i32::MIN).then(|| col(column).gt_eq(midnight(days.first)));
+    let last = days.last.checked_add(1).map(|after| col(column).lt(midnight(after)));
+    match first.into_iter().chain(last).reduce(Expr::and) {
+        Some(condition) => Ok(frame.filter(condition)?),
+        None => Ok(frame),
+    }
 }
 
 /// The columns that are needed, after the one that tells whose row it is.

@@ -277,15 +277,27 @@ async fn test_of_a_list_that_is_uploaded_again_and_again_only_the_last_stays() {
 async fn test_an_estimate_counts_what_a_segment_would() {
     let shop = shop().await;
     let snapshot = shop.engine.reload().await.unwrap();
-    let estimate = |expression: &'static str| {
+    let estimate = |expression: String| {
         let (engine, snapshot) = (shop.engine.clone(), Arc::clone(&snapshot));
         // A limit of an answer's rows does not count the people that an estimate counts.
         let limits = QueryLimits { rows: Some(10), ..QueryLimits::default() };
-        async move { engine.estimate_segment(&snapshot, expression, 2, &[], limits).await }
+        async move { engine.estimate_segment(&snapshot, &expression, 2, &[], limits).await }
     };
-    let viewers = estimate("did('Page Viewed') and event_count >= 1").await.unwrap();
+    let viewers = estimate("did('Page Viewed') and event_count >= 1".to_owned()).await.unwrap();
     assert_eq!((viewers.size, viewers.profile_count, viewers.preview.len()), (50, 50, 2));
-    assert_eq!(estimate("did('Order Completed')").await.unwrap().size, 0);
-    let error = estimate("event_coun > 1").await.unwrap_err();
+    assert_eq!(estimate("did('Order Completed')".to_owned()).await.unwrap().size, 0);
+    // Days that were not read for an estimate before are read for one that asks for them.
+    for (days, size) in [
+        ("date '2026-04-01', date '2026-04-30'", 0),
+        ("date '2026-05-01', date '2026-05-01'", 50),
+        ("date '2026-05-02', date '9999-12-31'", 0),
+        ("date '2026-04-30', date '9999-12-31'", 50),
+    ] {
+        let counted = format!("event_count('Page Viewed', between => ({days})) filter (where page_path is null) = 1");
+        assert_eq!(estimate(counted.clone()).await.unwrap().size, size, "{counted}");
+        let twice = format!("did_sequence('Page Viewed' then 'Page Viewed', between => ({days}))");
+        assert_eq!(estimate(twice).await.unwrap().size, 0);
+    }
+    let error = estimate("event_coun > 1".to_owned()).await.unwrap_err();
     assert!(error.to_string().contains("event_count"), "{error}");
 }

@@ -284,6 +284,8 @@ def test_the_command_line_does_the_same(shop_of_orders):
     assert "lifetime_value is more than 50" in shown and "changed by           ada" in shown and "the next refresh evaluates it" in shown
     assert "a new one needs a `tessera refresh`" in project.refused("segment", "members", "big")
     assert "did you mean" in project.refused("segment", "create", "other", "lifetime_valeu > 50", "--by", "ada")
+    # A line is one of the expression, whatever else is said of the segment.
+    assert "other:1:1:" in project.refused("segment", "create", "other", "in_segment('none')", "--title", "Other", "--by", "ada")
     project.refresh()
     before = project.value("select count(*) from segment.memberships where segment = 'big'")
     etag = re.search(r"^etag +(\S+)$", shown, re.MULTILINE)[1]
