@@ -128,7 +128,7 @@ impl Engine {
         let runtime = QueryRuntime::new(memory, threads)?;
         runtime.register(&lake);
         let mut functions = identity::functions::functions(&options.config.identity)?;
-        functions.extend(profile::functions(&options.config.attributes));
+        functions.extend(profile::functions(&options.config.attributes, &options.config.consents));
         functions.extend(behavior::functions());
         functions.extend(evaluation::sql_functions());
         let mut relations = identity::relations(&options.config.identity);
@@ -412,21 +412,6 @@ impl Engine {
     /// Bytes that all queries, refreshes and look-ups together hold now.
     pub fn memory_held_bytes(&self) -> usize {
         self.project.runtime.memory_held_bytes()
-    }
-
-    /// An identifier, `namespace:value`, in the form in which it is stored.
-    ///
-    /// # Errors
-    /// InvalidInput if it has no namespace, or a value that its namespace's rule drops.
-    pub fn normalized(&self, identifier: &str) -> Result<(String, String)> {
-        let wrong =
-            |what: &str| EngineError::invalid(format!("{what}: write namespace:value, such as email:ada@example.com"));
-        let (namespace, value) = identifier.split_once(':').ok_or_else(|| wrong("the identifier has no namespace"))?;
-        let value = self
-            .normalizer
-            .normalize(namespace, value)
-            .ok_or_else(|| wrong("the value is blocked, or not one of its namespace"))?;
-        Ok((namespace.to_owned(), value.into_owned()))
     }
 
     /// All rows of a query over a snapshot, with texts for its parameters, for small answers.

@@ -4,7 +4,7 @@
 pub(crate) const COMMIT_ATTEMPTS_MAX: usize = 200;
 
 /// After so many commits the Delta log is folded into a checkpoint, so that opening a table stays cheap.
-pub(crate) const COMMITS_PER_CHECKPOINT: u64 = 50;
+pub(crate) const COMMITS_PER_CHECKPOINT: u64 = 10;
 
 /// Models of a refresh that run at the same time. Two keep the processors busy while one of them reads or ends; more would
 /// only hold more memory.

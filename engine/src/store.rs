@@ -93,6 +93,7 @@ impl Lake {
     }
 
     fn open_local(path: &std::path::Path) -> Result<Self> {
+        check_path(path)?;
         std::path::absolute(path).and_then(|path| durable::create_folder(&path)).map_err(|error| {
             EngineError::from(error).context(format!("cannot create the lake folder `{}`", path.display()))
         })?;
@@ -235,6 +236,20 @@ impl std::fmt::Display for TableName {
 }
 
 /// A bucket, with what the environment says about the store.
+/// Refuses paths that the libraries which write and read a table understand in two ways.
+fn check_path(path: &std::path::Path) -> Result<()> {
+    let path = path.to_string_lossy();
+    let is_digits = |after: &str| after.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
+    if path.contains(|sign: char| sign == '\\' || sign.is_control()) || path.split('%').skip(1).any(is_digits) {
+        return Err(EngineError::invalid(format!(
+            "a lake cannot be in `{}`: its path has a backslash, a control character, or `%` before two digits, as in `%20`; rename \
+             the folder, or set `[lake] url`",
+            path.escape_debug()
+        )));
+    }
+    Ok(())
+}
+
 fn s3_store(bucket: &str, options: &HashMap<String, String>) -> Result<AmazonS3> {
     let mut builder = AmazonS3Builder::new().with_bucket_name(bucket);
     for (key, value) in options {
@@ -249,6 +264,19 @@ fn s3_store(bucket: &str, options: &HashMap<String, String>) -> Result<AmazonS3>
 mod tests {
     use super::unsteady::unsteady_lake;
     use super::*;
+
+    #[test]
+    fn test_paths_that_libraries_read_in_two_ways_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a%20b", "a%2Fb", "a\\b", "a\nb"] {
+            let error = Lake::open("lake", &folder.path().join(name), &HashMap::new()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+            assert!(!folder.path().join(name).exists());
+        }
+        for name in ["a b", "50%", "%zz", "é#?&*"] {
+            Lake::open("lake", &folder.path().join(name), &HashMap::new()).unwrap();
+        }
+    }
 
     #[tokio::test]
     async fn test_a_write_whose_reply_is_lost_counts() {

@@ -57,8 +57,8 @@ pub(crate) enum Command {
         after_help = "Examples:\n  tessera profile email:ada@example.com\n  tessera profile email:ada@example.com --why user_id:17"
     )]
     Profile {
-        /// One of the person's identifiers
-        #[arg(value_name = "NAMESPACE:VALUE")]
+        /// One of the person's identifiers, or the id of a profile
+        #[arg(value_name = "NAMESPACE:VALUE|ID")]
         identifier: String,
         /// Say only why this identifier is the same person's, or why it is not
         #[arg(long, value_name = "NAMESPACE:VALUE")]

@@ -39,6 +39,7 @@ const LAST_SECOND: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
+    machine::open_many_files();
     // The first thread has the stack that the system gives it, and a long query needs more.
     let command = std::thread::Builder::new().stack_size(Engine::STACK_BYTES).spawn(|| run(arguments));
     match command.map(std::thread::JoinHandle::join) {

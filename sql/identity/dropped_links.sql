@@ -11,10 +11,10 @@
 --   b_value        text       its value
 --   reason         text       why it was dropped, in words
 --   exceeded       text       the limit that it would have broken: a namespace, or `links_max`; null if a correction is the reason
---   first_seen_at  timestamp  time of the earliest event or record with both
---   last_seen_at   timestamp  time of the latest
---   event_count    bigint     number of events and records with both
---   sources        texts      the sources that saw them together
+--   first_seen_at  timestamp  time of the earliest event or record with both, null if only a correction has them
+--   last_seen_at   timestamp  time of the latest, null likewise
+--   event_count    bigint     number of events, and of records as they are now, with both, as in `identity.links`
+--   sources        texts      the sources that saw them together; `correction by` and who decided it
 with dropped as (
     select a, b, reason, exceeded from identity.replayed where reason is not null
 ),

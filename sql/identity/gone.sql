@@ -1,10 +1,10 @@
--- Identifiers that nobody has any more, since their source deleted or changed what told them: by these, history still names
+-- Identifiers that nobody had any more, since their source deleted or changed what told them: by these, history still names
 -- whom it is about.
 --
--- key: ordinal
+-- key: ordinal, generation
 -- strategy: history
 -- columns:
---   ordinal     bigint  the number that the identifier had: it is never given again
+--   ordinal     bigint  the number that the identifier had, and has again if it comes back
 --   namespace   text    the identifier's namespace
 --   value       text    its value
 --   generation  bigint  the first generation without it

@@ -12,7 +12,7 @@
 --   profile_id       text       the profile it belongs to
 --   first_seen_at    timestamp  time of the earliest event or record with it
 --   last_seen_at     timestamp  time of the latest event or record with it
---   ordinal          bigint     the identifier's number: its own for good, dense, never given again
+--   ordinal          bigint     the identifier's number: its own for good, also if it goes and comes back
 --   profile_ordinal  bigint     the ordinal of the profile's anchor, by which states and segments know the profile
 --   cluster          text       where a limit stood against links, or may have: the smallest identifier of all that links connect, dropped ones too; else null
 with laid as (
@@ -33,16 +33,15 @@ members as (
     right join identity.components on components.identifier = laid.identifier
 ),
 
-numbered as (
-    select
-        members.*,
-        coalesce(
-            known.ordinal,
-            -- those without a number come first
-            (select coalesce(max(ordinal), 0) from last.identity.ordinals)
-                + row_number() over (order by known.ordinal is not null, first_landed, members.identifier)
-        ) as ordinal
-    from members
+-- Who comes back has the number of before: by it one is told first or later.
+returning as (
+    select namespace || ':' || value as identifier, max(ordinal) as ordinal from last.identity.gone group by namespace, value
+),
+
+known_members as (
+    select members.*, coalesce(known.ordinal, returning.ordinal) as known_ordinal
+    from returning  -- few rows: the side that a hash join holds in memory
+    right join members on members.identifier = returning.identifier
     -- if full
     left join (
         select namespace || ':' || value as identifier, ordinal from last.identity.identities
@@ -53,6 +52,18 @@ numbered as (
         select identifier, earlier_ordinal as ordinal from identity.touched
     ) known on known.identifier = members.identifier
     -- end
+),
+
+numbered as (
+    select
+        known_members.*,
+        coalesce(
+            known_ordinal,
+            -- those without a number come first
+            (select coalesce(max(ordinal), 0) from last.identity.ordinals)
+                + row_number() over (order by known_ordinal is not null, first_landed, identifier)
+        ) as ordinal
+    from known_members
 ),
 
 anchors as (

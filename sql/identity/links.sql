@@ -1,4 +1,5 @@
--- Two identifiers seen together in one event or record. The more trusted one is `a`.
+-- Two identifiers seen together in one event or record, and two that a correction makes one person (`always_link`), seen together
+-- or not. The more trusted one is `a`.
 --
 -- key: a_namespace, a_value, b_namespace, b_value
 -- strategy: view
@@ -7,10 +8,10 @@
 --   a_value        text       its value
 --   b_namespace    text       namespace of the other
 --   b_value        text       its value
---   first_seen_at  timestamp  time of the earliest event or record with both
---   last_seen_at   timestamp  time of the latest
---   event_count    bigint     number of events and records with both
---   sources        texts      the sources that saw them together
+--   first_seen_at  timestamp  time of the earliest event or record with both, null if only a correction has them
+--   last_seen_at   timestamp  time of the latest, null likewise
+--   event_count    bigint     number of events, and of records as they are now, with both; 0 if only a correction has them, or only earlier versions of records, which `keep_links` keeps
+--   sources        texts      the sources that saw them together; `correction by` and who decided it
 with pairs as (
     select unnest(identifier_pairs(identifiers)) as pair, source, first_seen_at, last_seen_at, event_count
     from identity.sets

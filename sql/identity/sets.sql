@@ -9,7 +9,7 @@
 --   first_seen_at  timestamp  earliest time, null for a correction
 --   last_seen_at   timestamp  latest time, null for a correction
 --   first_landed   bigint     place of the first to land in the order of landing, null for a correction
---   event_count    bigint     number of events and records with it
+--   event_count    bigint     number of events, and of records as they are now, with it; 0 for a correction, and for what `keep_links` keeps
 select 'seen' as kind, identifiers, source, first_seen_at, last_seen_at, first_landed, event_count
 from identity.event_sets
 union all

@@ -1,6 +1,7 @@
 -- What each source says of each profile, and which of it stands: by the rule of the attribute in `tessera.toml`, the
 -- latest without one. First-party values stand before third-party ones unless a rule trusts these; then, by the rule; then
--- the latest, then the last to land. Of a source only its latest value is kept, unless the rule needs every one.
+-- the latest, then the last to land. Of a source only its latest value is kept, unless the rule needs every one, or the
+-- attribute tells consent: of two records of one source a newer `no objection` does not hide an objection.
 --
 -- key: profile_id, name, source, attribute
 -- strategy: merge
@@ -74,7 +75,7 @@ kept as (
         name,
         source,
         party,
-        case when attribute_rule(name) not in ('latest', 'source_order') then attribute end
+        case when attribute_keeps_each(name) then attribute end
 ),
 
 -- By all sources that are trusted alike.
@@ -144,7 +145,7 @@ from (
         select
             profile_id,
             name,
-            unnest(string_to_array(attribute, chr(31))) as attribute,
+            unnest(attribute_entries(name, attribute)) as attribute,
             source,
             party,
             rank,

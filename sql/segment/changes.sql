@@ -15,7 +15,12 @@
 with anchors as (
     select ordinal, namespace, value from identity.identities
     union all
-    select ordinal, namespace, value from identity.gone
+    select distinct ordinal, namespace, value
+    from identity.gone
+    where not exists (  -- some have come back
+        select 1 from identity.identities
+        where identities.ordinal = gone.ordinal
+    )
 )
 
 select

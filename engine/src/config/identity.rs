@@ -49,22 +49,22 @@ impl IdentityConfig {
 
     /// Returns the rank of a namespace: the smaller, the more trusted. Namespaces that are not declared (payloads may bring
     /// any) share one rank, behind the declared ones but before those like cookies: a caller that needs a total order among
-    /// them adds their names.
+    /// them adds their names. An `anonymous_id` that is not declared is the last of the cookies.
     pub fn priority_of(&self, name: &str) -> usize {
         let position = self.namespaces.iter().position(|namespace| namespace.name == name);
         // Two steps from one place to the next, so that there is one between any two.
-        position.map_or_else(|| self.undeclared_rank(), |place| 2 * place + 1)
+        match position {
+            Some(place) => 2 * place + 1,
+            None if name == COOKIE => 2 * self.namespaces.len() + 1,
+            // Half a place behind those that are no cookies, whether any cookie follows or not.
+            None => 2 * self.namespaces.iter().take_while(|namespace| !namespace.cookie).count(),
+        }
     }
 
     /// Returns the declared namespace with a rank.
     pub fn with_rank(&self, rank: usize) -> Option<&Namespace> {
-        let place = rank.checked_sub(1).filter(|_| rank != self.undeclared_rank())? / 2;
-        self.namespaces.get(place)
-    }
-
-    fn undeclared_rank(&self) -> usize {
-        let first_cookie = self.namespaces.iter().position(|namespace| namespace.cookie);
-        first_cookie.map_or(2 * self.namespaces.len() + 1, |place| 2 * place)
+        // Even ranks are of what is not declared.
+        if rank % 2 == 1 { self.namespaces.get(rank / 2) } else { None }
     }
 }
 

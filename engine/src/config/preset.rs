@@ -2,8 +2,8 @@
 //! it writes itself take the place of the preset's.
 //!
 //! Exports differ: columns are renamed, translated, left out. So a preset writes a column as one or more names,
-//! `Email | Email Address`, of which the first that the file has counts; case, blanks and punctuation do not. A file need
-//! not have it.
+//! `Email | Email Address`, of which, row by row, the first counts that the file has and that is not blank; case, blanks and
+//! punctuation do not. A file need not have it.
 
 /// What a source's `preset` may be, with its table `[[source]]`.
 pub(super) const PRESETS: [(&str, &str); 7] = [
@@ -21,9 +21,9 @@ pub(crate) fn names(column: &str) -> impl Iterator<Item = &str> {
     column.split('|').map(str::trim)
 }
 
-/// The column of a file that one of a preset's columns means.
-pub(crate) fn find<'f>(column: &str, of_file: &'f [String]) -> Option<&'f String> {
-    names(column).find_map(|name| of_file.iter().find(|known| folded(known) == folded(name)))
+/// The columns of a file that one of a preset's columns means, in the order of its names.
+pub(crate) fn find<'f>(column: &str, of_file: &'f [String]) -> impl Iterator<Item = &'f String> {
+    names(column).filter_map(|name| of_file.iter().find(|known| folded(known) == folded(name)))
 }
 
 fn folded(name: &str) -> String {
@@ -37,8 +37,10 @@ mod tests {
     #[test]
     fn test_columns_are_found_by_any_name_and_spelling() {
         let file = ["record id".to_owned(), "E-Mail address".to_owned(), "Phone".to_owned()];
-        assert_eq!(find("Record ID | Contact ID", &file), Some(&file[0]));
-        assert_eq!(find("Email | Email Address", &file), Some(&file[1]));
-        assert_eq!(find("Mobile Phone | mobilephone", &file), None);
+        let find = |column| find(column, &file).map(String::as_str).collect::<Vec<_>>();
+        assert_eq!(find("Record ID | Contact ID"), ["record id"]);
+        assert_eq!(find("Email | Email Address"), ["E-Mail address"]);
+        assert_eq!(find("Mobile Phone | Phone | Record ID"), ["Phone", "record id"]);
+        assert!(find("Mobile Phone | mobilephone").is_empty());
     }
 }

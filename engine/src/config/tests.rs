@@ -96,7 +96,7 @@ fn reads_every_part_of_the_example() {
     assert_eq!(identity.namespaces[2].region.as_deref(), Some("FR"));
     assert_eq!(
         (identity.priority_of("crm_id"), identity.priority_of("ECID"), identity.priority_of("other")),
-        (1, 7, 9)
+        (1, 7, 8)
     );
     assert!(!identity.use_default_blocklist);
     assert_eq!(config.behavior.session_timeout_minutes, 45);
@@ -383,4 +383,32 @@ fn test_cookies_are_less_trusted_than_anything_else_wherever_they_stand() {
     assert!(identity.priority_of("anonymous_id") < identity.priority_of("user_id"));
     assert!(identity.priority_of("user_id") < identity.priority_of("loyalty"));
     assert_eq!(identity.with_rank(identity.priority_of("loyalty")), None);
+}
+
+#[test]
+fn test_an_anonymous_id_that_is_not_declared_is_the_last_of_the_cookies() {
+    for namespaces in ["[{ name = 'email' }]", "[{ name = 'tv', cookie = true }, { name = 'email' }]"] {
+        let identity = parse(&format!("version = 1\n[identity]\nnamespaces = {namespaces}\n")).identity;
+        let mut by_trust = ["anonymous_id", "tv", "loyalty", "email"];
+        by_trust.sort_by_key(|name| identity.priority_of(name));
+        let expected = if namespaces.contains("tv") {
+            ["email", "loyalty", "tv", "anonymous_id"]
+        } else {
+            ["email", "tv", "loyalty", "anonymous_id"] // the two in the middle are equals
+        };
+        assert_eq!(by_trust, expected);
+        assert_eq!(identity.with_rank(identity.priority_of("anonymous_id")), None);
+    }
+}
+
+#[test]
+fn test_a_cookie_moves_no_rank_of_what_is_no_cookie() {
+    let rank = |namespaces: &str, name: &str| {
+        parse(&format!("version = 1\n[identity]\nnamespaces = {namespaces}\n")).identity.priority_of(name)
+    };
+    for name in ["user_id", "email", "loyalty"] {
+        let without = rank("[{ name = 'user_id' }, { name = 'email' }]", name);
+        let with = rank("[{ name = 'user_id' }, { name = 'tv', cookie = true }, { name = 'email' }]", name);
+        assert_eq!(without, with, "{name}");
+    }
 }

@@ -40,6 +40,12 @@ impl Engine {
         let entry = self.entry(Some(verdict), identifiers, decided_by, reason);
         let decided = self.decide(entry, |known| match known {
             None => Ok(()),
+            Some(Correction { line: Some(line), .. }) => Err(EngineError::new(
+                ErrorKind::AlreadyExists,
+                format!(
+                    "the project says something of these two identifiers: change it there, corrections.toml:{line}"
+                ),
+            )),
             Some(_) => Err(EngineError::new(
                 ErrorKind::AlreadyExists,
                 "a correction says something of these two identifiers: remove it first",

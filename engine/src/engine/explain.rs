@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 
 use super::Engine;
-use crate::error::Result;
+use crate::error::{EngineError, Result};
 use crate::identity::explain::{self, ExplainedLink, Explanation, Tables};
 use crate::query::limited::QueryLimits;
 use crate::snapshot::Snapshot;
@@ -25,6 +25,16 @@ impl Tables for Limited<'_> {
 }
 
 impl Engine {
+    /// Namespace and value of an identifier, `namespace:value` as it arrives, in the form in which it is stored. Messages call it
+    /// `which`, such as "the first identifier".
+    ///
+    /// # Errors
+    /// InvalidInput if it has no namespace, or a value that its namespace's rule drops, and why.
+    pub fn read_identifier(&self, which: &str, written: &str) -> Result<(String, String)> {
+        let (namespace, value) = self.normalizer.read(which, written).map_err(EngineError::invalid)?;
+        Ok((namespace.to_owned(), value.into_owned()))
+    }
+
     /// The links among the identifiers of a profile, and those that would connect it to others but do not count.
     ///
     /// # Errors

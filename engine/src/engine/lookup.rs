@@ -14,6 +14,7 @@ use crate::query::limited::{QueryLimits, too_long};
 use crate::snapshot::Snapshot;
 
 const BY_IDENTIFIER: &str = "select profile_id from identity.identities where namespace = $1 and value = $2";
+const BY_ID: &str = "select profile_id from profile.profiles where profile_id = $1";
 const SUCCESSOR: &str = "select successor_id from identity.aliases where profile_id = $1";
 const PROFILE: &str = "select * from profile.profiles where profile_id = $1";
 const IDENTIFIERS: &str = "select * from identity.identities where profile_id = $1 order by namespace, value";
@@ -49,6 +50,40 @@ impl Engine {
         Ok(found)
     }
 
+    /// The id of the profile that `key` names; `None` if there is nobody. The id of a profile that is no more names its successor.
+    ///
+    /// # Errors
+    /// As [`Engine::execute`].
+    pub async fn profile_id(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        key: &ProfileKey,
+        limits: QueryLimits,
+    ) -> Result<Option<String>> {
+        match key {
+            ProfileKey::Identifier { namespace, value } => {
+                self.first_text(snapshot, BY_IDENTIFIER, &[namespace, value], limits).await
+            }
+            ProfileKey::ProfileId(profile_id) => match self.first_text(snapshot, BY_ID, &[profile_id], limits).await? {
+                Some(living) => Ok(Some(living)),
+                None => self.successor(snapshot, profile_id, limits).await,
+            },
+        }
+    }
+
+    /// The first column of the first row of a query, a text.
+    async fn first_text(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        query: &str,
+        parameters: &[&str],
+        limits: QueryLimits,
+    ) -> Result<Option<String>> {
+        let found = self.rows(snapshot, query, parameters, limits).await?;
+        let Some(batch) = found.iter().find(|batch| batch.num_rows() > 0) else { return Ok(None) };
+        Ok(Some(text(batch.column(0))?.value(0).to_owned()))
+    }
+
     /// The profile that has the anchor of one that is no more.
     async fn successor(
         &self,
@@ -59,9 +94,7 @@ impl Engine {
         if !snapshot.has_table("identity", "aliases") {
             return Ok(None); // a generation of before there were any
         }
-        let found = self.rows(snapshot, SUCCESSOR, &[profile_id], limits).await?;
-        let Some(batch) = found.iter().find(|batch| batch.num_rows() > 0) else { return Ok(None) };
-        Ok(Some(text(batch.column(0))?.value(0).to_owned()))
+        self.first_text(snapshot, SUCCESSOR, &[profile_id], limits).await
     }
 
     async fn living_profile(
@@ -114,9 +147,9 @@ impl Engine {
         let profile_id = match key {
             ProfileKey::ProfileId(profile_id) => profile_id.clone(),
             ProfileKey::Identifier { namespace, value } => {
-                let found = self.rows(snapshot, BY_IDENTIFIER, &[namespace, value], limits).await?;
-                let Some(batch) = found.iter().find(|batch| batch.num_rows() > 0) else { return Ok(None) };
-                text(batch.column(0))?.value(0).to_owned()
+                let found = self.first_text(snapshot, BY_IDENTIFIER, &[namespace, value], limits).await?;
+                let Some(profile_id) = found else { return Ok(None) };
+                profile_id
             }
         };
         let parameters = [profile_id.as_str()];

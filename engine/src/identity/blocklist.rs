@@ -18,9 +18,15 @@ pub(crate) const DEFAULT_BLOCKED: &[&str] = &[
     "none",
     "undefined",
     "nan",
+    "nat",
     "na",
+    "<na>",
     "n/a",
+    "n.a.",
     "#n/a",
+    "#ref!",
+    "#value!",
+    r"\n",
     "-1",
     "true",
     "false",
@@ -33,6 +39,7 @@ pub(crate) const DEFAULT_BLOCKED: &[&str] = &[
     "invalid",
     "empty",
     "blank",
+    "(blank)",
     "guest",
     "not-specified",
     "not_specified",
@@ -174,11 +181,14 @@ mod tests {
     #[test]
     fn blocks_defaults_in_any_case() {
         let list = defaults();
+        for value in [r"\N", "NaT", "<NA>", "N.A.", "#REF!", "#VALUE!", "(blank)"] {
+            assert!(list.is_blocked(value), "{value}");
+        }
         for value in ["NULL", "n/a", "N/A", "[object Object]", "undefined", "-1", "Test@Test.com", "Not-Specified", ""]
         {
             assert!(list.is_blocked(value), "{value}");
         }
-        for value in ["ada@example.com", "nullable", "1", "10", "-10", "u-0", "éva", "n/A/b"] {
+        for value in ["ada@example.com", "nullable", "nate", r"\nina", "1", "10", "-10", "u-0", "éva", "n/A/b"] {
             assert!(!list.is_blocked(value), "{value}");
         }
     }

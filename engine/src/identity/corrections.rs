@@ -164,18 +164,8 @@ fn normalized(
     config: &IdentityConfig,
 ) -> std::result::Result<[String; 2], String> {
     let mut found = Vec::with_capacity(2);
-    for identifier in written {
-        let Some((namespace, value)) = identifier.split_once(':') else {
-            return Err(
-                "an identifier has no namespace; write `namespace:value`, such as `email:ada@example.com`".to_owned()
-            );
-        };
-        let Some(value) = normalizer.normalize(namespace, value) else {
-            let place = if found.is_empty() { "first" } else { "second" };
-            return Err(format!(
-                "the {place} identifier, of `{namespace}`, is blocked or has not the form of its namespace; write one as it arrives"
-            ));
-        };
+    for (identifier, which) in written.iter().zip(["the first identifier", "the second identifier"]) {
+        let (namespace, value) = normalizer.read(which, identifier)?;
         found.push((config.priority_of(namespace), namespace, value));
     }
     found.sort();

@@ -15,8 +15,9 @@ use crate::query::functions::text;
 pub struct Explanation {
     /// The profile of each.
     pub profile_ids: [String; 2],
-    /// The shortest chain of links from the first to the second; empty if nothing connects them. For one person all of
-    /// them count; for two, those that do not count are what keeps them apart.
+    /// The shortest chain of links from the first to the second: that with the fewest links that do not count, and of such the
+    /// one with the fewest links. Empty if nothing connects them. For one person all of them count; for two, those that do not
+    /// count are what keeps them apart.
     pub links: Vec<ExplainedLink>,
 }
 
@@ -31,7 +32,7 @@ pub struct ExplainedLink {
     pub first_seen_at: Option<Micros>,
     /// Time of the latest.
     pub last_seen_at: Option<Micros>,
-    /// Number of events and records with both.
+    /// Number of events, and of records as they are now, with both: 0 for a correction, and for what `keep_links` keeps.
     pub event_count: i64,
     /// The sources that saw them together, and `correction by` with who decided that they are one person.
     pub sources: Vec<String>,

@@ -58,14 +58,8 @@ struct Explained {
 
 impl Explained {
     /// Namespace and value of an identifier in its normal form.
-    fn normalized<'w>(&self, written: &'w str) -> Result<(&'w str, Cow<'w, str>)> {
-        let wrong = |what| DataFusionError::Plan(format!("{NAME}: {what}; write namespace:value, as it arrives"));
-        let (namespace, value) =
-            written.split_once(':').ok_or_else(|| wrong("an identifier has no namespace".to_owned()))?;
-        let value = self.normalizer.normalize(namespace, value);
-        let value =
-            value.ok_or_else(|| wrong(format!("the identifier of `{namespace}` is blocked or has not its form")))?;
-        Ok((namespace, value))
+    fn normalized<'w>(&self, which: &str, written: &'w str) -> Result<(&'w str, Cow<'w, str>)> {
+        self.normalizer.read(which, written).map_err(|wrong| DataFusionError::Plan(format!("{NAME}: {wrong}")))
     }
 }
 
@@ -88,7 +82,8 @@ impl TableProvider for Explained {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let state = session.as_any().downcast_ref::<SessionState>();
         let state = state.ok_or_else(|| DataFusionError::Internal(format!("{NAME} needs a session's state")))?;
-        let (a, b) = (self.normalized(&self.a)?, self.normalized(&self.b)?);
+        let a = self.normalized("the first identifier", &self.a)?;
+        let b = self.normalized("the second identifier", &self.b)?;
         let explained = explain(state, (a.0, &a.1), (b.0, &b.1)).await;
         let explained = explained.map_err(|error| DataFusionError::External(Box::new(error)))?;
         let answer = MemTable::try_new(self.schema(), vec![vec![rows(&self.schema, &explained.links)?]])?;

@@ -11,6 +11,9 @@ use crate::config::{IdentityConfig, Normalize};
 use crate::error::{EngineError, Result};
 use crate::salesforce_id;
 
+const BLOCKED: &str =
+    "is blocked, so it is nobody's: see `blocked`, `blocked_patterns` and `use_default_blocklist` in [identity]";
+
 /// The rules of a project's namespaces.
 #[derive(Debug)]
 pub(crate) struct Normalizer {
@@ -74,6 +77,24 @@ impl Normalizer {
         }
         self.rule(namespace).apply(value)
     }
+
+    /// Namespace and value of an identifier, `namespace:value` as it arrives, in the form in which it is stored.
+    ///
+    /// # Errors
+    /// What is wrong with it and what to do, without its value; `which` is what it is called there.
+    pub(crate) fn read<'a>(
+        &self,
+        which: &str,
+        written: &'a str,
+    ) -> std::result::Result<(&'a str, Cow<'a, str>), String> {
+        let named = written.split_once(':').filter(|(namespace, _)| !namespace.is_empty() && !has_control(namespace));
+        let (namespace, value) = named
+            .ok_or_else(|| format!("{which} has no namespace: write namespace:value, such as email:ada@example.com"))?;
+        let normalized = self.normalize(namespace, value);
+        let normalized =
+            normalized.ok_or_else(|| format!("{which}, of `{namespace}`, {}", self.rule(namespace).refusal(value)))?;
+        Ok((namespace, normalized))
+    }
 }
 
 impl Rule {
@@ -99,6 +120,32 @@ impl Rule {
             return None;
         }
         Some(normalized)
+    }
+
+    /// Why [`Rule::apply`] makes nothing of a value.
+    fn refusal(&self, value: &str) -> &'static str {
+        let trimmed = trim(value);
+        let form = comparable(self.normalize, self.region, trimmed);
+        match (form, self.normalize) {
+            _ if trimmed.is_empty() => "is empty: write a value behind its colon",
+            _ if self.blocklist.is_blocked(trimmed) => BLOCKED,
+            (Some(form), _) if has_control(&form) => "has a control character in it: write it without",
+            (Some(_), _) => BLOCKED,
+            (None, Normalize::Email) => "is no e-mail address: look how it is spelled",
+            (None, Normalize::Phone) if self.region.is_none() => {
+                "is no telephone number with a country code: write it with one, such as +33 1 23 45 67 89, or give the \
+                 namespace a `region`"
+            }
+            (None, Normalize::Phone) => {
+                "is no telephone number of the namespace's `region`: write one of another country with its code, such as \
+                 +33 1 23 45 67 89"
+            }
+            (None, Normalize::Digits) => "has no digits: look how it is spelled",
+            (None, Normalize::SalesforceId) => "is no Salesforce id: these have 15 or 18 letters and digits",
+            (None, Normalize::None | Normalize::Lowercase) => {
+                "has not the form of its namespace: look how it is spelled"
+            }
+        }
     }
 }
 

@@ -65,3 +65,23 @@ impl SetRules {
         Ok(found.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ProjectConfig;
+
+    #[test]
+    fn test_a_cookie_comes_last_declared_or_not() {
+        let cookies = ["{ name = 'email' }", "{ name = 'anonymous_id' }, { name = 'email' }"];
+        for namespaces in cookies {
+            let text = format!("version = 1\n[identity]\nnamespaces = [{namespaces}]");
+            let rules = SetRules::new(&ProjectConfig::parse(&text, "tessera.toml").unwrap().identity).unwrap();
+            let mut found = Vec::new();
+            let pairs = [("anonymous_id", "a"), ("user_id", "u"), ("loyalty", "l"), ("email", "e")];
+            rules.collect(pairs.into_iter(), &mut found).unwrap();
+            let order: Vec<&str> = found.iter().map(|(_, namespace, _)| *namespace).collect();
+            assert_eq!(order, ["email", "loyalty", "user_id", "anonymous_id"], "{namespaces}");
+        }
+    }
+}

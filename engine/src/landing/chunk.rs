@@ -166,6 +166,12 @@ impl Chunker {
         if is_start && self.pending.starts_with(BYTE_ORDER_MARK) {
             self.pending.drain(..BYTE_ORDER_MARK.len());
         }
+        if is_start && is_utf16(&self.pending) {
+            self.pending.clear();
+            self.at_end = true;
+            let problem = format!("`{}` is UTF-16 text; convert it to UTF-8", self.input.name);
+            self.failure = Some(EngineError::invalid(problem));
+        }
     }
 
     /// The end of what can be handed out: the last whole row in `pending`, or the last whole group; 0 when there is none.
@@ -275,6 +281,15 @@ fn never_closed(line: u64) -> Rejection {
     Rejection::new(Reason::BadRow, detail)
 }
 
+/// Whether a text begins as UTF-16 does: with its byte order mark, or with two letters of ASCII, each with a zero beside it.
+fn is_utf16(text: &[u8]) -> bool {
+    match text {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => true,
+        [first, 0, second, 0, ..] | [0, first, 0, second, ..] => *first != 0 && *second != 0,
+        _ => false,
+    }
+}
+
 pub(crate) fn count_line_feeds(text: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', text).count() as u64
 }
@@ -350,6 +365,20 @@ mod tests {
     fn test_chunker_takes_a_last_line_without_end_and_skips_the_byte_order_mark() {
         assert_eq!(all(chunker("\u{feff}a\nb", 100)).0, vec![rows(1, "a\nb")]);
         assert_eq!(all(chunker("", 100)).0, vec![]);
+    }
+
+    #[test]
+    fn test_chunker_refuses_utf16_with_and_without_its_mark() {
+        let little: Vec<u8> = "id,name\n1,Ada\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let big: Vec<u8> = "id,name\n1,Ada\n".encode_utf16().flat_map(u16::to_be_bytes).collect();
+        let marked = [&[0xff, 0xfe], &little[..]].concat();
+        let zstd = zstd::encode_all(&marked[..], 1).unwrap();
+        for bytes in [little, [&[0xfe, 0xff], &big[..]].concat(), big, marked, zstd] {
+            assert!(chunker(bytes.clone(), 100).header().unwrap_err().to_string().contains("`test` is UTF-16 text"));
+            let (chunks, error) = all(chunker(bytes, 100));
+            assert!(chunks.is_empty() && error.unwrap().to_string().contains("convert it to UTF-8"));
+        }
+        assert_eq!(all(chunker("a\0\0b", 100)).0, vec![rows(1, "a\0\0b")]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! CSV as RFC 4180 has it, with a header line.
 //!
 //! The delimiter is the one of comma, semicolon and tab that occurs most often in the header, outside of quotes; comma if none does.
+//! A line `sep=;` before it, as Excel reads and writes it, names another.
 
 mod group;
 pub(crate) mod records;
@@ -29,7 +30,14 @@ impl Header {
     /// # Errors
     /// What is wrong with it, and what to do: it is not UTF-8, or the whole of a file whose lines end as on old Macs.
     pub(crate) fn parse(line: &[u8]) -> Result<Self, &'static str> {
-        let delimiter = detect_delimiter(line);
+        Self::parse_delimited(line, detect_delimiter(line))
+    }
+
+    /// Reads a header line whose delimiter is known.
+    ///
+    /// # Errors
+    /// As `parse`.
+    pub(crate) fn parse_delimited(line: &[u8], delimiter: u8) -> Result<Self, &'static str> {
         let mut records = Records::new(line, delimiter);
         let mut columns: Vec<String> = Vec::new();
         let mut next_numbers = HashMap::new();
@@ -61,6 +69,19 @@ fn unique_name(name: &str, next_numbers: &mut HashMap<String, usize>) -> String 
     next_numbers.insert(name.to_owned(), number);
     next_numbers.entry(unique.clone()).or_insert(2);
     unique
+}
+
+/// The delimiter that a line `sep=;` names.
+pub(crate) fn named_delimiter(line: &[u8]) -> Option<u8> {
+    let (name, delimiter) = line.split_at_checked(4)?;
+    match delimiter {
+        [byte] if name.eq_ignore_ascii_case(b"sep=") && is_delimiter(*byte) => Some(*byte),
+        _ => None,
+    }
+}
+
+fn is_delimiter(byte: u8) -> bool {
+    byte == b'\t' || byte.is_ascii_punctuation() && byte != b'"'
 }
 
 fn detect_delimiter(line: &[u8]) -> u8 {
@@ -165,6 +186,18 @@ mod tests {
         assert_eq!(columns("a;b;\"c,d,e,f\""), (';', vec!["a".into(), "b".into(), "c,d,e,f".into()]));
         assert_eq!(columns("a\tb"), ('\t', vec!["a".into(), "b".into()]));
         assert_eq!(columns("a"), (',', vec!["a".into()]));
+    }
+
+    #[test]
+    fn test_a_line_may_name_the_delimiter() {
+        for (line, delimiter) in [("sep=;", b';'), ("SEP=|", b'|'), ("sep=\t", b'\t')] {
+            assert_eq!(named_delimiter(line.as_bytes()), Some(delimiter), "{line}");
+        }
+        for line in ["", "sep", "sep=", "sep=a", "sep=\"", "sep=;;", "set=;"] {
+            assert_eq!(named_delimiter(line.as_bytes()), None, "{line}");
+        }
+        let header = Header::parse_delimited(b"a|b;c;d", b'|').unwrap();
+        assert_eq!((header.delimiter, header.columns), (b'|', vec!["a".to_owned(), "b;c;d".to_owned()]));
     }
 
     #[test]

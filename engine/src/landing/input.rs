@@ -85,9 +85,6 @@ impl OpenInput {
                 "`{name}` is a Parquet file; set `format = \"parquet\"` in its source"
             )));
         }
-        if magic.starts_with(&[0xff, 0xfe]) || magic.starts_with(&[0xfe, 0xff]) {
-            return Err(EngineError::invalid(format!("`{name}` is UTF-16 text; convert it to UTF-8")));
-        }
         let is_gzip = magic.starts_with(GZIP_MAGIC);
         let is_zstd = magic == ZSTD_MAGIC
             || magic.first().is_some_and(|first| (0x50..0x60).contains(first)) && magic[1..] == *ZSTD_SKIPPED_MAGIC;

@@ -1,6 +1,6 @@
 //! Reads one input on one thread, parses it on several, and hands the chunks on in the order of the input.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -15,7 +15,7 @@ use crate::landing::input::{Input, RawBytes};
 use crate::landing::parquet::ParquetInput;
 use crate::landing::quarantine::{QuarantineBuilder, Rejection};
 use crate::landing::row_id::Numbering;
-use crate::landing::schema::{EventsBuilder, TakePart, UnnumberedRows, quarantine_schema};
+use crate::landing::schema::{EventsBuilder, TakePart, UnnumberedRows};
 use crate::landing::segment_spec::SegmentParser;
 use crate::landing::tabular::{Grouping, Mapping, TabularBuilder};
 use crate::landing::{csv, ndjson, parquet};
@@ -61,7 +61,8 @@ pub(crate) struct InputSummary {
 /// Reads one input to its end and hands its rows, in input order, to `sink`.
 ///
 /// Blocks: call it off the async runtime. Uses `threads` threads to parse and one to read; memory is bounded by the chunks
-/// between them. (Events without an id of their own cost 20 to 40 bytes each in addition: they are counted among their equals.)
+/// between them. (Events without an id of their own cost 20 to 40 bytes each in addition: they are counted among their equals;
+/// so do events of several rows, whose rows have to follow each other.)
 ///
 /// # Errors
 ///
@@ -88,16 +89,14 @@ pub(crate) fn parse_input(
             open_text(Chunker::new(open, text_bytes_max(source, config)), source, config, &batch.identifiers)?
         }
     };
-    let parser = Parser {
+    let parser =
+        Parser { source, landed_at_us: batch.landed_at_us, row_bytes_max: config.landing.event_bytes_max, rows };
+    let mut ordered = OrderedStage {
         source,
         file: &file,
         landed_at_us: batch.landed_at_us,
-        row_bytes_max: config.landing.event_bytes_max,
-        rows,
-    };
-    let mut ordered = OrderedStage {
-        source,
         numbering: Numbering::default(),
+        groups_seen: HashSet::new(),
         summary: InputSummary::empty(),
         bytes_handed_on: 0,
         sink,
@@ -161,13 +160,7 @@ fn open_text(
         SourceFormat::Csv => {
             let mut mapping = Mapping::new(source, identifiers)?;
             let name = chunker.name().to_owned();
-            let mut line = chunker.header()?;
-            while line.as_ref().is_some_and(|line| line.trim_ascii().is_empty()) {
-                line = chunker.header()?;
-            }
-            let line = line.unwrap_or_default();
-            let header = csv::Header::parse(&line)
-                .map_err(|problem| EngineError::invalid(format!("the header of `{name}` {problem}")))?;
+            let header = csv_header(&mut chunker)?;
             if !header.columns.is_empty() {
                 mapping.find_columns(&source.name, &name, &header.columns)?;
             }
@@ -180,6 +173,26 @@ fn open_text(
         _ => RowParser::Ndjson(Mapping::new(source, identifiers)?),
     };
     Ok((Reader::Text(Box::new(chunker)), rows))
+}
+
+/// The header of a CSV text: the first of its lines that is neither blank nor names the delimiter.
+fn csv_header(chunker: &mut Chunker) -> Result<csv::Header> {
+    let mut delimiter = None;
+    let mut line = chunker.header()?;
+    while let Some(text) = &line {
+        let named = if delimiter.is_none() { csv::named_delimiter(text) } else { None };
+        if named.is_none() && !text.trim_ascii().is_empty() {
+            break;
+        }
+        delimiter = delimiter.or(named);
+        line = chunker.header()?;
+    }
+    let line = line.unwrap_or_default();
+    let header = match delimiter {
+        Some(delimiter) => csv::Header::parse_delimited(&line, delimiter),
+        None => csv::Header::parse(&line),
+    };
+    header.map_err(|problem| EngineError::invalid(format!("the header of `{}` {problem}", chunker.name())))
 }
 
 fn open_parquet(
@@ -252,8 +265,7 @@ struct Job {
 
 struct Parsed {
     rows: UnnumberedRows,
-    quarantined: RecordBatch,
-    reasons: BTreeMap<&'static str, u64>,
+    quarantine: QuarantineBuilder,
     bytes_read: u64,
 }
 
@@ -292,7 +304,6 @@ enum RowParser {
 
 struct Parser<'a> {
     source: &'a Source,
-    file: &'a str,
     landed_at_us: i64,
     row_bytes_max: usize,
     rows: RowParser,
@@ -302,17 +313,13 @@ impl Parser<'_> {
     fn parse(&self, job: &Job) {
         // Nobody waits for the result when handing on has failed.
         let hand_on = |parsed: Result<Parsed>| drop(job.result.send(parsed));
+        let bytes_read = job.bytes_read;
         let mut take_part = |rows: Result<UnnumberedRows>| {
-            let quarantined = RecordBatch::new_empty(quarantine_schema());
-            let bytes_read = job.bytes_read;
-            hand_on(rows.map(|rows| Parsed { rows, quarantined, reasons: BTreeMap::new(), bytes_read }));
+            hand_on(rows.map(|rows| Parsed { rows, quarantine: QuarantineBuilder::default(), bytes_read }));
         };
         let mut quarantine = QuarantineBuilder::default();
         let rows = self.parse_rows(&job.piece, &mut quarantine, &mut take_part);
-        hand_on(rows.and_then(|rows| {
-            let (quarantined, reasons) = quarantine.finish(&self.source.name, self.file, self.landed_at_us)?;
-            Ok(Parsed { rows, quarantined, reasons, bytes_read: job.bytes_read })
-        }));
+        hand_on(rows.map(|rows| Parsed { rows, quarantine, bytes_read }));
     }
 
     /// Parses a piece; its rows are what is left when all parts were taken.
@@ -412,7 +419,11 @@ fn for_each_line(
 /// Numbers the rows and hands them on; the one place that sees the chunks in order.
 struct OrderedStage<'a> {
     source: &'a Source,
+    file: &'a str,
+    landed_at_us: i64,
     numbering: Numbering,
+    /// Hashes of what rows of one event have in common.
+    groups_seen: HashSet<u64>,
     summary: InputSummary,
     bytes_handed_on: u64,
     sink: &'a mut dyn FnMut(ParsedChunk) -> Result<()>,
@@ -430,7 +441,9 @@ impl OrderedStage<'_> {
     }
 
     fn hand_on_part(&mut self, part: Parsed) -> Result<()> {
-        let Parsed { rows, quarantined, reasons, bytes_read } = part;
+        let Parsed { rows, mut quarantine, bytes_read } = part;
+        quarantine.explain_scattered(&mut self.groups_seen);
+        let (quarantined, reasons) = quarantine.finish(&self.source.name, self.file, self.landed_at_us)?;
         let rows = self.numbering.number(&self.source.name, rows)?;
         self.summary.rows += rows.num_rows() as u64;
         self.summary.quarantined += quarantined.num_rows() as u64;

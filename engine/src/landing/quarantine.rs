@@ -1,9 +1,9 @@
 //! Why a row cannot be accepted, and the rows kept for that.
 
-use std::collections::BTreeMap;
-
-use arrow::array::{ArrayRef, Int64Builder, RecordBatch, StringBuilder};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Builder, RecordBatch, StringArray, StringBuilder};
 
 use crate::error::Result;
 use crate::landing::schema::{quarantine_schema, repeat_text, repeat_time};
@@ -123,9 +123,18 @@ impl Rejection {
 pub(crate) struct QuarantineBuilder {
     lines: Int64Builder,
     reasons: StringBuilder,
-    details: StringBuilder,
+    details: Vec<String>,
     raw: StringBuilder,
     counts: BTreeMap<&'static str, u64>,
+    groups: Vec<Group>,
+}
+
+/// Rows of a chunk that are one event.
+struct Group {
+    /// Of what they have in common.
+    hash: u64,
+    /// If they lack what rows further up may tell: their number in quarantine, and what is to be done.
+    lacking: Option<(usize, String)>,
 }
 
 impl QuarantineBuilder {
@@ -134,9 +143,26 @@ impl QuarantineBuilder {
         let code = rejection.reason.code();
         self.lines.append_value(line as i64);
         self.reasons.append_value(code);
-        self.details.append_value(&rejection.detail);
+        self.details.push(rejection.detail.clone());
         self.raw.append_value(String::from_utf8_lossy(head(raw)));
         *self.counts.entry(code).or_default() += 1;
+    }
+
+    /// Takes note of rows that are one event, by the hash of what they have in common. `advice` is for those that were refused
+    /// last, because they lack what rows further up may tell.
+    pub(crate) fn note_group(&mut self, hash: u64, advice: Option<String>) {
+        let lacking = advice.and_then(|advice| Some((self.details.len().checked_sub(1)?, advice)));
+        self.groups.push(Group { hash, lacking });
+    }
+
+    /// Says of events that lack something, and whose rows are among those seen in earlier chunks or further up in this one, what
+    /// is to be done. Chunks come in input order.
+    pub(crate) fn explain_scattered(&mut self, seen: &mut HashSet<u64>) {
+        for Group { hash, lacking } in std::mem::take(&mut self.groups) {
+            if let (false, Some((row, advice))) = (seen.insert(hash), lacking) {
+                self.details[row].push_str(&advice);
+            }
+        }
     }
 
     /// The rows as a batch of [`quarantine_schema`], and their number by reason.
@@ -154,7 +180,7 @@ impl QuarantineBuilder {
             repeat_text(file, rows),
             Arc::new(lines),
             Arc::new(self.reasons.finish()),
-            Arc::new(self.details.finish()),
+            Arc::new(StringArray::from_iter_values(&self.details)),
             Arc::new(self.raw.finish()),
         ];
         Ok((RecordBatch::try_new(quarantine_schema(), columns)?, self.counts))

@@ -4,8 +4,8 @@ mod mapping;
 
 use std::borrow::Cow;
 
-use self::mapping::Slot;
 pub(crate) use self::mapping::{Grouping, Mapping, ProductColumn};
+use self::mapping::{Rank, Slot};
 use crate::config::{EventName, SourceKind};
 use crate::decimal::{parse_decimal, with_decimal_point};
 use crate::error::Result;
@@ -57,26 +57,28 @@ pub(crate) struct TabularBuilder<'m> {
     json: ObjectWriter,
 }
 
-/// The cells of a row, and which of them each slot is.
+/// The cells of a row, and which of them each slot is, with the rank of its name.
 struct Row<'r> {
     mapping: &'r Mapping,
     cells: &'r [Cell<'r>],
-    slots: Vec<Option<usize>>,
+    slots: Vec<Option<(Rank, usize)>>,
 }
 
 impl<'r> Row<'r> {
     fn new(mapping: &'r Mapping, cells: &'r [Cell<'r>]) -> Self {
-        let mut slots = vec![None; mapping.columns.len()];
+        let mut slots: Vec<Option<(Rank, usize)>> = vec![None; mapping.columns.len()];
         for (index, cell) in cells.iter().enumerate() {
-            for slot in mapping.slots.get(cell.name.as_ref()).into_iter().flatten() {
-                slots[*slot] = Some(index);
+            for (slot, rank) in mapping.slots.get(cell.name.as_ref()).into_iter().flatten() {
+                if slots[*slot].is_none_or(|(best, _)| *rank < best) {
+                    slots[*slot] = Some((*rank, index));
+                }
             }
         }
         Self { mapping, cells, slots }
     }
 
     fn cell(&self, slot: Option<Slot>) -> Option<&'r Cell<'r>> {
-        self.slots[slot?].map(|index| &self.cells[index])
+        self.slots[slot?].map(|(_, index)| &self.cells[index])
     }
 
     fn text(&self, slot: Option<Slot>) -> Option<&'r str> {
@@ -98,7 +100,7 @@ impl<'r> Row<'r> {
     /// Cells of columns that have no use of their own.
     fn unused(&self) -> impl Iterator<Item = &'r Cell<'r>> {
         let mut is_used = vec![false; self.cells.len()];
-        self.slots[..self.mapping.own_use_end].iter().flatten().for_each(|index| is_used[*index] = true);
+        self.slots[..self.mapping.own_use_end].iter().flatten().for_each(|(_, index)| is_used[*index] = true);
         self.cells.iter().zip(is_used).filter(|(_, is_used)| !is_used).map(|(cell, _)| cell)
     }
 }
@@ -239,6 +241,10 @@ fn revenue(mapping: &Mapping, row: &Row<'_>) -> Result<Option<i128>, Rejection> 
     let with_point = if has_comma { with_decimal_point(text) } else { Some(text.to_owned()) };
     with_point.as_deref().and_then(parse_decimal).map(Some).ok_or_else(|| {
         let detail = match has_comma {
+            _ if with_point.as_deref().is_some_and(is_number) => {
+                "the column mapped as `revenue` is too large: an amount is at most 99999999999999.9999, with 14 digits \
+                 before its fraction; correct it in the file"
+            }
             true => {
                 "the column mapped as `revenue` is no number such as 1.234,50; `decimal_sign` says that it has a comma"
             }
@@ -249,6 +255,11 @@ fn revenue(mapping: &Mapping, row: &Row<'_>) -> Result<Option<i128>, Rejection> 
         };
         Rejection::new(Reason::BadNumber, detail)
     })
+}
+
+/// Whether a text is a number of any size; `inf` and `NaN` are none.
+fn is_number(text: &str) -> bool {
+    text.parse::<f64>().is_ok() && text.bytes().any(|byte| byte.is_ascii_digit())
 }
 
 /// A cell as a property, by what the source says of numbers, and a preset of its columns.

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use arrow::array::AsArray;
+
 use crate::error::Result;
 use crate::evaluation::attribute_beside;
 use crate::limits;
@@ -36,7 +38,7 @@ pub(crate) async fn attribute_columns(
     traits: &BTreeSet<String>,
 ) -> Result<Vec<AttributeColumn>> {
     let sql = format!(
-        "select name, attribute_type(name) as type, attribute_separator(name) as separator
+        "select name, attribute_type(name) as type, attribute_rule(name) = 'all' as has_entries
          from (
              (
                  select name from profile.attributes where is_current
@@ -51,11 +53,11 @@ pub(crate) async fn attribute_columns(
     taken.extend(traits.iter().cloned());
     let mut columns = Vec::new();
     for batch in workspace.session.sql(&sql).await?.collect().await? {
-        let (names, types, separators) = (text(batch.column(0))?, text(batch.column(1))?, text(batch.column(2))?);
-        let of_batch = names.iter().flatten().zip(types.iter().flatten()).zip(&separators);
-        columns.extend(
-            of_batch.map(|((name, of_type), separator)| AttributeColumn::new(&taken, name, of_type, separator)),
-        );
+        let (names, types) = (text(batch.column(0))?, text(batch.column(1))?);
+        let of_batch = names.iter().flatten().zip(types.iter().flatten()).zip(batch.column(2).as_boolean());
+        columns.extend(of_batch.map(|((name, of_type), has_entries)| {
+            AttributeColumn::new(&taken, name, of_type, has_entries.unwrap_or_default())
+        }));
     }
     columns.sort_by(|left, right| left.attribute.cmp(&right.attribute));
     columns.retain(|column| taken.insert(column.name.clone()));
@@ -81,17 +83,15 @@ pub(crate) fn with_attributes(sql: &str, attributes: &[AttributeColumn]) -> Stri
 }
 
 impl AttributeColumn {
-    fn new(taken: &HashSet<String>, attribute: &str, column_type: &str, separator: Option<&str>) -> Self {
+    /// `has_entries` if a list's values have a row each.
+    fn new(taken: &HashSet<String>, attribute: &str, column_type: &str, has_entries: bool) -> Self {
         let is_taken = taken.contains(attribute);
         let name = if is_taken { attribute_beside(attribute) } else { attribute.to_owned() };
         // Names are in snake case: no quote can be in them.
         let of_attribute = format!("filter (where name = '{attribute}')");
-        let value = match (column_type, separator) {
-            ("texts", None) => format!("array_agg(distinct attribute order by attribute) {of_attribute}"),
-            // A separator is one sign, and no quote.
-            ("texts", Some(separator)) => format!(
-                "array_sort(array_distinct(flatten(array_agg(string_to_array(attribute, '{separator}')) {of_attribute})))"
-            ),
+        let value = match (column_type, has_entries) {
+            ("texts", true) => format!("array_agg(distinct attribute order by attribute) {of_attribute}"),
+            ("texts", false) => format!("first_value(attribute_entries(name, attribute)) {of_attribute}"),
             ("text", _) => format!("first_value(attribute) {of_attribute}"),
             // What has not that form is shown by `profile.attributes` only.
             ("date", _) => {
@@ -133,7 +133,7 @@ mod tests {
 
     #[tokio::test]
     async fn test_dates_have_years_of_four_digits_and_no_sign() {
-        let column = AttributeColumn::new(&HashSet::new(), "born_on", "date", None);
+        let column = AttributeColumn::new(&HashSet::new(), "born_on", "date", false);
         for (told, expected) in [
             ("1980-03-05", Some("1980-03-05")),
             ("0001-01-01", Some("0001-01-01")),

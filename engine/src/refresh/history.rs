@@ -14,7 +14,7 @@ use crate::model::catalog::Catalog;
 use crate::model::definition::{Slice, Strategy};
 use crate::query::catalog::register;
 use crate::query::session::CATALOG;
-use crate::store::delta::{Table, Version};
+use crate::store::delta::Version;
 use crate::store::generation::Generation;
 use crate::store::writer::file_schema;
 use crate::store::{Lake, TableName};
@@ -47,7 +47,7 @@ pub(crate) async fn last_versions(
                 let opened = published.open(lake, &model.name).await;
                 Some(opened.map_err(|error| error.context(FROM_BACKUP))?)
             }
-            Some(published) => Table::new(lake, &model.name).open(Some(published.version)).await?,
+            Some(published) => published.open_if_there(lake, &model.name).await?,
             None => None,
         };
         let schema = model.schema().ok_or_else(|| model.error(1, "what a history compares needs `-- columns:`"))?;

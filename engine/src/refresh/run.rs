@@ -155,7 +155,7 @@ async fn refresh_holding_lease(
     let workspace =
         open_workspace(project, &project.lake, &ledger.refresh_id, last.as_ref(), base, last_versions).await?;
     // Only now is it known that the lake holds what it should.
-    maintenance::clean(&project.lake, project.clock.now()).await?;
+    maintenance::clean(&project.lake, catalog.models().iter().map(|model| &model.name), project.clock.now()).await?;
     history::register_generation(&workspace.session, number, ledger.started_at)?;
     register(&workspace.session, CATALOG, &corrections_name(), corrections.relation()?)?;
     if base.is_none_or(|base| base.corrections != corrections.digest()) {
@@ -285,7 +285,7 @@ async fn profile_columns(project: &Project, last: Option<&Generation>) -> Result
     let mut columns = BTreeSet::new();
     for name in [traits::persons(), traits::profiles()] {
         let Some(published) = last.and_then(|last| last.tables.get(&name.to_string())) else { continue };
-        let version = Table::new(&project.lake, &name).open(Some(published.version)).await?;
+        let version = published.open_if_there(&project.lake, &name).await?;
         let schema = version.map(|version| version.schema);
         columns.extend(schema.iter().flat_map(|schema| schema.fields()).map(|field| field.name().clone()));
     }

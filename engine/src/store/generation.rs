@@ -73,6 +73,24 @@ impl PublishedTable {
         }
         Ok(version)
     }
+
+    /// Opens table `name`, which can be made anew; `None` if it is not there, or its log ends before the version that was
+    /// published.
+    ///
+    /// # Errors
+    /// What the store reports; whatever else is wrong with the log.
+    pub(crate) async fn open_if_there(&self, lake: &Lake, name: &TableName) -> Result<Option<Version>> {
+        let table = Table::new(lake, name);
+        let opened = table.open(Some(self.version)).await;
+        let Err(error) = opened else { return opened };
+        match table.open(None).await {
+            Ok(Some(newest)) if newest.number < self.version => {
+                tracing::warn!(table = %name, "the newest entries of the table's log are gone");
+                Ok(None)
+            }
+            _ => Err(error.context("delete the table's folder and run `tessera refresh --full`, which makes it anew")),
+        }
+    }
 }
 
 /// The newest generation, or `None` before the first refresh.

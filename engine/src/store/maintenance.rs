@@ -20,11 +20,11 @@ const LOGS: &str = "ops";
 
 const MICROS_PER_HOUR: Micros = 3_600_000_000;
 
-/// Cleans derived tables; call it while holding the lease, so that no running refresh owns an uncommitted file.
-/// Landing tables and the logs of `ops` are appended to at any time: there only files older than [`limits::ORPHAN_HOURS`] go.
+/// Cleans derived tables, also those of `made` that no generation has yet: refreshes that failed may have left files of them.
+/// Call it while holding the lease, so that no running refresh owns an uncommitted file. Landing tables and the logs of `ops` are appended to at any time: there only files older than [`limits::ORPHAN_HOURS`] go.
 /// Returns the number of data files deleted.
-pub(crate) async fn clean(lake: &Lake, now: Micros) -> Result<usize> {
-    let mut kept: BTreeMap<String, HashSet<u64>> = BTreeMap::new();
+pub(crate) async fn clean<'m>(lake: &Lake, made: impl Iterator<Item = &'m TableName>, now: Micros) -> Result<usize> {
+    let mut kept: BTreeMap<String, HashSet<u64>> = made.map(|name| (name.to_string(), HashSet::new())).collect();
     // No generation names the logs: they are always read as they are.
     let logs = lake.root.list_with_delimiter(Some(&layout::schema(lake, LOGS))).await?.common_prefixes;
     kept.extend(logs.iter().filter_map(|folder| Some((format!("{LOGS}.{}", folder.filename()?), HashSet::new()))));
@@ -61,13 +61,19 @@ async fn clean_table(lake: &Lake, name: String, versions: HashSet<u64>) -> Resul
     let table = Table::new(lake, &name);
     let oldest_version = versions.iter().min().copied().unwrap_or(u64::MAX);
     let is_appended_to = name.schema == "landing" || name.schema == LOGS;
-    let Some(held) = held(&table, versions, is_appended_to).await? else {
-        tracing::warn!(table = %name, "of a table that is kept the log is gone, or a part of it: none of its files is deleted");
-        return Ok(0);
-    };
-    // Outside readers open the latest version, which may be one that lost: its files go with the next commit.
+    let is_published = !versions.is_empty();
     let orphaned = Utc::now() - TimeDelta::hours(limits::ORPHAN_HOURS);
-    let oldest = if is_appended_to { orphaned } else { Utc::now() };
+    let (held, oldest) = match held(&table, versions, is_appended_to).await? {
+        Some(held) if is_appended_to => (held, orphaned),
+        // Outside readers open the latest version, which may be one that lost: its files go with the next commit.
+        Some(held) => (held, Utc::now()),
+        // Before its first version a table has no more than what refreshes had begun.
+        None if !is_published && !is_appended_to => (HashSet::new(), orphaned),
+        None => {
+            tracing::warn!(table = %name, "of a table that is kept the log is gone, or a part of it: none of its files is deleted");
+            return Ok(0);
+        }
+    };
     let folder = layout::table(lake, &name);
     let objects: Vec<_> = lake.root.list(Some(&folder)).try_collect().await?;
     let (mut deleted, mut entries) = (0, 0);
@@ -176,14 +182,31 @@ mod tests {
         for number in 1..=25 {
             publish(&lake, number, number as Micros * MINUTE).await;
         }
-        assert_eq!(clean(&lake, 26 * MINUTE).await.unwrap(), 0);
+        assert_eq!(clean(&lake, [].iter(), 26 * MINUTE).await.unwrap(), 0);
         assert_eq!(generation::numbers(&lake).await.unwrap().len(), 25, "all are of this hour");
         // An hour after the second there are more than 20 that are younger.
-        assert_eq!(clean(&lake, 62 * MINUTE).await.unwrap(), 1);
+        assert_eq!(clean(&lake, [].iter(), 62 * MINUTE).await.unwrap(), 1);
         assert_eq!(generation::numbers(&lake).await.unwrap(), (2..=25).collect::<Vec<_>>());
-        assert_eq!(clean(&lake, 1_000 * MINUTE).await.unwrap(), 4);
+        assert_eq!(clean(&lake, [].iter(), 1_000 * MINUTE).await.unwrap(), 4);
         assert_eq!(generation::numbers(&lake).await.unwrap(), (6..=25).collect::<Vec<_>>());
         assert_eq!(data_files(&lake), 20);
+    }
+
+    #[tokio::test]
+    async fn test_of_a_table_that_is_in_no_generation_the_newest_version_stays() {
+        let (_folder, lake, _) = unsteady_lake();
+        for number in 1..=3 {
+            publish(&lake, number, 0).await;
+            lake.root.delete(&layout::generation(&lake.prefix, number)).await.unwrap();
+        }
+        assert_eq!(clean(&lake, [].iter(), 0).await.unwrap(), 0, "nobody makes it any more");
+        assert_eq!(clean(&lake, [name()].iter(), 0).await.unwrap(), 2);
+        assert_eq!(data_files(&lake), 1);
+        assert_eq!(Table::new(&lake, &name()).open(None).await.unwrap().unwrap().rows(), 1);
+        // Without a log, what is younger than a day stays.
+        let log = layout::table_url(&lake, &name()).to_file_path().unwrap().join("_delta_log");
+        std::fs::remove_dir_all(log).unwrap();
+        assert_eq!(clean(&lake, [name()].iter(), 0).await.unwrap(), 0);
     }
 
     #[tokio::test]
@@ -196,7 +219,7 @@ mod tests {
             File::create(folder.join(file)).unwrap().set_modified(modified).unwrap();
         }
         File::create(folder.join("notes#1")).unwrap().set_modified(old).unwrap();
-        assert_eq!(clean(&lake, 0).await.unwrap(), 1);
+        assert_eq!(clean(&lake, [].iter(), 0).await.unwrap(), 1);
         assert!(!folder.join("a-00-0000.parquet#1").exists());
         assert_eq!(data_files(&lake), 3);
     }
@@ -217,11 +240,11 @@ mod tests {
         let folder = layout::table_url(&lake, &logs).to_file_path().unwrap().join("_delta_log");
         let entries = || std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
         let count = entries().count();
-        clean(&lake, 0).await.unwrap();
+        clean(&lake, [].iter(), 0).await.unwrap();
         assert_eq!(entries().count(), count, "readers may still be at any version of today");
         let old = SystemTime::now() - Duration::from_secs(25 * 3_600);
         entries().for_each(|entry| File::options().append(true).open(entry).unwrap().set_modified(old).unwrap());
-        clean(&lake, 0).await.unwrap();
+        clean(&lake, [].iter(), 0).await.unwrap();
         assert!(entries().count() < limits::COMMITS_PER_CHECKPOINT as usize + 10, "{} of {count}", entries().count());
         let version = table.open(None).await.unwrap().unwrap();
         assert_eq!((version.number, version.rows()), (newest, newest));

@@ -60,7 +60,9 @@ impl Scan {
         self
     }
 
-    fn partitioned_file(&self, file: &DataFile) -> Result<PartitionedFile> {
+    /// `is_filtered` if files can be pruned: for that each has statistics of its own, which say no more than its partition, but
+    /// take some kilobytes, and of what landed there may be many thousand files.
+    fn partitioned_file(&self, file: &DataFile, is_filtered: bool) -> Result<PartitionedFile> {
         let path = layout::table(&self.lake, &self.version.name).join(file.path.as_str());
         let values = file
             .partition
@@ -74,6 +76,9 @@ impl Scan {
         let mut partitioned = PartitionedFile::new(path.to_string(), file.bytes).with_partition_values(values);
         // The path is parsed back as it is stored: names of ours need no encoding.
         partitioned.object_meta.location = path;
+        if !is_filtered {
+            return Ok(partitioned);
+        }
         let statistics = Statistics {
             num_rows: Precision::Exact(file.rows as usize),
             ..Statistics::new_unknown(self.schema.file_schema())
@@ -81,8 +86,9 @@ impl Scan {
         Ok(partitioned.with_statistics(Arc::new(statistics)))
     }
 
-    fn file_groups(&self, partitions: usize) -> Result<Vec<FileGroup>> {
-        let files = self.version.files.iter().map(|file| self.partitioned_file(file)).collect::<Result<Vec<_>>>()?;
+    fn file_groups(&self, partitions: usize, is_filtered: bool) -> Result<Vec<FileGroup>> {
+        let files = self.version.files.iter().map(|file| self.partitioned_file(file, is_filtered));
+        let files = files.collect::<Result<Vec<_>>>()?;
         Ok(FileGroup::new(files).split_files(partitions.max(1)))
     }
 }
@@ -194,7 +200,7 @@ impl TableProvider for Scan {
             ..Statistics::new_unknown(self.schema.table_schema())
         };
         let config = FileScanConfigBuilder::new(self.lake.root_url.clone(), Arc::new(source))
-            .with_file_groups(self.file_groups(state.config().target_partitions())?)
+            .with_file_groups(self.file_groups(state.config().target_partitions(), !filters.is_empty())?)
             .with_projection_indices(projection.cloned())?
             .with_statistics(statistics)
             .with_limit(limit)

@@ -106,6 +106,35 @@ async fn test_what_else_is_gone_a_full_refresh_makes_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn test_a_log_that_lost_its_newest_entry_is_made_anew_too() {
+    let shop = shop().await;
+    for table in ["profile/persons", "profile/profiles", "identity/identities", "profile/trait_definitions"] {
+        let entries = std::fs::read_dir(folder(&shop, &format!("{table}/_delta_log"))).unwrap();
+        let newest =
+            entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|end| end == "json"));
+        std::fs::remove_file(newest.max().unwrap()).unwrap();
+        let error = refused(&shop, false).await;
+        assert!(error.to_string().contains("tessera refresh --full"), "{table}: {error}");
+        shop.refresh(true).await;
+        assert_eq!(shop.rows("select count(*), count(plan) from profile.profiles").await, ["40 | 40"], "{table}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn test_files_of_refreshes_that_failed_go_before_the_first_generation_too() {
+    let shop = Shop::new(CONFIG);
+    shop.land("web", r#"{"type":"page","messageId":"1","timestamp":"2026-05-01T10:00:00Z","userId":"u1"}"#).await;
+    shop.write("segments/nobody_tells_it.sql", "colour = 'red'");
+    let files = || ["staging/events", "behavior/measures"].map(|table| old_files(&shop, table).len());
+    refused(&shop, false).await;
+    let first = files();
+    for _ in 0..3 {
+        refused(&shop, false).await;
+    }
+    assert!(first[0] > 0 && files().iter().zip(first).all(|(now, first)| *now <= 2 * first), "{:?}", files());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn test_a_refresh_by_a_wrong_clock_does_not_stop_those_that_follow() {
     let shop = shop().await;
     shop.engine_ahead(CONFIG, 400 * 86_400_000_000)

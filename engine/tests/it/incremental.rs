@@ -342,3 +342,39 @@ async fn test_an_id_that_stays_may_leave_and_enter_in_one_generation() {
     );
     assert_changes_give_the_members(&shop).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn test_a_row_that_lands_again_as_it_was_is_told_when_it_landed_first() {
+    let source = |name: &str| {
+        format!(
+            "[[source]]\nname = '{name}'\nformat = 'csv'\ntouchpoint = 'shop'\nkey = 'no'\nidentifiers = {{ email = 'email' }}\n"
+        )
+    };
+    let rules =
+        "[[attribute]]\nname = 'city'\nrule = 'first'\n[[consent]]\npurpose = 'mail'\ngranted = ['newsletter']\n";
+    let shop = Shop::new(&[CONFIG, &source("shop"), &source("club"), rules].join("\n"));
+    let deliveries = [
+        ("shop", "1,ann@example.com,yes,Lyon\n"),
+        ("club", "9,ann@example.com,no,Paris\n"),
+        ("shop", "1,ann@example.com,yes,Lyon\n2,bob@example.com,yes,Rome\n"),
+        ("shop", "1,ann@example.com,yes,Lyon\n2,bob@example.com,no,Rome\n"),
+        ("shop", "1,ann@example.com,yes,Lyon\n2,bob@example.com,yes,Rome\n3,eve@example.com,yes,Rome\n"),
+    ];
+    for (source, rows) in deliveries {
+        shop.land(source, &format!("no,email,newsletter,city\n{rows}")).await;
+        shop.refresh(false).await;
+        shop.advance_days(1);
+    }
+    // What Ann said to the club was later, whatever export holds the shop's row of her. Bob has said yes, no, and yes again.
+    let told = "select email, city, status, cast(consents.updated_at as date) as day
+        from profile.profiles join profile.consents using (profile_id)
+        join (select profile_id, value as email from identity.identities) using (profile_id) order by email";
+    let expected = [
+        "ann@example.com | Lyon | withdrawn | 2026-06-02",
+        "bob@example.com | Rome | granted | 2026-06-05",
+        "eve@example.com | Rome | granted | 2026-06-05",
+    ];
+    assert_eq!(shop.rows(told).await, expected);
+    shop.refresh(true).await;
+    assert_eq!(shop.rows(told).await, expected);
+}

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{Array, ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use tessera_engine::{Engine, ExplainedLink, QueryLimits, Snapshot};
+use tessera_engine::{Engine, ExplainedLink, ProfileKey, QueryLimits, Snapshot};
 
 use crate::output::say;
 use crate::table::{escaped, table};
 
-/// What is shown below the profile itself: a title and a query of the profile's id.
+/// What is shown below the profile itself: a title and a query of the profile's id. A link is `kept` if only an earlier version
+/// of a record had it: such are not counted.
 const PARTS: [(&str, &str); 6] = [
     (
         "Identifiers",
@@ -19,7 +20,8 @@ const PARTS: [(&str, &str); 6] = [
     (
         "Links that make them one person",
         "select links.a_namespace || ':' || links.a_value as a, links.b_namespace || ':' || links.b_value as b,
-                links.event_count as seen, links.first_seen_at, links.last_seen_at, array_to_string(links.sources, ', ') as sources
+                case when links.event_count = 0 and links.last_seen_at is not null then 'kept' else cast(links.event_count as text) end as seen,
+                links.first_seen_at, links.last_seen_at, array_to_string(links.sources, ', ') as sources
          from identity.links
          join identity.identities on identities.namespace = links.a_namespace and identities.value = links.a_value
          join identity.identities others
@@ -29,7 +31,9 @@ const PARTS: [(&str, &str); 6] = [
     (
         "Links that do not count",
         "select dropped.a_namespace || ':' || dropped.a_value as a, dropped.b_namespace || ':' || dropped.b_value as b,
-                dropped.reason, dropped.event_count as seen, dropped.last_seen_at, array_to_string(dropped.sources, ', ') as sources
+                dropped.reason,
+                case when dropped.event_count = 0 and dropped.last_seen_at is not null then 'kept' else cast(dropped.event_count as text) end as seen,
+                dropped.last_seen_at, array_to_string(dropped.sources, ', ') as sources
          from identity.dropped_links dropped
          where exists (
              select 1 from identity.identities
@@ -59,23 +63,21 @@ const PARTS: [(&str, &str); 6] = [
     ),
 ];
 
-/// Prints the person who has `identifier`, all of it from one generation.
-pub(crate) async fn run(engine: &Engine, identifier: &str, as_of: Option<u64>) -> Result<()> {
-    let (namespace, value) = engine.normalized(identifier)?;
+/// Prints the person who has `written`, an identifier or the id of a profile, all of it from one generation.
+pub(crate) async fn run(engine: &Engine, written: &str, as_of: Option<u64>) -> Result<()> {
+    let key = if is_profile_id(written) {
+        ProfileKey::ProfileId(written.to_owned())
+    } else {
+        let (namespace, value) = engine.read_identifier("the identifier", written)?;
+        ProfileKey::Identifier { namespace, value }
+    };
     let (snapshot, generation) = published(engine, as_of).await?;
     let rows = async |query: &str, parameters: &[&str]| {
         engine.rows(&snapshot, query, parameters, QueryLimits::default()).await
     };
-    let query = "select profile_id from identity.identities where namespace = $1 and value = $2";
-    let found = rows(query, &[&namespace, &value]).await?;
-    let Some(profile_id) = found
-        .iter()
-        .find(|batch| batch.num_rows() > 0)
-        .map(|batch| batch.column(0).as_string_view().value(0).to_owned())
-    else {
-        bail!(
-            "nobody has the identifier `{identifier}`; identifiers that landed since the last refresh need a `tessera refresh`"
-        );
+    let Some(profile_id) = engine.profile_id(&snapshot, &key, QueryLimits::default()).await? else {
+        let what = if is_profile_id(written) { "id" } else { "identifier" };
+        bail!("nobody has the {what} `{written}`; what landed since the last refresh needs a `tessera refresh`");
     };
     say(format_args!("Generation {generation}"))?;
     for batch in rows("select * from profile.profiles where profile_id = $1", &[&profile_id]).await? {
@@ -92,7 +94,8 @@ pub(crate) async fn run(engine: &Engine, identifier: &str, as_of: Option<u64>) -
 
 /// Prints why two identifiers are one person, or are not.
 pub(crate) async fn explain(engine: &Engine, identifier: &str, other: &str, as_of: Option<u64>) -> Result<()> {
-    let (a, b) = (engine.normalized(identifier)?, engine.normalized(other)?);
+    let a = engine.read_identifier("the first identifier", identifier)?;
+    let b = engine.read_identifier("the identifier after --why", other)?;
     let (snapshot, _) = published(engine, as_of).await?;
     let explained = engine.explain(&snapshot, (&a.0, &a.1), (&b.0, &b.1), QueryLimits::default()).await?;
     let [of_a, of_b] = &explained.profile_ids;
@@ -109,6 +112,11 @@ pub(crate) async fn explain(engine: &Engine, identifier: &str, other: &str, as_o
         say(format_args!("{}", table(&[links_table(&explained.links)?])?))?;
     }
     Ok(())
+}
+
+/// Whether it is written like the id of a profile. An identifier has a colon.
+fn is_profile_id(written: &str) -> bool {
+    written.len() == 26 && written.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
 }
 
 /// A generation and its number, the newest if none is named.
@@ -130,11 +138,15 @@ fn links_table(links: &[ExplainedLink]) -> Result<RecordBatch> {
     let time = |value: fn(&ExplainedLink) -> Option<i64>| -> ArrayRef {
         Arc::new(links.iter().map(value).collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
     };
-    let counts: Int64Array = links.iter().map(|link| Some(link.event_count)).collect();
+    // As in the queries above.
+    let seen = |link: &ExplainedLink| match link.event_count {
+        0 if link.last_seen_at.is_some() => Some("kept".to_owned()),
+        count => Some(count.to_string()),
+    };
     Ok(RecordBatch::try_from_iter_with_nullable([
         ("a", text(|link| Some(link.a.clone())), false),
         ("b", text(|link| Some(link.b.clone())), false),
-        ("seen", Arc::new(counts) as ArrayRef, false),
+        ("seen", text(seen), false),
         ("first_seen_at", time(|link| link.first_seen_at), true),
         ("last_seen_at", time(|link| link.last_seen_at), true),
         ("sources", text(|link| Some(link.sources.join(", "))), false),

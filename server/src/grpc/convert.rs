@@ -36,7 +36,7 @@ pub(crate) fn normalized(
     field: &'static str,
     written: Option<&v1::Identifier>,
 ) -> Result<(String, String), Status> {
-    engine.normalized(&given(field, written)?).map_err(|error| match error.kind() {
+    engine.read_identifier("the identifier", &given(field, written)?).map_err(|error| match error.kind() {
         ErrorKind::InvalidInput => invalid_field(field, "IDENTIFIER_INVALID", error.to_string()),
         _ => to_status(error),
     })

@@ -109,7 +109,9 @@ def test_the_file_has_the_last_word(couple):
         assert listed["isOfProject"] and listed["verdict"] == "VERDICT_NEVER" and listed["decideTime"].startswith("2026-11-25")
         of_file = pair("user_id:cem", "email:CEM@example.com ")
         said = {"decidedBy": "Jo", "reason": "x"}
-        assert client.refused("IdentityService/AddCorrection", of_file | said | {"verdict": "VERDICT_ALWAYS"})[0] == grpc.StatusCode.ALREADY_EXISTS
+        with pytest.raises(grpc.RpcError) as error:
+            client.call("IdentityService/AddCorrection", of_file | said | {"verdict": "VERDICT_ALWAYS"})
+        assert error.value.code() == grpc.StatusCode.ALREADY_EXISTS and "corrections.toml:2" in error.value.details()
         refused = client.refused("IdentityService/RemoveCorrection", of_file | {"removedBy": "Jo", "reason": "x"})
         assert refused[0] == grpc.StatusCode.FAILED_PRECONDITION
         never = said | {"verdict": "VERDICT_NEVER"}
@@ -188,7 +190,10 @@ def test_a_correction_of_what_is_blocked_by_now_is_listed_and_can_be_taken_back(
 def test_too_many_merges_need_a_word(couple):
     configuration = couple.folder / "tessera.toml"
     configuration.write_text(configuration.read_text() + "\nmerges_max_share = 0.1\n")
+    assert "A refresh would stop" not in couple.run("identity", "simulate").stdout
     couple.ingest("web", couple.write("tv.ndjson", call(5, {"userId": "ada", "anonymousId": "tv"})))
+    simulated = couple.run("identity", "simulate").stdout
+    assert "A refresh would stop" in simulated and "| 1      | 2        | 0.5   | 0.1 " in simulated, simulated
     with serving(couple) as server:
         server.wait_until_ready()
         client = Client(server.address)
@@ -197,6 +202,59 @@ def test_too_many_merges_need_a_word(couple):
         assert "1 of 2 profiles would be merged into others (50.0 %)" in failed["error"]
         assert "`RunRefresh` with `allow_merges`" in failed["error"]
         assert refresh(client, allowMerges=True) == 2
+
+
+def test_an_anonymous_id_that_is_not_declared_names_nobody_who_has_anything_else(binary, tmp_path):
+    sources, _, _ = WEB_AND_TILL.partition("[identity]")
+    project = Project(binary, tmp_path / "cookies", sources + '[identity]\nnamespaces = [{{ name = "email", normalize = "email" }}]\n')
+    calls = [call(1, {"anonymousId": "laptop"}), call(2, {"userId": "ada", "anonymousId": "laptop"})]
+    project.ingest("web", project.write("calls.ndjson", "\n".join(calls)))
+    project.refresh()
+    assert project.sql("select distinct profile_id = profile_id('user_id:ada') as is_hers from identity.identities") == [{"is_hers": True}]
+    assert project.value("select namespace from staging.events where event_id = 'm2'") == "user_id"
+
+
+def test_a_person_by_the_id_of_a_profile(couple):
+    couple.ingest("web", couple.write("radio.ndjson", call(5, {"anonymousId": "radio"})))
+    couple.refresh()
+    visitor = couple.value("select profile_id from identity.identities where value = 'radio'")
+    assert couple.run("profile", visitor).stdout == couple.run("profile", "anonymous_id:radio").stdout
+    couple.ingest("web", couple.write("login.ndjson", call(6, {"userId": "cem", "anonymousId": "radio"})))
+    couple.refresh()
+    cem = couple.run("profile", "user_id:cem").stdout
+    assert couple.run("profile", visitor).stdout == cem, "the id that is no more leads to who it is now"
+    assert couple.run("profile", couple.value("select profile_id from identity.identities where value = 'cem'")).stdout == cem
+    assert f"nobody has the id `{'0' * 26}`" in couple.refused("profile", "0" * 26)
+    assert "the identifier has no namespace: write namespace:value" in couple.refused("profile", "cem")
+
+
+def test_an_identifier_that_cannot_be_used_says_which_and_why(couple):
+    for arguments, why in [
+        (["user_id:null"], "the identifier, of `user_id`, is blocked"),
+        (["user_id:cem", "--why", "user_id:null"], "the identifier after --why, of `user_id`, is blocked"),
+        (["email:nothing", "--why", "user_id:cem"], "the first identifier, of `email`, is no e-mail address"),
+    ]:
+        assert why in couple.refused("profile", *arguments)
+
+
+def test_a_link_that_only_an_earlier_version_has_is_kept(binary, tmp_path):
+    cards = '''
+[[source]]
+name = "cards"
+format = "csv"
+touchpoint = "crm"
+key = "card"
+identifiers = {{ customer_id = "card", email = "email" }}
+keep_links = true
+'''
+    sources, identity, rules = WEB_AND_TILL.partition("[identity]")
+    project = Project(binary, tmp_path / "cards", sources + cards + identity + rules)
+    for name in ["old", "new"]:
+        project.ingest("cards", project.write(f"{name}.csv", f"card,email\n7,{name}@example.com\n"))
+        project.refresh()
+    for printed in [project.run("profile", "customer_id:7").stdout, project.run("profile", "email:old@example.com", "--why", "email:new@example.com").stdout]:
+        assert "| customer_id:7 | email:old@example.com | kept |" in printed, printed
+        assert "| customer_id:7 | email:new@example.com | 1    |" in printed, printed
 
 
 def test_the_graph_of_a_profile(couple):

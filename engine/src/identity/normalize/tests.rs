@@ -44,6 +44,30 @@ fn trims_and_blocks_in_every_namespace() {
     }
 }
 
+#[test]
+fn says_why_nothing_can_be_used() {
+    let normalizer = standard();
+    assert_eq!(normalizer.read("it", "email: Ada@Example.com "), Ok(("email", Cow::from("ada@example.com"))));
+    for (written, why) in [
+        ("secret", "it has no namespace: write namespace:value"),
+        (":secret", "it has no namespace"),
+        ("id\n:secret", "it has no namespace"),
+        ("id: ", "it, of `id`, is empty"),
+        ("id:null", "it, of `id`, is blocked"),
+        ("not_declared:kiosk", "it, of `not_declared`, is blocked"),
+        ("email:bot@shop.example", "it, of `email`, is blocked"),
+        ("phone:+33 1 23 45 67 89", "it, of `phone`, is blocked"),
+        ("id:secret\nsecret", "it, of `id`, has a control character"),
+        ("email:secret", "it, of `email`, is no e-mail address"),
+        ("world:06 12 34 56 78", "it, of `world`, is no telephone number with a country code"),
+        ("phone:secret", "it, of `phone`, is no telephone number of the namespace's `region`"),
+        ("card:secret", "it, of `card`, has no digits"),
+    ] {
+        let refused = normalizer.read("it", written).unwrap_err();
+        assert!(refused.starts_with(why) && !refused.contains("secret"), "{written}: {refused}");
+    }
+}
+
 /// What tells identifiers of a set apart, or a namespace from a value, would make one identifier another's.
 #[test]
 fn refuses_what_could_be_taken_for_another_identifier() {

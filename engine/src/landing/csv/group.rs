@@ -3,10 +3,12 @@
 
 use std::borrow::Cow;
 
+use twox_hash::XxHash3_64;
+
 use super::{Header, for_each_row};
 use crate::landing::chunk::Rows;
 use crate::landing::json::ObjectWriter;
-use crate::landing::quarantine::{QuarantineBuilder, Rejection};
+use crate::landing::quarantine::{QuarantineBuilder, Reason, Rejection};
 use crate::landing::tabular::{Cell, Grouping, PRODUCTS, ProductColumn, TabularBuilder, unguarded};
 
 /// Parses whole records, of which those that `grouping` makes one event follow each other. Nobody knows of which event a row is
@@ -19,6 +21,7 @@ pub(crate) fn parse_groups(
     rows: &mut TabularBuilder<'_>,
     quarantine: &mut QuarantineBuilder,
 ) {
+    let by = header.columns[grouping.by].as_str();
     let mut group = Group::default();
     // For the row before, if it cannot be read.
     let mut refusal = chunk.refused_before.as_ref().map(|(line, rejection)| beside(*line, rejection));
@@ -32,9 +35,9 @@ pub(crate) fn parse_groups(
                 return;
             }
         };
-        let value = cells.iter().find(|cell| cell.name == header.columns[grouping.by]);
+        let value = cells.iter().find(|cell| cell.name == by);
         if value.is_none_or(|value| value.text != group.value) {
-            std::mem::take(&mut group).push(row_bytes_max, rows, quarantine);
+            std::mem::take(&mut group).push(by, row_bytes_max, rows, quarantine);
             group.value = value.map(|value| value.text.to_string()).unwrap_or_default();
             group.line = line;
             group.refusal.clone_from(&refusal);
@@ -42,7 +45,7 @@ pub(crate) fn parse_groups(
         refusal = None;
         group.add(cells, header, grouping, raw);
     });
-    group.push(row_bytes_max, rows, quarantine);
+    group.push(by, row_bytes_max, rows, quarantine);
 }
 
 /// Why an event beside a row that cannot be read is refused.
@@ -91,7 +94,7 @@ impl<'h> Group<'h> {
         }
     }
 
-    fn push(self, bytes_max: usize, rows: &mut TabularBuilder<'_>, quarantine: &mut QuarantineBuilder) {
+    fn push(self, by: &str, bytes_max: usize, rows: &mut TabularBuilder<'_>, quarantine: &mut QuarantineBuilder) {
         if self.cells.is_empty() {
             return;
         }
@@ -106,8 +109,24 @@ impl<'h> Group<'h> {
             (None, length) if length > bytes_max => Err(Rejection::too_large(length, bytes_max)),
             (None, _) => rows.push(&cells),
         };
+        let mut advice = None;
         if let Err(rejection) = pushed {
             quarantine.push(self.line, &rejection, self.raw.trim_ascii_end());
+            advice = scattered(by, rejection.reason);
+        }
+        if !self.value.is_empty() {
+            quarantine.note_group(XxHash3_64::oneshot(self.value.as_bytes()), advice);
         }
     }
+}
+
+/// What to do if an event was refused for what it lacks, and other rows of it stand further up.
+fn scattered(by: &str, reason: Reason) -> Option<String> {
+    let is_lacking = matches!(reason, Reason::NoTime | Reason::NoEventName | Reason::NoIdentifier);
+    is_lacking.then(|| {
+        format!(
+            "; rows with the same `{by}` stand further up in the file, and rows of one event have to follow each other: sort \
+             the file by `{by}`"
+        )
+    })
 }

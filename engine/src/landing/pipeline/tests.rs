@@ -54,6 +54,10 @@ impl Landed {
         lines.values().iter().copied().zip(reasons.into_iter().flatten()).collect()
     }
 
+    fn details(&self) -> Vec<String> {
+        texts(self.quarantined.column_by_name("detail").unwrap()).into_iter().flatten().collect()
+    }
+
     fn pairs(&self, column: &str, row: usize) -> Vec<(String, String)> {
         let pairs = self.rows.column_by_name(column).unwrap().as_list::<i32>().value(row);
         let pairs = pairs.as_struct();
@@ -214,6 +218,15 @@ fn test_csv_missing_column_is_an_error_before_anything_lands() {
 }
 
 #[test]
+fn test_csv_missing_column_is_no_other_that_is_mapped() {
+    let source = CONTACTS.replace("\"Phone\"", "[\"Phone\", \"Phone2\"]");
+    let message = land(&source, "ContactId,Email,Phone,LastModifiedDate,IsDeleted\n").outcome.unwrap_err().to_string();
+    assert!(message.contains("no column `Phone2`") && message.contains("the 5 columns of its header"), "{message}");
+    let message = land(&source, "ContactId,Email,Phone,LastModifiedDate,IsDeleted,Phone_2\n").outcome.unwrap_err();
+    assert!(message.to_string().contains("did you mean `Phone_2`?"), "{message}");
+}
+
+#[test]
 fn test_csv_without_a_header_tells_nothing_of_its_first_row() {
     let message = land(ORDERS, "ada@example.com,1997-01-01,1,1\n").outcome.unwrap_err().to_string();
     assert!(message.contains("`purchased_on`") && message.contains("the 4 columns of its header"), "{message}");
@@ -227,8 +240,33 @@ fn test_csv_header_may_end_with_a_tab() {
     assert_eq!(landed.rows.num_rows(), 1);
 }
 
+#[test]
+fn test_csv_first_line_may_name_the_delimiter() {
+    let text =
+        "\u{feff}sep=|\r\ncustomer_id|purchased_on|quantity|amount\r\n1|1997-01-01|a;b,c|1\r\n|1997-01-01|1|1\r\n";
+    let landed = land(ORDERS, text);
+    assert_eq!(landed.text("properties"), some(&[r#"{"quantity":"a;b,c"}"#]));
+    assert_eq!(landed.reasons(), [(4, "no_identifier".to_owned())]);
+    assert_eq!(landed.outcome.unwrap().lines, 4);
+    assert_eq!(land(ORDERS, "sep=;\n").outcome.unwrap().rows, 0);
+}
+
+#[test]
+fn test_csv_amounts_that_are_too_large_are_told_from_what_is_no_number() {
+    let amounts = ["99999999999999.9999", "100000000000000", "-1e15", "1e999", "$5", "inf"];
+    let rows: String = amounts.iter().map(|amount| format!("1,1997-01-01,1,{amount}\n")).collect();
+    let landed = land(ORDERS, format!("customer_id,purchased_on,quantity,amount\n{rows}"));
+    assert_eq!(landed.reasons(), [3, 4, 5, 6, 7].map(|line| (line, "bad_number".to_owned())));
+    let details = landed.details();
+    assert!(details[..3].iter().all(|detail| detail.contains("too large")), "{details:?}");
+    assert!(details[3..].iter().all(|detail| detail.contains("is no number")), "{details:?}");
+    let text = "customer_id;purchased_on;quantity;amount\n1;1997-01-01;1;100.000.000.000.000,5\n";
+    let landed = land(&format!("{ORDERS}decimal_sign = \",\"\n"), text);
+    assert!(landed.details()[0].contains("at most 99999999999999.9999"), "{:?}", landed.details());
+}
+
 /// Orders of several rows, known by the first column.
-fn land_orders(text: &str) -> (Vec<Option<String>>, Vec<(i64, String)>) {
+fn land_grouped(text: &str) -> Landed {
     let source = format!(
         "{}message_id = \"order\"\ngroup_by = \"order\"\nproducts = {{ sku = \"quantity\" }}\n",
         ORDERS.replace("properties = [\"quantity\"]", "")
@@ -236,7 +274,26 @@ fn land_orders(text: &str) -> (Vec<Option<String>>, Vec<(i64, String)>) {
     let header = "order,customer_id,purchased_on,quantity,amount\n";
     let landed = land(&source, format!("{header}{text}"));
     landed.outcome.as_ref().unwrap();
+    landed
+}
+
+fn land_orders(text: &str) -> (Vec<Option<String>>, Vec<(i64, String)>) {
+    let landed = land_grouped(text);
     (landed.text("event_id"), landed.reasons())
+}
+
+#[test]
+fn test_csv_rows_that_do_not_follow_those_of_their_group_are_told_so() {
+    // In a file of several chunks.
+    let others: String = (100..300_000).map(|order| format!("o{order},1,1997-01-01,a,1\n")).collect();
+    let landed =
+        land_grouped(&format!("o1,1,1997-01-01,a,1\no2,1,1997-01-01,a,1\no1,,,b,\n{others}o2,,,b,\no3,,,b,\n"));
+    assert_eq!(landed.rows.num_rows(), 2 + 299_900);
+    assert_eq!(landed.reasons(), [4, 299_905, 299_906].map(|line| (line, "no_time".to_owned())));
+    let details = landed.details();
+    let advice = "`occurred_at` is empty; rows with the same `order` stand further up in the file";
+    assert!(details[..2].iter().all(|detail| detail.contains(advice) && detail.ends_with("sort the file by `order`")));
+    assert!(details[2].ends_with("`occurred_at` is empty"), "{details:?}");
 }
 
 #[test]
@@ -612,6 +669,24 @@ fn test_ndjson_lists_are_several_identifiers_and_objects_none() {
     assert_eq!(landed.pairs("identifiers", 0), pairs(&expected));
     let expected = [(2, "bad_row"), (3, "bad_row"), (4, "no_identifier")];
     assert_eq!(landed.reasons(), expected.map(|(line, reason)| (line, reason.to_owned())));
+}
+
+#[test]
+fn test_presets_read_the_next_name_where_a_cell_is_blank() {
+    let source = "preset = \"shopify_orders\"";
+    let land_order = |status: &str| {
+        let text = format!(
+            "Name,Email,Created at,Financial Status,Id\n\
+            #1,a@b.c,2026-05-01 10:00:00 +0000,{status},\n#2,a@b.c,2026-05-01 10:00:00 +0000,{status},5002\n"
+        );
+        land(source, text).text("event_id")
+    };
+    assert_eq!(land_order("pending"), some(&["#1", "5002"]));
+    assert_eq!(land_order("paid"), some(&["#1", "5002"]), "an order whose status changes counts once");
+    // In whatever order the columns are.
+    let text = "{\"Customer ID\":\"c2\",\"id\":\"c1\"}\n{\"id\":\"c1\",\"Customer ID\":\"c2\"}\n{\"id\":\" \",\"Customer ID\":\"c3\"}\n";
+    let landed = land("preset = \"stripe_customers\"\nformat = \"ndjson\"", text);
+    assert_eq!(landed.text("record_key"), some(&["c1", "c1", "c3"]));
 }
 
 #[test]

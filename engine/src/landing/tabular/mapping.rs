@@ -1,6 +1,6 @@
 //! What a source's columns mean, and which columns of a file they are.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono_tz::Tz;
 
@@ -14,6 +14,9 @@ use crate::landing::time::parse_zone;
 /// A column that the source's mapping names, by its number among them.
 pub(super) type Slot = usize;
 
+/// Which of the names of a slot's column a name is, from 0: the first whose cell is not blank counts.
+pub(super) type Rank = usize;
+
 /// What a source's columns mean.
 #[derive(Debug)]
 pub(crate) struct Mapping {
@@ -22,7 +25,7 @@ pub(crate) struct Mapping {
     pub(super) has_decimal_comma: bool,
     pub(super) identifier_rules: IdentifierRules,
     /// The slots of each column, by the names that it may have in a file.
-    pub(super) slots: HashMap<String, Vec<Slot>>,
+    pub(super) slots: HashMap<String, Vec<(Slot, Rank)>>,
     /// The mapping's column of each slot.
     pub(super) columns: Vec<String>,
     /// Slots whose columns are a preset's.
@@ -95,10 +98,12 @@ impl Mapping {
         let properties = source.properties.as_ref().map(|columns| columns.iter().map(|column| slot(column)).collect());
         let loose: Vec<bool> = columns.iter().map(|column| source.loose_columns.contains(column)).collect();
         // Until the columns of a file are known, and in lines of JSON, a preset's column has any of its names.
-        let mut slots: HashMap<String, Vec<Slot>> = HashMap::new();
+        let mut slots: HashMap<String, Vec<(Slot, Rank)>> = HashMap::new();
         for (slot, (column, is_loose)) in columns.iter().zip(&loose).enumerate() {
             let names: Vec<&str> = if *is_loose { preset::names(column).collect() } else { vec![column] };
-            names.into_iter().for_each(|name| slots.entry(name.to_owned()).or_default().push(slot));
+            for (rank, name) in names.into_iter().enumerate() {
+                slots.entry(name.to_owned()).or_default().push((slot, rank));
+            }
         }
         Ok(Self {
             kind: source.kind,
@@ -132,32 +137,50 @@ impl Mapping {
 
     /// Finds the mapping's columns among those of an input, which are all it has; refuses an input that lacks one.
     pub(crate) fn find_columns(&mut self, source: &str, file: &str, of_file: &[String]) -> Result<()> {
-        let mut slots: HashMap<String, Vec<Slot>> = HashMap::new();
+        let mut slots: HashMap<String, Vec<(Slot, Rank)>> = HashMap::new();
         for (slot, column) in self.columns.iter().enumerate() {
-            let is_loose = self.loose[slot];
-            let found =
-                if is_loose { preset::find(column, of_file) } else { of_file.iter().find(|known| *known == column) };
+            let found = self.find(slot, of_file);
             let is_literal = Some(slot) == self.currency && self.currency_literal.is_some();
-            match found {
-                Some(found) => slots.entry(found.clone()).or_default().push(slot),
-                None if is_literal || is_loose && !self.is_needed(slot) => {}
-                None => {
-                    return Err(EngineError::invalid(format!(
-                        "`{file}` has no column `{column}`, which source `{source}` maps: {}; correct the mapping or the file",
-                        others(column, of_file),
-                    )));
-                }
+            if found.is_empty() && !is_literal && (!self.loose[slot] || self.is_needed(slot)) {
+                return Err(EngineError::invalid(format!(
+                    "`{file}` has no column `{column}`, which source `{source}` maps: {}; correct the mapping or the file",
+                    self.others(column, of_file),
+                )));
+            }
+            for (rank, name) in found.into_iter().enumerate() {
+                slots.entry(name.clone()).or_default().push((slot, rank));
             }
         }
         self.slots = slots;
         Ok(())
     }
 
+    /// The columns of an input that a slot's column means: more than one only of a preset.
+    fn find<'f>(&self, slot: Slot, of_file: &'f [String]) -> Vec<&'f String> {
+        let column = &self.columns[slot];
+        match self.loose[slot] {
+            true => preset::find(column, of_file).collect(),
+            false => of_file.iter().find(|known| *known == column).into_iter().collect(),
+        }
+    }
+
+    /// What a file has in place of a column. Names that are not near are not quoted: without a header they are somebody's
+    /// values. Nor are those that are mapped themselves.
+    fn others(&self, column: &str, of_file: &[String]) -> String {
+        let mapped: HashSet<&String> = (0..self.columns.len()).flat_map(|slot| self.find(slot, of_file)).collect();
+        match nearest(column, of_file.iter().filter(|known| !mapped.contains(known)).map(String::as_str)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("the {} columns of its header have other names", of_file.len()),
+        }
+    }
+
     /// What makes rows of a file with these columns one event, if anything does; refuses one whose own column would be lost
     /// under the list of products.
     pub(crate) fn grouping(&self, file: &str, of_file: &[String]) -> Result<Option<Grouping>> {
-        let is_it = |column: &String, slot| self.slots.get(column).is_some_and(|slots| slots.contains(&slot));
-        let place = |slot: Slot| of_file.iter().position(|column| is_it(column, slot));
+        let place = |slot: Slot| {
+            let first = *self.find(slot, of_file).first()?;
+            of_file.iter().position(|column| column == first)
+        };
         let Some(by) = self.group_by.and_then(place) else { return Ok(None) };
         let products = self.products.iter().filter_map(|(name, slot)| {
             Some(ProductColumn { name: name.clone(), place: place(*slot)?, is_loose: self.loose[*slot] })
@@ -195,14 +218,6 @@ pub(crate) struct ProductColumn {
     pub(crate) place: usize,
     /// Whether it is a preset's.
     pub(crate) is_loose: bool,
-}
-
-/// What a file has in place of a column. Names that are not near are not quoted: without a header they are somebody's values.
-fn others(column: &str, of_file: &[String]) -> String {
-    match nearest(column, of_file.iter().map(String::as_str)) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("the {} columns of its header have other names", of_file.len()),
-    }
 }
 
 /// Three capital letters, as ISO 4217 has them: a column's name in the file wins over that.
