@@ -254,7 +254,7 @@ fn of_query(error: datafusion::error::DataFusionError) -> EngineError {
         DataFusionError::Diagnostic(_, inner) => of_query(*inner),
         DataFusionError::External(source) => from_external(source),
         DataFusionError::ObjectStore(source) => (*source).into(),
-        DataFusionError::IoError(source) => source.into(),
+        DataFusionError::IoError(source) => of_temporary(source),
         DataFusionError::ParquetError(source) => (*source).into(),
         DataFusionError::ArrowError(source, _) => of_kernel(*source),
         error if may_quote_values(&error) => EngineError::quoting(kind_of(&error), error.strip_backtrace()),
@@ -267,10 +267,23 @@ fn of_kernel(error: arrow::error::ArrowError) -> EngineError {
     use arrow::error::ArrowError;
     match error {
         ArrowError::ExternalError(_) => error.into(),
-        ArrowError::IoError(_, source) => source.into(),
+        ArrowError::IoError(_, source) => of_temporary(source),
         ArrowError::ParquetError(message) => EngineError::corrupt(message),
         error => EngineError::quoting(ErrorKind::InvalidInput, error.to_string()),
     }
+}
+
+/// The lake is read and written by an object store, so other files are those that a query has no memory for.
+fn of_temporary(error: std::io::Error) -> EngineError {
+    let error = EngineError::from(error);
+    if error.kind() != ErrorKind::Exhausted {
+        return error;
+    }
+    let folder = std::env::temp_dir();
+    error.context(format!(
+        "the folder for temporary files, `{}`, is full: make room, or set TMPDIR to another",
+        folder.display()
+    ))
 }
 
 /// True for errors that computing values gives. The others name tables, columns, files and limits.
@@ -376,6 +389,20 @@ mod tests {
             let error = error.context("models/my/table.sql");
             assert_eq!(error.without_values(), error.to_string());
         }
+    }
+
+    #[test]
+    fn test_a_full_temporary_folder_is_not_taken_for_a_full_lake() {
+        let full = || std::io::Error::from(std::io::ErrorKind::StorageFull);
+        for error in [
+            DataFusionError::IoError(full()),
+            DataFusionError::ArrowError(Box::new(ArrowError::IoError(String::new(), full())), None),
+        ] {
+            let error = EngineError::from(error);
+            assert_eq!(error.kind(), ErrorKind::Exhausted);
+            assert!(error.to_string().contains("TMPDIR"), "{error}");
+        }
+        assert!(!EngineError::from(full()).to_string().contains("TMPDIR"));
     }
 
     #[test]

@@ -230,6 +230,8 @@ impl Compiler<'_> {
 fn read_as(text: Expr, as_type: ColumnType) -> Expr {
     match as_type {
         ColumnType::Text => text,
+        // `35.0` and `35.7` are 35: many write whole numbers with a fraction.
+        ColumnType::Integer => try_cast(read_as(text, ColumnType::Decimal), arrow_type(as_type)),
         _ => try_cast(castable::function().call(vec![text]), arrow_type(as_type)),
     }
 }

@@ -23,7 +23,6 @@ use crate::query::functions::text;
 use crate::query::session::CATALOG;
 use crate::segment::saved::with_saved;
 use crate::store::TableName;
-use crate::store::delta::Table;
 use crate::store::generation::Generation;
 use crate::store::scan::Scan;
 
@@ -166,7 +165,7 @@ pub(super) async fn published_texts(
     column: &str,
 ) -> Result<BTreeSet<String>> {
     let Some(table) = published.tables.get(&name.to_string()) else { return Ok(BTreeSet::new()) };
-    let Some(version) = Table::new(&project.lake, name).open(Some(table.version)).await? else {
+    let Some(version) = table.open_if_there(&project.lake, name).await? else {
         return Ok(BTreeSet::new());
     };
     let rows = session.read_table(Arc::new(Scan::new(&project.lake, version)))?;

@@ -91,7 +91,8 @@ impl RefreshRun {
                 return Ok(None);
             }
         }
-        let ledger = Ledger::new(&refresh_id, project.clock.now());
+        let mut ledger = Ledger::new(&refresh_id, project.clock.now());
+        ledger.is_full = options.full; // also of one that is stopped before it is known what else needs a full one
         Ok(Some(Self { project: Arc::clone(project), options, lease, ledger }))
     }
 

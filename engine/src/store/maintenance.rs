@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::SystemTime;
 
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectStore, ObjectStoreExt};
 
@@ -33,9 +33,17 @@ pub(crate) async fn clean<'m>(lake: &Lake, made: impl Iterator<Item = &'m TableN
             kept.entry(name).or_default().insert(table.version);
         }
     }
-    let cleaning = kept.into_iter().map(|(name, versions)| clean_table(lake, name, versions));
+    let orphaned = store_now(lake).await? - TimeDelta::hours(limits::ORPHAN_HOURS);
+    let cleaning = kept.into_iter().map(|(name, versions)| clean_table(lake, name, versions, orphaned));
     let deleted: Vec<usize> = stream::iter(cleaning).buffer_unordered(limits::STORE_READS).try_collect().await?;
     Ok(deleted.into_iter().sum())
+}
+
+/// The time by the store's clock, which says how old files are: when the lease was renewed. This machine's may be days ahead.
+async fn store_now(lake: &Lake) -> Result<DateTime<Utc>> {
+    let leases = lake.root.list(Some(&layout::leases(&lake.prefix)));
+    let renewed: Vec<_> = leases.map_ok(|lease| lease.last_modified).try_collect().await?;
+    Ok(renewed.into_iter().max().map_or_else(Utc::now, |renewed| renewed.min(Utc::now())))
 }
 
 /// Deletes old generations, and reads the others.
@@ -56,13 +64,13 @@ async fn kept_generations(lake: &Lake, now: Micros) -> Result<Vec<Generation>> {
     Ok(kept)
 }
 
-async fn clean_table(lake: &Lake, name: String, versions: HashSet<u64>) -> Result<usize> {
+/// Of what may still be committed, only files from before `orphaned` go.
+async fn clean_table(lake: &Lake, name: String, versions: HashSet<u64>, orphaned: DateTime<Utc>) -> Result<usize> {
     let name = TableName::parse(&name)?;
     let table = Table::new(lake, &name);
     let oldest_version = versions.iter().min().copied().unwrap_or(u64::MAX);
     let is_appended_to = name.schema == "landing" || name.schema == LOGS;
     let is_published = !versions.is_empty();
-    let orphaned = Utc::now() - TimeDelta::hours(limits::ORPHAN_HOURS);
     let (held, oldest) = match held(&table, versions, is_appended_to).await? {
         Some(held) if is_appended_to => (held, orphaned),
         // Outside readers open the latest version, which may be one that lost: its files go with the next commit.

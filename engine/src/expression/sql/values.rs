@@ -270,6 +270,7 @@ pub(super) fn property_as(of: &Property, as_type: ColumnType) -> String {
 fn read_as(text: &str, as_type: ColumnType) -> String {
     match as_type {
         ColumnType::Text => text.to_owned(),
+        ColumnType::Integer => format!("try_cast({} as {})", read_as(text, ColumnType::Decimal), sql_type(as_type)),
         _ => format!("try_cast(castable({text}) as {})", sql_type(as_type)),
     }
 }
