@@ -302,7 +302,9 @@ def test_the_command_line_does_the_same(shop_of_orders):
     finished = project.run("segment", "members", "buyers", "--limit", "7", "--format", "csv")
     assert len(list(csv.DictReader(io.StringIO(finished.stdout)))) == 7 and "7 of 300" in finished.stderr
     assert "--limit" not in project.run("segment", "members", "big").stdout
+    assert "note: no event is named `Order Complted`; did you mean `Order Completed`?" in project.run("segment", "estimate", "did('Order Complted')").stdout
     estimated = project.run("segment", "estimate", "order_count >= 1", "--by-column", "touchpoint").stdout
+    assert "note:" not in estimated
     assert "300 of 300 people: 100.00 %" in estimated and "pos" in estimated
     changes = list(csv.DictReader(io.StringIO(project.run("segment", "changes", "big", "--after", "2", "--format", "csv").stdout)))
     assert sum(change["change"] == "left" for change in changes) >= before - 10 and {change["generation"] for change in changes} == {"3"}
