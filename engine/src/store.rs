@@ -93,8 +93,10 @@ impl Lake {
     }
 
     fn open_local(path: &std::path::Path) -> Result<Self> {
-        check_path(path)?;
-        std::path::absolute(path).and_then(|path| durable::create_folder(&path)).map_err(|error| {
+        // The whole path: a project is often `.`.
+        let absolute = std::path::absolute(path)?;
+        check_path(&absolute)?;
+        durable::create_folder(&absolute).map_err(|error| {
             EngineError::from(error).context(format!("cannot create the lake folder `{}`", path.display()))
         })?;
         Self::in_folder(path, Arc::new(DurableFileSystem::default()))
@@ -110,6 +112,7 @@ impl Lake {
 
     fn in_folder(folder: &std::path::Path, root: Arc<dyn ObjectStore>) -> Result<Self> {
         let path = folder.canonicalize()?;
+        check_path(&path)?; // where a link leads
         let url = Url::from_directory_path(&path)
             .map_err(|()| EngineError::invalid(format!("`{}` is not an absolute path", path.display())))?;
         Ok(Self {
@@ -276,6 +279,9 @@ mod tests {
         for name in ["a b", "50%", "%zz", "é#?&*"] {
             Lake::open("lake", &folder.path().join(name), &HashMap::new()).unwrap();
         }
+        std::fs::create_dir(folder.path().join("b%20c")).unwrap();
+        std::os::unix::fs::symlink(folder.path().join("b%20c"), folder.path().join("link")).unwrap();
+        assert!(Lake::open("link", folder.path(), &HashMap::new()).is_err());
     }
 
     #[tokio::test]

@@ -33,7 +33,7 @@ members as (
     right join identity.components on components.identifier = laid.identifier
 ),
 
--- Who comes back has the number of before: by it one is told first or later.
+-- Who comes back has the number of before: of a person's identifiers the one with the lowest counts as the first.
 returning as (
     select namespace || ':' || value as identifier, max(ordinal) as ordinal from last.identity.gone group by namespace, value
 ),

@@ -1,4 +1,4 @@
--- The highest ordinal that an identifier ever had, so that none is given again.
+-- The highest ordinal that an identifier ever had: those that are new have higher ones.
 --
 -- key: ordinal
 -- strategy: full

@@ -88,7 +88,7 @@ impl PublishedTable {
                 tracing::warn!(table = %name, "the newest entries of the table's log are gone");
                 Ok(None)
             }
-            _ => Err(error.context("delete the table's folder and run `tessera refresh --full`, which makes it anew")),
+            _ => Err(error),
         }
     }
 }

@@ -21,7 +21,8 @@ const LOGS: &str = "ops";
 const MICROS_PER_HOUR: Micros = 3_600_000_000;
 
 /// Cleans derived tables, also those of `made` that no generation has yet: refreshes that failed may have left files of them.
-/// Call it while holding the lease, so that no running refresh owns an uncommitted file. Landing tables and the logs of `ops` are appended to at any time: there only files older than [`limits::ORPHAN_HOURS`] go.
+/// Call it while holding the lease, so that no running refresh owns an uncommitted file. Landing tables and the logs of `ops`
+/// are appended to at any time: there only files older than [`limits::ORPHAN_HOURS`] go.
 /// Returns the number of data files deleted.
 pub(crate) async fn clean<'m>(lake: &Lake, made: impl Iterator<Item = &'m TableName>, now: Micros) -> Result<usize> {
     let mut kept: BTreeMap<String, HashSet<u64>> = made.map(|name| (name.to_string(), HashSet::new())).collect();
@@ -215,6 +216,23 @@ mod tests {
         let log = layout::table_url(&lake, &name()).to_file_path().unwrap().join("_delta_log");
         std::fs::remove_dir_all(log).unwrap();
         assert_eq!(clean(&lake, [name()].iter(), 0).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn test_the_age_of_a_file_is_judged_by_the_clock_that_dated_it() {
+        let (_folder, lake, _) = unsteady_lake();
+        publish(&lake, 1, 0).await;
+        let hours_ago = |hours: u64| SystemTime::now() - Duration::from_secs(hours * 3_600);
+        let lease = layout::lease(&lake.prefix, 1);
+        lake.root.put(&lease, "{}".into()).await.unwrap();
+        let folder = layout::table_url(&lake, &name()).to_file_path().unwrap();
+        let waits = folder.join("a-00-0000.parquet#1");
+        File::create(&waits).unwrap().set_modified(hours_ago(26)).unwrap();
+        // The store's clock is three hours behind: by it the file is of 23 hours ago.
+        let lease = lake.url.join("_leases/").unwrap().to_file_path().unwrap().join(lease.filename().unwrap());
+        File::options().append(true).open(lease).unwrap().set_modified(hours_ago(3)).unwrap();
+        clean(&lake, [].iter(), 0).await.unwrap();
+        assert!(waits.exists());
     }
 
     #[tokio::test]
