@@ -25,7 +25,7 @@ SCHEMAS = {
 # What a header cannot say: it lists only columns of a fixed name.
 MORE_COLUMNS = {
     "behavior.events": "After these come all columns of `staging.events`.",
-    "profile.profiles": "After these comes a column for each attribute, sorted by name: text, or what its `[[attribute]]` makes of it. It is the 200 most\nfrequent if there are more; all are in `profile.attributes`. Then come the project's traits.",
+    "profile.profiles": "After these comes a column for each attribute, sorted by name: text, or what its `[[attribute]]` makes of it. If there are\nmore than 200, it is the most frequent 200 and those that traits or segments name; all are in `profile.attributes`. Then come\nthe project's traits.",
 }
 KEYS = ("key", "strategy", "fold", "replaces", "unique")
 STRATEGIES = {

@@ -1,7 +1,9 @@
 //! [`Engine`]: the one type that the command line and the servers call.
 //!
-//! * [`lookup`] finds one person.
-//! * [`segments`] counts and lists people; [`saved_segments`] makes and changes segments.
+//! * [`lookup`] finds one person; [`explain`] says why two identifiers are one or are not.
+//! * [`segments`] counts and lists people, [`personas`] divides them into groups.
+//! * [`saved_segments`], [`uploaded_lists`] and [`corrections`] keep in the lake what people decide.
+//! * [`simulations`] makes tables that nobody publishes.
 
 mod corrections;
 mod explain;
@@ -444,12 +446,13 @@ impl Engine {
     /// InvalidInput saying file, line and what to do; FailedPrecondition for a broken invariant.
     pub async fn check(&self) -> Result<Option<u64>> {
         let catalog = Catalog::load(built_in::MODELS, &self.project.folder)?;
-        check::check(&self.project, &catalog).await?;
         let snapshot = self.reload().await?;
         // Which attributes there are is known only from data.
-        if snapshot.number().is_some() {
-            check::check_definitions(&self.project, snapshot.session()).boxed().await?;
-            check::check_invariants(snapshot.session()).await?;
+        let published = snapshot.number().is_some().then(|| snapshot.session());
+        let session = check::check(&self.project, &catalog, published).boxed().await?;
+        if let Some(published) = published {
+            check::check_definitions(&self.project, &session, published).boxed().await?;
+            check::check_invariants(published).await?;
         }
         Ok(snapshot.number())
     }

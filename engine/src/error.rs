@@ -329,6 +329,10 @@ fn from_external(source: Box<dyn StdError + Send + Sync>) -> EngineError {
                 Err(source) if is_storage_full(source.as_ref()) => {
                     EngineError::new(ErrorKind::Exhausted, source.to_string())
                 }
+                // A pattern that the query gives, or finds.
+                Err(source) if source.is::<regex::Error>() => {
+                    EngineError::quoting(ErrorKind::InvalidInput, source.to_string())
+                }
                 Err(source) => EngineError::quoting(ErrorKind::Internal, source.to_string()),
             },
         },
@@ -361,6 +365,7 @@ mod tests {
     fn test_what_is_written_down_quotes_no_value() {
         let cast = || ArrowError::CastError(format!("Cannot cast string '{ADDRESS}' to value of Int64 type"));
         let in_query = || DataFusionError::ArrowError(Box::new(cast()), None);
+        let no_pattern = regex::Regex::new(&format!("{ADDRESS}(")).unwrap_err();
         for (error, kind) in [
             (EngineError::from(cast()), ErrorKind::Internal),
             (EngineError::from(in_query()), ErrorKind::InvalidInput),
@@ -369,6 +374,7 @@ mod tests {
             (EngineError::from(DataFusionError::Execution(ADDRESS.to_owned())), ErrorKind::InvalidInput),
             (EngineError::from(DataFusionError::External(Box::new(in_query()))), ErrorKind::InvalidInput),
             (DataFusionError::from(EngineError::from(in_query()).context("inside")).into(), ErrorKind::InvalidInput),
+            (DataFusionError::External(Box::new(no_pattern)).into(), ErrorKind::InvalidInput),
         ] {
             let error = error.context("models/my/table.sql");
             assert_eq!(error.kind(), kind);

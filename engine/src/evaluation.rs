@@ -34,14 +34,14 @@ mod types;
 mod utc_day;
 
 pub(crate) use census::Census;
-pub(crate) use column_names::{attribute_beside, renamed_columns};
+pub(crate) use column_names::{attribute_beside, attribute_of, renamed_columns};
 pub(crate) use conditions::UNSAVED;
 pub(crate) use kept::{Keeping, Kept, Listed, all_listed};
 pub(crate) use measured::functions;
 pub(crate) use people::{People, ascending};
 pub(crate) use population::Population;
 pub(crate) use scope::Scope;
-pub(crate) use types::{column_type, day_of};
+pub(crate) use types::{arrow_type, column_type, day_of};
 
 use crate::query::session::Functions;
 

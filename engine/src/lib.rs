@@ -8,15 +8,16 @@
 //!            (landing)      │        (identity)   (profile)   (segment)
 //!                           └───────► behavior ──────┘
 //!                                    (behavior)
-//!            every arrow after landing is a SQL model of `sql/`, run by `model` over tables of `store`,
-//!            in the order that `refresh` finds in the SQL, and published together as one generation
+//!            after landing, SQL models of `sql/` make the tables, run by `model` over tables of `store` in the
+//!            order that `refresh` finds in the SQL; only traits and members of segments are computed in Rust, by
+//!            `evaluation`; all tables are published together as one generation
 //! ```
 //!
 //! Callers use [`Engine`]. The engine knows nothing of networks, command lines, environment variables or consoles, and
 //! inside it an arrow points one way only:
 //!
 //! ```text
-//! error, ids, clock, config, decimal, salesforce_id, limits, progress <- store <- query <- project, model <- expression <- evaluation <- landing, identity, profile, behavior, segment <- refresh, lookup <- snapshot <- engine
+//! error, ids, clock, config, decimal, json_text, salesforce_id, limits, progress <- store <- query <- project, model <- expression <- evaluation <- landing, identity, profile, behavior, segment <- refresh, lookup <- snapshot <- engine
 //! ```
 //!
 //! What always holds:

@@ -169,6 +169,12 @@ pub(crate) const QUERY_SET_OPERATIONS_MAX: usize = 1_000;
 /// four times, and so on; it reads about a million in a second.
 pub(crate) const QUERY_TOKENS_READ_MAX: u64 = 2_000_000;
 
+/// Bytes of a saved segment's title, purpose or description.
+pub(crate) const SEGMENT_WORDS_BYTES_MAX: usize = 4 * 1024;
+
+/// What a function such as `repeat` or `range` makes of one batch of rows at most, in bytes: no operator reserves it.
+pub(crate) const FUNCTION_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// Tables of a query as it is planned, see `query::bounds`: so many take a second or two.
 pub(crate) const QUERY_TABLES_MAX: u64 = 1_000;
 

@@ -2,13 +2,14 @@
 //!
 //! * [`survivors`] says which of the values that sources tell of an attribute stands.
 //! * [`normalize`] makes values of attributes comparable.
-//! * [`columns`] gives `profile.persons` a column for each attribute.
+//! * [`columns`] gives `profile.persons` a column for each attribute; [`spread`] finds the values of all in one pass.
 //! * [`traits`] computes what the project defines beside them.
 
 mod columns;
 mod normalize;
+mod spread;
 mod survivors;
 pub(crate) mod traits;
 
-pub(crate) use columns::{attribute_columns, columns_differ, is_wide, with_attributes};
+pub(crate) use columns::{attribute_columns, columns_differ, is_wide, register_columns, with_attributes};
 pub(crate) use survivors::functions;

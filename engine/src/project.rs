@@ -91,7 +91,7 @@ impl Project {
 }
 
 /// Registers `config.known_names(kind, name)`: attributes (`attribute`) and purposes of consent (`purpose`) that expressions may
-/// name whether or not anybody tells them.
+/// name whether or not anybody tells them, and words (`word`) that they name if they are told.
 pub(crate) fn register_known_names(session: &SessionContext, names: &[(&str, String)]) -> Result<()> {
     let schema: SchemaRef = Arc::new(Schema::new(vec![
         Field::new("kind", DataType::Utf8, false),

@@ -5,6 +5,7 @@
 //! * [`relation`] is how SQL calls an operator of ours; [`interner`], [`forest`] and [`latest_edges`] are what such operators are
 //!   made of.
 //! * [`functions`] are what the stages' scalar functions are made of.
+//! * [`generators`] bounds the functions that make much out of little.
 //! * [`filter_pushdown`] keeps the optimizer from mixing up columns.
 //! * [`catalog`] registers table versions and views under their names.
 //! * [`placeholders`] numbers the parameters of a query; [`bounds`] refuses one that would be too much for the planner.
@@ -17,6 +18,7 @@ pub(crate) mod cpu_runtime;
 mod filter_pushdown;
 pub(crate) mod forest;
 pub(crate) mod functions;
+mod generators;
 pub(crate) mod interner;
 mod latest_edges;
 pub(crate) mod limited;

@@ -1,9 +1,9 @@
-//! Stage 5: segments. A segment is a boolean expression over a profile, in a file of the project or made by a call.
+//! Stage 5: segments. A segment is a boolean expression over a profile, in a file of the project or saved in the lake.
 //!
 //! * [`evaluate`] finds the members of all segments in one pass; [`sets`] are who entered and left.
 //! * [`members`] is who is in each segment and since when, in memory. [`member_sets`] are what that is read from, and
 //!   [`serialized`] looks for some of them in there; [`rows`] makes rows of it in SQL.
-//! * [`estimate`] answers for an expression that is not saved, with [`hints`] of what it may misspell; [`saved`] are those that were made while serving.
+//! * [`estimate`] answers for an expression that is not saved, with [`hints`] of what it may misspell; [`saved`] are those that are kept in the lake.
 
 mod estimate;
 mod evaluate;

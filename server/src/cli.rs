@@ -1,8 +1,9 @@
 //! The command line's grammar. Every command's help shows two whole examples.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
-use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum, value_parser};
 
 use crate::encode::FileFormat;
 
@@ -14,9 +15,9 @@ use crate::encode::FileFormat;
     after_help = "Examples:\n  tessera demo\n  tessera sql \"select * from behavior.trends order by date desc limit 7\""
 )]
 pub(crate) struct Arguments {
-    /// The project's folder, which holds tessera.toml
-    #[arg(long, global = true, default_value = ".", value_name = "DIR")]
-    pub(crate) project: PathBuf,
+    /// The project's folder, which holds tessera.toml; without it, the one you are in
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) project: Option<PathBuf>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -64,7 +65,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "NAMESPACE:VALUE")]
         why: Option<String>,
         /// Read this generation instead of the newest
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u64>)]
         as_of: Option<u64>,
     },
     /// Judge how well it is known who is who
@@ -95,10 +96,10 @@ pub(crate) enum IdentityCommand {
     #[command(after_help = "Examples:\n  tessera identity report\n  tessera identity report --limit 50 --as-of 12")]
     Report {
         /// How many rows of each list to print
-        #[arg(long, default_value_t = 10)]
+        #[arg(long, default_value_t = 10, allow_negative_numbers = true, value_parser = whole::<u64>)]
         limit: u64,
         /// Read this generation instead of the newest
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u64>)]
         as_of: Option<u64>,
     },
     /// What another configuration would merge, split and move; publishes nothing
@@ -110,27 +111,26 @@ pub(crate) enum IdentityCommand {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
         /// How many examples of each change to print
-        #[arg(long, default_value_t = 10)]
+        #[arg(long, default_value_t = 10, allow_negative_numbers = true, value_parser = whole::<u64>)]
         limit: u64,
     },
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct DemoArguments {
-    /// Where to make it
-    #[arg(default_value = "tessera-demo")]
-    pub(crate) folder: PathBuf,
-    /// How many people
-    #[arg(long, default_value_t = 2_000)]
+    /// Where to make it; without it, in tessera-demo
+    pub(crate) folder: Option<PathBuf>,
+    /// How many people, from 100 to 10,000,000
+    #[arg(long, default_value_t = 2_000, allow_negative_numbers = true, value_parser = value_parser!(u64).range(100..=10_000_000))]
     pub(crate) people: u64,
-    /// How many events, over all sources
-    #[arg(long, default_value_t = 40_000)]
+    /// How many events over all sources, from 1,000 to 1,000,000,000
+    #[arg(long, default_value_t = 40_000, allow_negative_numbers = true, value_parser = value_parser!(u64).range(1_000..=1_000_000_000))]
     pub(crate) events: u64,
     /// End after showing what was found, instead of serving it
     #[arg(long)]
     pub(crate) exit: bool,
     /// The same seed makes the same people
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, allow_negative_numbers = true, value_parser = whole::<u64>)]
     pub(crate) seed: u64,
 }
 
@@ -166,7 +166,7 @@ pub(crate) struct SqlArguments {
     #[arg(long, default_value = "table")]
     pub(crate) format: Format,
     /// Read this generation instead of the newest
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u64>)]
     pub(crate) as_of: Option<u64>,
     /// Compute the tables as they would have been at the end of this day in UTC, traits and segments among them
     #[arg(long, value_name = "YYYY-MM-DD", conflicts_with = "as_of")]
@@ -194,7 +194,7 @@ pub(crate) struct SegmentWords {
     #[arg(long)]
     pub(crate) description: Option<String>,
     /// Who makes or changes it
-    #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true)]
+    #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true, value_parser = somebody)]
     pub(crate) by: String,
 }
 
@@ -209,7 +209,7 @@ pub(crate) struct PersonaArguments {
     /// Make a segment of each group, called PREFIX-1, PREFIX-2, ...
     #[arg(long, value_name = "PREFIX")]
     pub(crate) save: Option<String>,
-    /// Who makes them
+    /// Who makes them; --save needs it
     #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true, default_value = "")]
     pub(crate) by: String,
 }
@@ -245,7 +245,7 @@ pub(crate) enum SegmentCommand {
         /// Its name
         name: String,
         /// How many to print
-        #[arg(long, default_value_t = 50)]
+        #[arg(long, default_value_t = 50, allow_negative_numbers = true, value_parser = whole::<u64>)]
         limit: u64,
         /// How to print them
         #[arg(long, default_value = "table")]
@@ -292,7 +292,7 @@ pub(crate) enum SegmentCommand {
         #[arg(long)]
         etag: Option<String>,
         /// Who deletes it
-        #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true)]
+        #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true, value_parser = somebody)]
         by: String,
     },
     /// How many people an expression selects, without saving it
@@ -315,7 +315,7 @@ pub(crate) enum SegmentCommand {
         /// Its name
         name: String,
         /// Only changes of generations after this one
-        #[arg(long, value_name = "N", default_value_t = 0)]
+        #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true, value_parser = whole::<u64>)]
         after: u64,
         /// How to print them
         #[arg(long, default_value = "table")]
@@ -323,7 +323,7 @@ pub(crate) enum SegmentCommand {
     },
     /// Write the members of a segment to a file
     #[command(
-        after_help = "Examples:\n  tessera segment export loyal --to loyal.csv\n  tessera segment export loyal --to s3://bucket/exports/loyal.csv\n  tessera segment export loyal --columns email,country,lifetime_value --format parquet --to loyal.parquet"
+        after_help = "Examples:\n  tessera segment export loyal --to loyal.csv\n  tessera segment export loyal --to s3://bucket/exports/loyal.csv\n  tessera segment export loyal --columns email,country,lifetime_value --to loyal.parquet"
     )]
     Export {
         /// Its name
@@ -331,9 +331,9 @@ pub(crate) enum SegmentCommand {
         /// Columns of profiles, and entered_at
         #[arg(long, value_name = "COLUMN,...", value_delimiter = ',', default_value = "profile_id,entered_at")]
         columns: Vec<String>,
-        /// The kind of file; lists are JSON in csv
-        #[arg(long, default_value = "csv")]
-        format: FileFormat,
+        /// The kind of file; without it the one that FILE ends with, such as .parquet, or else csv. Lists are JSON in csv
+        #[arg(long)]
+        format: Option<FileFormat>,
         /// The file, or a URL such as s3://bucket/loyal.csv; nothing may be there yet
         #[arg(long, value_name = "FILE")]
         to: String,
@@ -348,7 +348,7 @@ pub(crate) enum SegmentCommand {
         /// A CSV file: a header of namespaces, and under each an identifier a line
         file: PathBuf,
         /// Who uploads it
-        #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true)]
+        #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true, value_parser = somebody)]
         by: String,
     },
     /// Delete a list that was uploaded
@@ -359,7 +359,7 @@ pub(crate) enum SegmentCommand {
         /// Its name
         name: String,
         /// Who deletes it
-        #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true)]
+        #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true, value_parser = somebody)]
         by: String,
     },
     /// Groups of people in a segment who are alike in some traits
@@ -371,7 +371,7 @@ pub(crate) enum SegmentCommand {
         #[arg(long, value_name = "COLUMN,...", value_delimiter = ',', required = true)]
         traits: Vec<String>,
         /// How many; without it, as many as are told apart best
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>)]
         count: Option<usize>,
         #[command(flatten)]
         arguments: PersonaArguments,
@@ -405,4 +405,23 @@ pub(crate) enum SegmentCommand {
         #[arg(long, value_name = "COLUMN,...", value_delimiter = ',')]
         columns: Vec<String>,
     },
+}
+
+/// A whole number that is not negative.
+///
+/// # Errors
+/// Says what to write instead of anything else.
+fn whole<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| "write a whole number that is not negative, such as 20".to_owned())
+}
+
+/// The name of who does something.
+///
+/// # Errors
+/// Says where to write it if it is blank.
+fn somebody(name: &str) -> Result<String, String> {
+    match name.trim() {
+        "" => Err("say who does it: give --by a name, or USER in the environment".to_owned()),
+        _ => Ok(name.to_owned()),
+    }
 }

@@ -9,9 +9,9 @@ mod refresh;
 mod scratch;
 mod segment;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use tessera_engine::{Engine, RefreshOptions};
 
 use crate::cli::{Arguments, Command, ServeArguments, SqlArguments};
@@ -20,14 +20,17 @@ use crate::{output, progress, project, serve, telemetry};
 
 /// Runs one command.
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
-    let folder = &arguments.project;
+    let folder = arguments.project.as_deref().unwrap_or(Path::new("."));
     if !matches!(arguments.command, Command::Serve(_)) {
         telemetry::start("error", None)?;
     }
     match arguments.command {
         Command::Serve(serve) => serve_project(&project::open(folder)?, &serve).await,
-        Command::Demo(demo) => demo::run(demo).await,
-        Command::Init { folder } => init::run(&folder),
+        Command::Demo(mut demo) => {
+            demo.folder = to_make(arguments.project, demo.folder)?;
+            demo::run(demo).await
+        }
+        Command::Init { folder } => init::run(&to_make(arguments.project, Some(folder.clone()))?.unwrap_or(folder)),
         Command::Ingest(ingest) => ingest::run(&project::open(folder)?, &ingest.source, &ingest.files).await,
         Command::Refresh { full, allow_merges } => {
             let options = RefreshOptions { full, allow_merges, unless_started_since: None };
@@ -67,6 +70,21 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
             }
             Ok(())
         }
+    }
+}
+
+/// The folder of a project to make, which may be named in two places.
+///
+/// # Errors
+/// If these say two folders.
+fn to_make(project: Option<PathBuf>, folder: Option<PathBuf>) -> Result<Option<PathBuf>> {
+    match (project, folder) {
+        (Some(project), Some(folder)) if project != folder => bail!(
+            "`--project {}` and `{}` are two folders, and one project is made: leave --project out",
+            project.display(),
+            folder.display()
+        ),
+        (project, folder) => Ok(folder.or(project)),
     }
 }
 

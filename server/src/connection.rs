@@ -94,6 +94,7 @@ impl Connected for Lingering {
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
+    use tokio::time::{Instant, timeout};
 
     use super::*;
 
@@ -124,6 +125,9 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_never_hangs_up_is_left() -> io::Result<()> {
         let (_client, server) = pair().await?;
-        Lingering::new(server).shutdown().await
+        let began = Instant::now();
+        timeout(10 * LINGER, Lingering::new(server).shutdown()).await??;
+        assert!(began.elapsed() >= LINGER, "the client had {:?} to hang up", began.elapsed());
+        Ok(())
     }
 }

@@ -31,6 +31,14 @@ pub(crate) enum FileFormat {
     Parquet,
 }
 
+impl FileFormat {
+    /// What a file of this name or URL is by its ending; `None` for other endings.
+    pub(crate) fn of_name(file: &str) -> Option<Self> {
+        let ending = Path::new(file).extension()?.to_str()?;
+        <Self as clap::ValueEnum>::from_str(ending, true).ok()
+    }
+}
+
 /// Makes a file of batches.
 pub(crate) trait Encoder: Send {
     /// What a batch adds to the file.

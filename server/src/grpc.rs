@@ -2,6 +2,7 @@
 //!
 //! * [`profile`], [`identity`], [`segment`], [`behavior`], [`refresh`]: one service a file.
 //! * [`call`] counts calls.
+//! * [`deadline`] ends those that take longer than their clients give them.
 //! * [`convert`] is where rows become messages.
 //! * [`status`] is where errors become statuses.
 //! * [`page_token`] pins a listing to its generation.
@@ -9,6 +10,7 @@
 pub(crate) mod behavior;
 pub(crate) mod call;
 pub(crate) mod convert;
+pub(crate) mod deadline;
 pub(crate) mod identity;
 pub(crate) mod page_token;
 pub(crate) mod profile;

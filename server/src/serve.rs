@@ -5,7 +5,7 @@ use std::future::IntoFuture;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use arrow_flight::flight_service_server::FlightServiceServer;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
@@ -22,9 +22,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::Code;
-use tonic::service::Routes;
+use tonic::service::{InterceptorLayer, Routes};
 use tonic::transport::Server;
-use tonic::transport::server::Router;
 use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
@@ -35,6 +34,7 @@ use crate::flight_sql::front::Front;
 use crate::flight_sql::service::FlightSql;
 use crate::grpc::Reader;
 use crate::grpc::behavior::Behavior;
+use crate::grpc::deadline;
 use crate::grpc::identity::Identity;
 use crate::grpc::profile::Profiles;
 use crate::grpc::refresh::RefreshRuns;
@@ -87,7 +87,10 @@ pub(crate) async fn run(engine: &Engine, arguments: &ServeArguments) -> Result<(
     let grpc_address = listener.local_addr()?;
     // Without it an answer waits for the client's acknowledgement of its first part: 40 ms.
     let connections = TcpIncoming::from(listener).with_nodelay(Some(true)).map_ok(Lingering::new);
-    let grpc = services(&reader, &refreshes, &abort)?
+    let grpc = Server::builder()
+        .http2_keepalive_interval(Some(KEEP_ALIVE))
+        .layer(InterceptorLayer::new(deadline::noted))
+        .add_routes(services(&reader, &refreshes, &abort)?)
         .add_service(health_service)
         .serve_with_incoming_shutdown(connections, stop.clone().cancelled_owned());
     say(format_args!("gRPC and Flight SQL on {grpc_address}\nhealth and metrics on http://{http_address}"))?;
@@ -120,7 +123,9 @@ async fn until_left<E: std::error::Error + Send + Sync + 'static>(
 async fn listen(address: &str, insecure: bool) -> Result<TcpListener> {
     let resolved: Vec<SocketAddr> = tokio::net::lookup_host(address)
         .await
-        .with_context(|| format!("`{address}` is not an address: write host and port, such as 127.0.0.1:50051"))?
+        .map_err(|error| {
+            anyhow!("`{address}` is no address to listen on ({error}): write host and port, such as 127.0.0.1:50051")
+        })?
         .collect();
     if !insecure && resolved.iter().any(|address| !address.ip().is_loopback()) {
         bail!(
@@ -134,7 +139,8 @@ async fn listen(address: &str, insecure: bool) -> Result<TcpListener> {
     })
 }
 
-fn services(reader: &Reader, refreshes: &Refreshes, abort: &CancellationToken) -> Result<Router> {
+/// All services but health, each call with an end: when it is answered, too late, or `abort` is cancelled.
+fn services(reader: &Reader, refreshes: &Refreshes, abort: &CancellationToken) -> Result<Routes> {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(tessera_proto::FILE_DESCRIPTOR_SET)
@@ -152,8 +158,9 @@ fn services(reader: &Reader, refreshes: &Refreshes, abort: &CancellationToken) -
         .add_service(RefreshServiceServer::new(refresh_runs))
         .add_service(flight)
         .into_axum_router()
-        .layer(middleware::from_fn_with_state(abort.clone(), until_aborted));
-    Ok(Server::builder().http2_keepalive_interval(Some(KEEP_ALIVE)).add_routes(routes.into()))
+        .layer(middleware::from_fn_with_state(abort.clone(), until_aborted))
+        .layer(middleware::from_fn(deadline::kept));
+    Ok(routes.into())
 }
 
 /// Answers a call, or ends it once `abort` is cancelled. Rows that are on their way by then are Flight SQL's to end.

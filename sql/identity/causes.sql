@@ -17,9 +17,11 @@ with moved as (
 ),
 
 joined as (
-    select distinct identities.namespace || ':' || identities.value as identifier
-    from moved  -- few rows: the side that a hash join holds in memory
-    join new.identity.identities on identities.profile_id = moved.to_profile_id
+    select identities.namespace || ':' || identities.value as identifier
+    from (
+        select distinct to_profile_id from moved
+    ) receiving  -- few rows: the side that a hash join holds in memory
+    join new.identity.identities on identities.profile_id = receiving.to_profile_id
 ),
 
 dropped as (

@@ -18,9 +18,17 @@ with changed_sets as (
 ),
 
 corrected as (
-    (select verdict, a, b from identity.corrections except select verdict, a, b from previous.identity.corrections)
+    (
+        select verdict, a, b, decided_by, decided_at from identity.corrections
+        except
+        select verdict, a, b, decided_by, decided_at from previous.identity.corrections
+    )
     union all
-    (select verdict, a, b from previous.identity.corrections except select verdict, a, b from identity.corrections)
+    (
+        select verdict, a, b, decided_by, decided_at from previous.identity.corrections
+        except
+        select verdict, a, b, decided_by, decided_at from identity.corrections
+    )
 ),
 
 known as (

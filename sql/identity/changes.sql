@@ -20,9 +20,9 @@ with moved as (
 
 -- A profile goes on as long as its anchor is in it.
 going_on as (
-    select distinct identities.profile_id
-    from identity.moved
-    join new.identity.identities on identities.profile_id = moved.from_profile_id
+    select distinct profile_id
+    from new.identity.identities
+    where profile_id in (select distinct from_profile_id from moved)
 ),
 
 fates as (

@@ -13,6 +13,7 @@ from (
     select
         unnest(identifiers_of(resolve_identifiers(identifiers))) as identifier,
         sequence * 549755813888 + position as landed_order  -- 2^39 rows a batch
-    from new.landing.records
+    from config.sources  -- few rows: the side that a hash join holds in memory
+    join new.landing.records records on records.source = sources.source  -- not of one that is no more
 )
 group by identifier

@@ -11,7 +11,7 @@
 --   ordinal           bigint     the profile's number: the ordinal of its anchor
 --   first_seen_at     timestamp  time of the earliest event or record of any of its identifiers
 --   last_seen_at      timestamp  time of the latest
---   first_identifier  text       its identifier that landed first, `namespace:value`: splits go by it
+--   first_identifier  text       its identifier with the lowest `ordinal`, `namespace:value`: the first that was known; splits go by it
 --   identifier_count  bigint     number of its identifiers
 --   event_count       bigint     number of its events
 --   order_count       bigint     number of its `Order Completed` events
@@ -52,9 +52,12 @@ doings as (
 
 attributes as (
     select profile_id -- {attributes}
-    from new.profile.attributes
-    where is_current
-    group by profile_id
+    from (
+        select profile_id, spread_attributes(array_agg(named_struct('name', name, 'attribute', attribute))) as told
+        from new.profile.attributes
+        where is_current
+        group by profile_id
+    )
 )
 
 select

@@ -10,7 +10,7 @@
 --   ordinal           bigint     the profile's number: the ordinal of its anchor
 --   first_seen_at     timestamp  time of the earliest event or record of any of its identifiers
 --   last_seen_at      timestamp  time of the latest
---   first_identifier  text       its identifier that landed first, `namespace:value`: splits go by it
+--   first_identifier  text       its identifier with the lowest `ordinal`, `namespace:value`: the first that was known; splits go by it
 --   identifier_count  bigint     number of its identifiers
 --   event_count       bigint     number of its events
 --   order_count       bigint     number of its `Order Completed` events

@@ -1,4 +1,4 @@
-//! Making, changing and deleting segments while serving. The next refresh evaluates what was changed.
+//! Making, changing and deleting saved segments, which are kept in the lake. The next refresh evaluates what was changed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::segment::saved::{SavedSegment, SavedSegments, SegmentContent};
 use crate::segment::{self, saved};
 
 impl Engine {
-    /// The segments that were made while serving: those in force, and those that were deleted after an instant.
+    /// The saved segments: those in force, and those that were deleted after an instant.
     ///
     /// # Errors
     /// What the store reports.
@@ -38,7 +38,7 @@ impl Engine {
         self.save_segment(name, Some(content), created_by, Expected::Nothing).await
     }
 
-    /// Changes a segment that was made while serving to `content`. With an `etag` only if it is still the one that has it.
+    /// Changes a saved segment to `content`. With an `etag` only if it is still the one that has it.
     ///
     /// # Errors
     /// NotFound if there is none; Conflict if it has another etag; else as [`Engine::create_segment`].
@@ -52,7 +52,7 @@ impl Engine {
         self.save_segment(name, Some(content), updated_by, Expected::of(etag)).await
     }
 
-    /// Deletes a segment that was made while serving. With an `etag` only if it is still the one that has it.
+    /// Deletes a saved segment. With an `etag` only if it is still the one that has it.
     ///
     /// # Errors
     /// NotFound if there is none; Conflict if it has another etag; FailedPrecondition before the first refresh, if only the
@@ -91,6 +91,8 @@ impl Engine {
             }
             if let Some(content) = &content {
                 check_lines(content)?;
+                // All of it together may be longer than a file may be.
+                expression::read_segment_header(&saved::source(&name, content))?;
                 segment::readings(snapshot.session(), &content.expression, 0).await?;
             }
             let columns = segment::columns(snapshot.session()).await?;

@@ -1,4 +1,4 @@
-//! Lists of identifiers that are uploaded while serving. The next refresh knows them.
+//! Uploaded lists of identifiers, which are kept in the lake. The next refresh knows them.
 
 use std::sync::Arc;
 

@@ -21,6 +21,11 @@ pub(crate) fn attribute_beside(name: &str) -> String {
     format!("{name}_attribute")
 }
 
+/// The attribute of which [`attribute_beside`] gives the name, if it is such a name.
+pub(crate) fn attribute_of(name: &str) -> Option<&str> {
+    name.strip_suffix("_attribute")
+}
+
 /// Columns that can hold something else than in the last generation although whatever names them is as it was: where a trait
 /// is gone, an attribute of its name has the column now, and no longer the one beside it.
 ///

@@ -27,7 +27,7 @@ pub(crate) fn column_type(data_type: &DataType) -> Option<ColumnType> {
 }
 
 /// The type of an expression's values.
-pub(super) fn arrow_type(column_type: ColumnType) -> DataType {
+pub(crate) fn arrow_type(column_type: ColumnType) -> DataType {
     match column_type {
         ColumnType::Text => DataType::Utf8View,
         ColumnType::Integer => DataType::Int64,

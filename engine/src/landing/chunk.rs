@@ -75,6 +75,21 @@ impl Chunker {
         }
     }
 
+    /// Refuses an input that is one JSON array of objects instead of lines: none of its rows would land.
+    ///
+    /// # Errors
+    /// InvalidInput, saying what to do.
+    pub(crate) fn refuse_array(&mut self) -> Result<()> {
+        self.fill(CHUNK_BYTES);
+        if !is_array_of_objects(&self.pending) {
+            return Ok(());
+        }
+        Err(EngineError::invalid(format!(
+            "`{}` is one JSON array: write one object a line, as `jq -c '.[]'` does of it",
+            self.input.name
+        )))
+    }
+
     /// Takes the first line off, without its end; None when the input is empty. Fields of a header have no line feeds.
     pub(crate) fn header(&mut self) -> Result<Option<Vec<u8>>> {
         self.fill(CHUNK_BYTES);
@@ -290,6 +305,15 @@ fn is_utf16(text: &[u8]) -> bool {
     }
 }
 
+/// Whether a text begins as one array of objects does. A first line that is whole, before others, is a row that is wrong.
+fn is_array_of_objects(text: &[u8]) -> bool {
+    let text = text.trim_ascii_start();
+    let begins = text.strip_prefix(b"[").is_some_and(|inside| inside.trim_ascii_start().starts_with(b"{"));
+    let (first, rest) = text.split_at(memchr::memchr(b'\n', text).unwrap_or(text.len()));
+    let is_row = || !rest.trim_ascii().is_empty() && serde_json::from_slice::<serde::de::IgnoredAny>(first).is_ok();
+    begins && !is_row()
+}
+
 pub(crate) fn count_line_feeds(text: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', text).count() as u64
 }
@@ -379,6 +403,18 @@ mod tests {
             assert!(chunks.is_empty() && error.unwrap().to_string().contains("convert it to UTF-8"));
         }
         assert_eq!(all(chunker("a\0\0b", 100)).0, vec![rows(1, "a\0\0b")]);
+    }
+
+    #[test]
+    fn test_an_array_of_objects_is_refused() {
+        for array in ["[{\"a\":1}]", " [\n{\"a\":1},\n{\"a\":2}\n]\n", "[{\"a\":1},\n{\"a\":2}]", "[ {\"a\":"] {
+            let error = chunker(array, 100).refuse_array().unwrap_err().to_string();
+            assert!(error.contains("`test` is one JSON array: write one object a line"), "{error}");
+        }
+        // Lines that are wrong go to quarantine, the others land.
+        for lines in ["", "[1]\n{\"a\":1}\n", "[{\"a\":1}]\n{\"a\":2}\n", "{\"a\":[{}]}\n", "[\n1]"] {
+            chunker(lines, 100).refuse_array().unwrap();
+        }
     }
 
     #[test]

@@ -152,6 +152,9 @@ fn open_text(
     config: &ProjectConfig,
     identifiers: &IdentifierRules,
 ) -> Result<(Reader, RowParser)> {
+    if source.format != SourceFormat::Csv {
+        chunker.refuse_array()?;
+    }
     let rows = match source.format {
         SourceFormat::Segment => RowParser::Segment(SegmentParser {
             event_bytes_max: config.landing.event_bytes_max,

@@ -4,7 +4,9 @@
 use std::collections::{BTreeSet, HashSet};
 
 use arrow::array::AsArray;
+use datafusion::prelude::SessionContext;
 
+use super::spread::{self, Spread};
 use crate::error::Result;
 use crate::evaluation::attribute_beside;
 use crate::limits;
@@ -21,8 +23,10 @@ pub(crate) struct AttributeColumn {
     attribute: String,
     /// The column's name.
     name: String,
-    /// The value of a profile's column, in SQL over the rows of its attributes that are current.
+    /// The value of a profile's column, in SQL over what is `told` of it.
     value: String,
+    /// True if a profile may have several rows of the attribute.
+    has_entries: bool,
 }
 
 /// True if `model` has a column for each attribute.
@@ -30,20 +34,25 @@ pub(crate) fn is_wide(model: &Model) -> bool {
     model.sql(true).contains(VALUES_MARK)
 }
 
-/// The attributes that get a column: all, or the most frequent if there are very many, and those of
-/// `config.known_names`; sorted. Names of `traits` are taken, as those of the model's own columns are.
+/// The attributes that get a column: all, or if there are very many, the most frequent and those that traits and segments
+/// name; and those of `config.known_names`; sorted. Names of `traits` are taken, as those of the model's own columns are.
 pub(crate) async fn attribute_columns(
-    workspace: &Workspace,
+    session: &SessionContext,
     model: &Model,
     traits: &BTreeSet<String>,
 ) -> Result<Vec<AttributeColumn>> {
     let sql = format!(
         "select name, attribute_type(name) as type, attribute_rule(name) = 'all' as has_entries
          from (
-             (
-                 select name from profile.attributes where is_current
-                 group by name order by count(*) desc, name limit {}
-             )
+             select told.name
+             from (
+                 select name, row_number() over (order by count(*) desc, name) as place
+                 from profile.attributes
+                 where is_current
+                 group by name
+             ) told
+             left join config.known_names words on words.kind = 'word' and words.name = told.name
+             where told.place <= {} or words.name is not null
              union
              select name from config.known_names where kind = 'attribute'
          )",
@@ -52,7 +61,7 @@ pub(crate) async fn attribute_columns(
     let mut taken: HashSet<String> = model.columns.iter().map(|column| column.name.clone()).collect();
     taken.extend(traits.iter().cloned());
     let mut columns = Vec::new();
-    for batch in workspace.session.sql(&sql).await?.collect().await? {
+    for batch in session.sql(&sql).await?.collect().await? {
         let (names, types) = (text(batch.column(0))?, text(batch.column(1))?);
         let of_batch = names.iter().flatten().zip(types.iter().flatten()).zip(batch.column(2).as_boolean());
         columns.extend(of_batch.map(|((name, of_type), has_entries)| {
@@ -72,6 +81,13 @@ pub(crate) fn columns_differ(workspace: &Workspace, model: &Model, attributes: &
     !wanted.chain(attributes.iter().map(|column| column.name.as_str())).eq(columns)
 }
 
+/// Registers the function that gives `told` in the query of [`with_attributes`].
+pub(crate) fn register_columns(session: &SessionContext, attributes: &[AttributeColumn]) {
+    let spread = |column: &AttributeColumn| Spread { attribute: column.attribute.clone(), is_list: column.has_entries };
+    let function = spread::function(attributes.iter().map(spread).collect());
+    session.register_udf(function.as_ref().clone());
+}
+
 /// The model's query with a column for each attribute.
 pub(crate) fn with_attributes(sql: &str, attributes: &[AttributeColumn]) -> String {
     let (mut values, mut selected) = (String::new(), String::new());
@@ -88,20 +104,19 @@ impl AttributeColumn {
         let is_taken = taken.contains(attribute);
         let name = if is_taken { attribute_beside(attribute) } else { attribute.to_owned() };
         // Names are in snake case: no quote can be in them.
-        let of_attribute = format!("filter (where name = '{attribute}')");
+        let told = format!("told['{attribute}']");
         let value = match (column_type, has_entries) {
-            ("texts", true) => format!("array_agg(distinct attribute order by attribute) {of_attribute}"),
-            ("texts", false) => format!("first_value(attribute_entries(name, attribute)) {of_attribute}"),
-            ("text", _) => format!("first_value(attribute) {of_attribute}"),
+            ("texts", true) | ("text", _) => told,
+            ("texts", false) => format!("attribute_entries('{attribute}', {told})"),
             // What has not that form is shown by `profile.attributes` only.
             ("date", _) => {
-                let day = format!("try_cast(first_value(attribute) {of_attribute} as date)");
+                let day = format!("try_cast({told} as date)");
                 // A cast takes years with a sign, too: `-1980-03-05`.
                 format!("case when {day} between date '0001-01-01' and date '9999-12-31' then {day} end")
             }
-            (other, _) => format!("try_cast(first_value(attribute) {of_attribute} as {other})"),
+            (other, _) => format!("try_cast({told} as {other})"),
         };
-        Self { attribute: attribute.to_owned(), name, value }
+        Self { attribute: attribute.to_owned(), name, value, has_entries: has_entries && column_type == "texts" }
     }
 }
 
@@ -127,8 +142,6 @@ pub(super) fn snake_case(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use datafusion::prelude::SessionContext;
-
     use super::*;
 
     #[tokio::test]
@@ -142,7 +155,7 @@ mod tests {
             ("+12000-01-01", None),
             ("yesterday", None),
         ] {
-            let rows = format!("(values ('born_on', '{told}'), ('city', 'Paris')) as t(name, attribute)");
+            let rows = format!("(select named_struct('born_on', '{told}') as told)");
             let sql = format!("select cast({} as varchar) from {rows}", column.value);
             let batches = SessionContext::new().sql(&sql).await.unwrap().collect().await.unwrap();
             let days = text(batches[0].column(0)).unwrap();

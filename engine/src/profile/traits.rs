@@ -4,12 +4,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, new_empty_array};
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::prelude::SessionContext;
 
 use crate::error::{EngineError, Result};
-use crate::evaluation::{Census, column_type, renamed_columns};
+use crate::evaluation::{Census, arrow_type, column_type, renamed_columns};
 use crate::expression::{
     ColumnType, SourceFile, TraitDefinition, check_trait_names, columns_used, is_of_everybody, parse_traits,
 };
@@ -102,15 +102,23 @@ pub(crate) async fn compute(
         changed.extend(renamed_columns(workspace).await?);
         changed.extend(of_other_types(&definitions, version));
         let (settled, others): (Vec<_>, Vec<_>) = divided(&definitions, &changed);
+        let is_as_it_was = || workspace.keep(&table(), TableState::unchanged(version, *base_rows));
+        if changed.is_empty() && !workspace.has_changed_inputs(model)? {
+            // Traits of everybody, too. Nobody is touched, so that of these all are known.
+            for name in definitions.iter().map(|definition| &definition.name) {
+                touched.keep(name, new_empty_array(version.schema.field_with_name(name)?.data_type()))?;
+            }
+            is_as_it_was()?;
+            return Ok(Outcome::default());
+        }
         if changed.is_empty() && others.is_empty() {
-            if touched.people().await?.are_none() {
-                // What the model replaces is told by tables that are still those of the refresh before.
-                workspace.keep(&table(), TableState::unchanged(version, *base_rows))?;
+            evaluate(&settled, touched).await?;
+            let kept = workspace.kept_files(model, version, &[]).await?;
+            if touched.people().await?.are_none() && kept == version.files {
+                is_as_it_was()?;
                 return Ok(Outcome::default());
             }
-            evaluate(&settled, touched).await?;
             let batches = batches(&definitions, touched).await?;
-            let kept = workspace.kept_files(model, version, &[]).await?;
             return workspace.store(model, session.read_batches(batches)?, kept).await;
         }
         evaluate(&settled, touched).await?;
@@ -187,6 +195,19 @@ async fn batches(definitions: &[TraitDefinition], census: &Census) -> Result<Vec
     // One batch at least: it has the columns.
     let starts = (0..rows.max(1)).step_by(BATCH_ROWS);
     Ok(starts.map(|start| whole.slice(start, BATCH_ROWS.min(rows - start))).collect())
+}
+
+/// The table's columns: those of `schema`, and one for each trait.
+pub(crate) fn with_columns(schema: &Schema, definitions: &[TraitDefinition]) -> Schema {
+    let field = |definition: &TraitDefinition| {
+        let data_type = match definition.column_type {
+            ColumnType::Decimal => DataType::Decimal128(DECIMAL_PRECISION, DECIMAL_SCALE),
+            other => arrow_type(other),
+        };
+        Arc::new(Field::new(&definition.name, data_type, true))
+    };
+    let fields: Vec<_> = schema.fields().iter().cloned().chain(definitions.iter().map(field)).collect();
+    Schema::new(fields)
 }
 
 /// The values as the table has them: decimals of all traits have as many digits.

@@ -15,7 +15,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
-use super::filter_pushdown;
+use super::{filter_pushdown, generators};
 use super::limited::PoolShare;
 use super::relation::{self, RelationExtensionPlanner, Relations};
 use crate::error::Result;
@@ -91,6 +91,7 @@ impl QueryRuntime {
             .with_query_planner(Arc::new(Planner))
             .build();
         let context = SessionContext::new_with_state(state);
+        generators::bound(&context)?;
         context.register_relation_planner(Arc::new(relation::Planner(relations.clone())))?;
         for function in functions {
             context.state_ref().write().register_udf(Arc::clone(function))?;

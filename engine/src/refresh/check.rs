@@ -12,30 +12,35 @@ use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 
 use crate::error::{EngineError, Result};
-use crate::evaluation::{Keeping, column_type};
-use crate::expression::{self, ColumnType, KnownNames};
+use crate::evaluation::{Keeping, attribute_of, column_type};
+use crate::expression::{self, ColumnType, KnownNames, SourceFile};
 use crate::identity::corrections::Corrections;
 use crate::model::built_in;
 use crate::model::catalog::Catalog;
 use crate::model::definition::{Model, Slice, Strategy, counting_lines, references_in};
 use crate::model::materialize::contracted;
 use crate::model::workspace::Workspace;
-use crate::project::Project;
+use crate::project::{Project, register_known_names};
 use crate::query::catalog::register;
 use crate::query::functions::text;
 use crate::query::session::CATALOG;
-use crate::refresh::definitions::{register_keeping, register_lists, register_segments, register_traits};
+use crate::refresh::definitions::{register_keeping, register_lists, register_segments, register_traits, words};
 use crate::refresh::report::StepReport;
 use crate::refresh::{history, lists};
 use crate::segment::saved::with_saved;
 use crate::store::TableName;
 use crate::{landing, profile};
 
-/// Plans all models, each as a full and as an incremental refresh would run it.
+/// Plans all models, each as a full and as an incremental refresh would run it. Which attributes and traits profiles have is
+/// known of what is `published`, if anything is. Returns the session, which has all tables, without rows.
 ///
 /// # Errors
 /// InvalidInput naming the file, and the line where the planner knows it.
-pub(crate) async fn check(project: &Project, catalog: &Catalog) -> Result<()> {
+pub(crate) async fn check(
+    project: &Project,
+    catalog: &Catalog,
+    published: Option<&SessionContext>,
+) -> Result<SessionContext> {
     let session = project.session()?;
     history::register_generation(&session, 1, 0)?;
     let corrections = Corrections::load(project).await?;
@@ -44,6 +49,21 @@ pub(crate) async fn check(project: &Project, catalog: &Catalog) -> Result<()> {
     register_segments(&session, &[])?;
     register_lists(&session, &[])?;
     register_traits(&session, &[])?;
+    let (traits, settled) = match published {
+        Some(published) => {
+            let traits = expression::load(&project.folder, "traits")?;
+            let segments = with_saved(project, expression::load(&project.folder, "segments")?).await?;
+            let settled = settled_traits(&traits, published).await?;
+            let mut told = told_attributes(catalog, &settled, published).await?;
+            // One that has no column gets one once it is named.
+            let all = texts(published, "select distinct name from profile.attributes where is_current").await?;
+            told.extend(&all & &words(traits.iter().chain(&segments)));
+            let told: Vec<_> = told.into_iter().map(|name| ("attribute", name)).collect();
+            register_known_names(&session, &told)?;
+            (traits, settled)
+        }
+        None => (Vec::new(), BTreeSet::new()),
+    };
     for name in landing::tables() {
         let table: Arc<dyn TableProvider> = Arc::new(EmptyTable::new(Arc::new(landing::table_schema(&name))));
         for slice in [CATALOG, "new", "previous", "last"] {
@@ -62,8 +82,13 @@ pub(crate) async fn check(project: &Project, catalog: &Catalog) -> Result<()> {
     for model in catalog.models() {
         check_references(catalog, model)?;
         let mut planned = None;
+        let mut attributes = Vec::new();
+        if profile::is_wide(model) {
+            attributes = profile::attribute_columns(&session, model, &settled).await?;
+            profile::register_columns(&session, &attributes);
+        }
         for incremental in [true, false] {
-            let mut sql = profile::with_attributes(&model.sql(incremental), &[]);
+            let mut sql = profile::with_attributes(&model.sql(incremental), &attributes);
             if model.name == profile::traits::profiles() {
                 sql = profile::traits::with_traits(&session, &sql).await?;
             }
@@ -80,19 +105,56 @@ pub(crate) async fn check(project: &Project, catalog: &Catalog) -> Result<()> {
             session.sql(&model.fold_sql()).await.map_err(|error| located(model, EngineError::from(error)))?;
         }
         if let Some(frame) = planned {
-            let table: Arc<dyn TableProvider> = Arc::new(EmptyTable::new(Arc::new(frame.schema().as_arrow().clone())));
+            let mut schema = frame.schema().as_arrow().clone();
+            if model.name == profile::traits::table() {
+                let definitions = profile::traits::parse(&session, &traits).await?;
+                schema = profile::traits::with_columns(&schema, &definitions);
+            }
+            let table: Arc<dyn TableProvider> = Arc::new(EmptyTable::new(Arc::new(schema)));
             register(&session, CATALOG, &model.name, Arc::clone(&table))?;
             register(&session, "new", &model.name, table)?;
         }
     }
-    Ok(())
+    Ok(session)
 }
 
-/// Checks traits, segments and lists as the next refresh will read them, over the attributes that profiles of `session` have.
+/// Those of the project's traits that the published generation has, too.
+async fn settled_traits(traits: &[SourceFile], published: &SessionContext) -> Result<BTreeSet<String>> {
+    let names: BTreeSet<String> = traits.iter().map(|file| file.name.clone()).collect();
+    let before = texts(published, "select trait from profile.trait_definitions").await?;
+    Ok(&names & &before)
+}
+
+/// Attributes that have a column in the published generation.
+async fn told_attributes(
+    catalog: &Catalog,
+    traits: &BTreeSet<String>,
+    published: &SessionContext,
+) -> Result<BTreeSet<String>> {
+    let models = [profile::traits::persons(), profile::traits::profiles()];
+    let models = models.iter().filter_map(|name| catalog.get(name));
+    let own: BTreeSet<&str> =
+        models.flat_map(|model| &model.columns).map(|column| column.name.as_str()).collect();
+    let is_taken = |name: &str| own.contains(name) || traits.contains(name);
+    let persons = published.table("profile.persons").await?;
+    let names = persons.schema().fields().iter().map(|field| field.name()).filter(|name| !own.contains(name.as_str()));
+    // What stood beside a trait that is gone has its name now.
+    let told = names.map(|name| match attribute_of(name) {
+        Some(attribute) if !is_taken(attribute) => attribute.to_owned(),
+        _ => name.clone(),
+    });
+    Ok(told.collect())
+}
+
+/// Checks traits, segments and lists as the next refresh will read them, over the columns that `session` knows by [`check`].
 ///
 /// # Errors
 /// InvalidInput with a line for each mistake, saying file, line and column: of traits, and once those are right, of segments and lists.
-pub(crate) async fn check_definitions(project: &Project, session: &SessionContext) -> Result<()> {
+pub(crate) async fn check_definitions(
+    project: &Project,
+    session: &SessionContext,
+    published: &SessionContext,
+) -> Result<()> {
     let traits = profile::traits::parse(session, &expression::load(&project.folder, "traits")?).await?;
     let files = with_saved(project, expression::load(&project.folder, "segments")?).await?;
     let persons = session.table("profile.persons").await?;
@@ -102,7 +164,7 @@ pub(crate) async fn check_definitions(project: &Project, session: &SessionContex
     columns.extend(traits.iter().map(|definition| (definition.name.clone(), definition.column_type)));
     let lists = lists::load(project).await;
     let list_names = lists.as_ref().ok().map(|lists| lists.iter().map(|list| list.name.clone()).collect());
-    let known = KnownNames { segments: None, lists: list_names, purposes: Some(purposes(session).await?) };
+    let known = KnownNames { segments: None, lists: list_names, purposes: Some(purposes(published).await?) };
     expression::check_trait_names(&traits, &known)?;
     let segments = expression::read_segments(&files, &columns).checked(known);
     match (segments, lists) {
@@ -115,12 +177,16 @@ pub(crate) async fn check_definitions(project: &Project, session: &SessionContex
 
 /// The purposes of consent that the configuration names or somebody told.
 async fn purposes(session: &SessionContext) -> Result<BTreeSet<String>> {
-    let told = "select purpose from config.consents union select purpose from profile.consents";
-    let mut purposes = BTreeSet::new();
-    for batch in session.sql(told).await?.collect().await? {
-        purposes.extend(text(batch.column(0))?.iter().flatten().map(str::to_owned));
+    texts(session, "select purpose from config.consents union select purpose from profile.consents").await
+}
+
+/// The texts in the one column of an answer.
+async fn texts(session: &SessionContext, query: &str) -> Result<BTreeSet<String>> {
+    let mut texts = BTreeSet::new();
+    for batch in session.sql(query).await?.collect().await? {
+        texts.extend(text(batch.column(0))?.iter().flatten().map(str::to_owned));
     }
-    Ok(purposes)
+    Ok(texts)
 }
 
 /// Runs every check on what a refresh is about to publish. After an incremental refresh a check looks at what that
@@ -202,7 +268,9 @@ fn located(model: &Model, error: EngineError) -> EngineError {
     let name = message
         .split_once("No field named ")
         .map(|(_, rest)| rest.split([' ', '.', ',']).next().unwrap_or(rest).trim_matches('"').to_owned());
-    let line = name.and_then(|name| model.sql(true).lines().position(|line| line.contains(&name)));
+    let sql = model.sql(true);
+    let names = |line: &str, name: &str| !line.trim_start().starts_with("--") && line.contains(name);
+    let line = name.and_then(|name| sql.lines().position(|line| names(line, &name)));
     let place = line.map_or_else(|| model.file.clone(), |index| format!("{}:{}", model.file, index + 1));
     EngineError::new(error.kind(), message).context(place)
 }

@@ -26,11 +26,16 @@ use crate::store::TableName;
 use crate::store::generation::Generation;
 use crate::store::scan::Scan;
 
+/// Columns of `config.segments`.
+const SEGMENT_COLUMNS: [&str; 5] = ["segment", "title", "purpose", "description", "expression"];
+/// Columns of `config.traits`.
+const TRAIT_COLUMNS: [&str; 5] = ["trait", "title", "description", "window", "expression"];
+
 /// The project's traits and segments as one refresh uses them.
 pub(crate) struct Definitions {
     /// The files of `traits/`.
     pub(crate) traits: Vec<SourceFile>,
-    /// The files of `segments/`, and segments that were made while serving.
+    /// The files of `segments/`, and saved segments.
     pub(crate) segments: Vec<SourceFile>,
     /// Traits whose names are theirs, whatever attributes are told: those that the published generation has, too. Before there is
     /// one all are, as if they had been there before the data.
@@ -76,15 +81,13 @@ impl Definitions {
             workspace.note_changed(measures_name());
         }
         register_segments(&workspace.session, &segments)?;
-        if have_segments_changed(workspace).await? {
-            workspace.note_changed(segments_name());
-        }
+        note_if_changed(workspace, segments_name(), TableName::new("segment", "segments"), &SEGMENT_COLUMNS).await?;
         register_lists(&workspace.session, &lists::load(project).await?)?;
         for name in [lists_name(), listed_name()] {
             workspace.note_changed(name);
         }
         register_traits(&workspace.session, &traits)?;
-        workspace.note_changed(traits_name());
+        note_if_changed(workspace, traits_name(), trait_definitions(), &TRAIT_COLUMNS).await?;
         let is_same_day = published.is_some_and(|published| day_of(published.as_of) == day_of(as_of));
         // Without traits, persons are profiles.
         let persons = if traits.is_empty() { "new.profile.profiles" } else { "new.profile.persons" };
@@ -92,8 +95,7 @@ impl Definitions {
         let names: BTreeSet<String> = traits.iter().map(|file| file.name.clone()).collect();
         let earlier = match published {
             Some(published) => {
-                let table = TableName::new("profile", "trait_definitions");
-                published_texts(project, &workspace.session, published, &table, "trait").await?
+                published_texts(project, &workspace.session, published, &trait_definitions(), "trait").await?
             }
             None => names.clone(),
         };
@@ -110,10 +112,10 @@ impl Definitions {
         })
     }
 
-    /// Attributes that traits and segments name and that are among the columns that profiles had in the last generation, for
-    /// `config.known_names`: when nobody tells one any more, or many others are told more often, it is null, and what names it
+    /// What traits and segments may name, for `config.known_names`: their words, and those attributes among these that are
+    /// columns that profiles had in the last generation. When nobody tells one any more, or many others are told more often, it is null, and what names it
     /// is right as before.
-    pub(crate) fn earlier_attributes(
+    pub(crate) fn named(
         &self,
         columns: &BTreeSet<String>,
         catalog: &Catalog,
@@ -129,12 +131,18 @@ impl Definitions {
             let is_of_trait = [&self.settled_traits, &self.gone_traits, &beside].iter().any(|of| of.contains(*name));
             !own.contains(name.as_str()) && !is_of_trait
         };
-        let is_word = |letter: char| letter.is_alphanumeric() || letter == '_';
-        let texts = self.traits.iter().chain(&self.segments).map(|file| file.text.as_str());
-        let words: BTreeSet<&str> = texts.flat_map(|text| text.split(|letter| !is_word(letter))).collect();
+        let words = words(self.traits.iter().chain(&self.segments));
         let named = columns.iter().filter(is_attribute).filter(|name| words.contains(name.as_str()));
-        named.map(|name| ("attribute", name.clone())).collect()
+        let named: Vec<_> = named.map(|name| ("attribute", name.clone())).collect();
+        named.into_iter().chain(words.into_iter().map(|word| ("word", word))).collect()
     }
+}
+
+/// The words of some files, in lower case: any of them may be an attribute.
+pub(super) fn words<'f>(files: impl Iterator<Item = &'f SourceFile>) -> BTreeSet<String> {
+    let is_word = |letter: char| letter.is_alphanumeric() || letter == '_';
+    let of = |file: &'f SourceFile| file.text.split(move |letter| !is_word(letter));
+    files.flat_map(of).filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
 }
 
 /// What is to be kept of events for the expressions of some files.
@@ -180,26 +188,36 @@ fn traits_name() -> TableName {
     TableName::new("config", "traits")
 }
 
+/// The traits as the last refresh defined them.
+fn trait_definitions() -> TableName {
+    TableName::new("profile", "trait_definitions")
+}
+
 fn segments_name() -> TableName {
     TableName::new("config", "segments")
 }
 
-/// Whether `config.segments` is not what `segment.segments` was in the last generation: a thousand of them are not written
-/// again for nothing.
+/// Notes that `given` changed, unless it says what `kept` said in the last generation: a thousand definitions are not written
+/// again for nothing, nor is what reads them computed again.
 ///
 /// # Errors
 /// What the query reports.
-async fn have_segments_changed(workspace: &Workspace) -> Result<bool> {
-    let name = TableName::new("segment", "segments");
-    if !workspace.previous.contains_key(&name) {
-        return Ok(true);
+async fn note_if_changed(workspace: &Workspace, given: TableName, kept: TableName, columns: &[&str]) -> Result<()> {
+    let has_changed = if workspace.previous.contains_key(&kept) {
+        let slices = BTreeSet::from([Reference { name: kept.clone(), slice: Slice::Previous }]);
+        workspace.register_slices(&slices)?;
+        let columns = columns.iter().map(|column| format!("\"{column}\"")).collect::<Vec<_>>().join(", ");
+        let [now, before] = [given.to_string(), format!("previous.{kept}")].map(|of| format!("select {columns} from {of}"));
+        let differing = format!("({now} except {before}) union all ({before} except {now})");
+        let differing = workspace.session.sql(&differing).await?.limit(0, Some(1))?.collect().await?;
+        differing.iter().any(|batch| batch.num_rows() > 0)
+    } else {
+        true
+    };
+    if has_changed {
+        workspace.note_changed(given);
     }
-    workspace.register_slices(&BTreeSet::from([Reference { name, slice: Slice::Previous }]))?;
-    let now = "select segment, title, purpose, description, expression from config.segments";
-    let before = "select segment, title, purpose, description, expression from previous.segment.segments";
-    let differing = format!("({now} except {before}) union all ({before} except {now})");
-    let differing = workspace.session.sql(&differing).await?.limit(0, Some(1))?.collect().await?;
-    Ok(differing.iter().any(|batch| batch.num_rows() > 0))
+    Ok(())
 }
 
 /// Registers `config.segments(segment, title, purpose, description, expression)`.
@@ -207,8 +225,7 @@ async fn have_segments_changed(workspace: &Workspace) -> Result<bool> {
 /// # Errors
 /// InvalidInput for all files whose names or headers are wrong.
 pub(crate) fn register_segments(session: &SessionContext, files: &[SourceFile]) -> Result<()> {
-    let names = ["segment", "title", "purpose", "description", "expression"];
-    register_texts(session, &segments_name(), names, files, |file| {
+    register_texts(session, &segments_name(), SEGMENT_COLUMNS, files, |file| {
         let SegmentHeader { title, purpose, description, sql } = expression::read_segment_header(file)?;
         Ok([Some(file.name.clone()), title, purpose, description, Some(sql)])
     })
@@ -219,8 +236,7 @@ pub(crate) fn register_segments(session: &SessionContext, files: &[SourceFile]) 
 /// # Errors
 /// InvalidInput for all files whose headers are wrong.
 pub(crate) fn register_traits(session: &SessionContext, files: &[SourceFile]) -> Result<()> {
-    let names = ["trait", "title", "description", "window", "expression"];
-    register_texts(session, &traits_name(), names, files, |file| {
+    register_texts(session, &traits_name(), TRAIT_COLUMNS, files, |file| {
         let TraitHeader { title, description, window, sql } = expression::read_trait_header(file)?;
         Ok([Some(file.name.clone()), title, description, window, Some(sql)])
     })

@@ -1,4 +1,4 @@
-//! Lists that were uploaded while serving: the log `ops.lists` in the lake, a row for each upload and deletion. The last row
+//! Uploaded lists, which are kept in the lake: the log `ops.lists`, a row for each upload and deletion. The last row
 //! of a name says what is in force. Servers whose clocks differ may write to one lake: a row is from no earlier than the one
 //! before it, so that the order of their instants is that of their commits.
 

@@ -35,19 +35,20 @@ pub(crate) async fn load(project: &Project) -> Result<Vec<List>> {
     let config = &project.config.identity;
     let (mut lists, mut problems) = (Vec::new(), Vec::new());
     let normalizer = Normalizer::new(config)?;
-    let mut add = |name: &str, file: &str, text: &[u8]| match parse(name, text, &normalizer, config) {
+    let mut add = |name: &str, file: &str, text: &[u8], remedy: &str| match parse(name, text, &normalizer, config) {
         Ok(list) => lists.push(list),
-        Err((line, message)) => problems.push(format!("{file}:{line}: {message}")),
+        Err((line, message)) => problems.push(format!("{file}:{line}: {message}{remedy}")),
     };
     for (name, path) in files(&project.folder)? {
         let ending = path.extension().unwrap_or_default().display();
         let file = format!("{FOLDER}/{name}.{ending}");
         let text = std::fs::read(&path).map_err(|error| EngineError::from(error).context(format!("`{file}`")))?;
-        add(&name, &file, &text);
+        add(&name, &file, &text, "");
     }
     for (name, text) in list_log::in_force(project).await? {
         check_no_file(&project.folder, &name)?;
-        add(&name, &format!("uploaded list {name}"), text.as_bytes());
+        let remedy = format!("; upload it again, or `tessera segment delete-list {name}` if no segment needs it");
+        add(&name, &format!("uploaded list {name}"), text.as_bytes(), &remedy);
     }
     if !problems.is_empty() {
         problems.sort();

@@ -167,7 +167,7 @@ async fn refresh_holding_lease(
     let definitions =
         Definitions::load(project, &workspace, last.as_ref(), number, project.clock.now()).boxed().await?;
     let columns = profile_columns(project, last.as_ref()).await?;
-    register_known_names(&workspace.session, &definitions.earlier_attributes(&columns, &catalog))?;
+    register_known_names(&workspace.session, &definitions.named(&columns, &catalog))?;
 
     run_models(&workspace, &catalog, Some(&definitions), progress, ledger).await?;
     if let (Some(last), Some(share), false) = (&last, project.config.identity.merges_max_share, options.allow_merges) {
@@ -372,7 +372,8 @@ async fn run_model<'m>(
 async fn run_wide(workspace: &Workspace, model: &Model, definitions: Option<&Definitions>) -> Result<Outcome> {
     let no_traits = BTreeSet::new();
     let traits = definitions.map_or(&no_traits, |definitions| &definitions.settled_traits);
-    let attributes = profile::attribute_columns(workspace, model, traits).await?;
+    let attributes = profile::attribute_columns(&workspace.session, model, traits).await?;
+    profile::register_columns(&workspace.session, &attributes);
     // A table that is not there yet, or has other columns, is written as a whole.
     let all = profile::columns_differ(workspace, model, &attributes);
     workspace.materialize(model, |sql| profile::with_attributes(&sql, &attributes), all).await

@@ -27,7 +27,6 @@ use crate::config::nearest::suggestion;
 use crate::error::{EngineError, Result};
 use crate::evaluation::Census;
 use crate::expression::{ColumnType, Expr, SourceFile, parse_segment, text_of};
-use crate::query::cpu_runtime::blocking;
 
 /// Points by which clusters are found; the others are told by the conditions that come of it.
 const POINTS_MAX: usize = 10_000;
@@ -84,7 +83,7 @@ pub(crate) async fn clustered(
         .step_by(step)
         .map(|row| dimensions.iter().zip(&values).map(|(dimension, values)| dimension.position(values[row])).collect())
         .collect();
-    let found = blocking(move || Clusters::find(&points, count, most)).await?;
+    let found = Clusters::find(&points, count, most).await?;
     Ok(Clustered { conditions: conditions(&dimensions, &found.centers), silhouettes: found.silhouettes })
 }
 

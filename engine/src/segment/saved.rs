@@ -1,5 +1,5 @@
-//! Segments that were made while serving: the log `ops.segments` in the lake, a row for each change. The last row of a name
-//! says what is in force.
+//! Saved segments, which are kept in the lake: the log `ops.segments`, a row for each change. The last row of a name says what
+//! is in force.
 //!
 //! Two servers may change segments of one lake at once. A change is decided on what a version of the log says and
 //! committed as the next version or not at all, so that nobody's change is lost unseen.
@@ -39,13 +39,22 @@ pub struct SegmentContent {
 }
 
 impl SegmentContent {
-    /// The first of title, purpose and description that is not one line, and what is wrong with it: they are kept as the
-    /// header of a file.
+    /// The first of title, purpose and description that is not one line, or too long, and what is wrong with it: they are
+    /// kept as the header of a file.
     pub fn wrong_words(&self) -> Option<(&'static str, EngineError)> {
         let words = [("title", &self.title), ("purpose", &self.purpose), ("description", &self.description)];
-        let is_wrong = |text: &String| text.trim().is_empty() || text.contains(['\n', '\r']);
-        let (wrong, _) = words.into_iter().find(|(_, text)| text.as_ref().is_some_and(is_wrong))?;
-        Some((wrong, EngineError::invalid(format!("the {wrong} must be one line, or left out"))))
+        words.into_iter().find_map(|(name, text)| {
+            let text = text.as_ref()?;
+            let is_line = !text.trim().is_empty() && !text.contains(['\n', '\r']);
+            let problem = match is_line {
+                false => "must be one line, or left out".to_owned(),
+                true if text.len() > limits::SEGMENT_WORDS_BYTES_MAX => {
+                    format!("may have at most {} bytes", limits::SEGMENT_WORDS_BYTES_MAX)
+                }
+                true => return None,
+            };
+            Some((name, EngineError::invalid(format!("the {name} {problem}"))))
+        })
     }
 
     /// The same with the expression as a generation has it: without blanks and semicolons around it.
@@ -56,7 +65,7 @@ impl SegmentContent {
     }
 }
 
-/// A segment that was made while serving.
+/// A saved segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SavedSegment {
     /// Its name.
@@ -80,7 +89,7 @@ impl SavedSegment {
     }
 }
 
-/// Segments that were made while serving.
+/// Saved segments.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SavedSegments {
     /// Those in force, by name.
@@ -131,7 +140,7 @@ pub(crate) async fn all(project: &Project, deleted_after: Option<Micros>) -> Res
     }
 }
 
-/// The files of segments, and those that were made while serving.
+/// The files of segments, and saved ones.
 ///
 /// # Errors
 /// InvalidInput if a file has the name of one of those; what the store reports.
@@ -267,6 +276,8 @@ mod tests {
         let some = |text: &str| Some(text.to_owned());
         assert_eq!(wrong(SegmentContent { title: some("Big"), ..SegmentContent::default() }), None);
         assert_eq!(wrong(SegmentContent { title: some(" "), ..SegmentContent::default() }), Some("title"));
+        let long = "d".repeat(limits::SEGMENT_WORDS_BYTES_MAX + 1);
+        assert_eq!(wrong(SegmentContent { description: some(&long), ..SegmentContent::default() }), Some("description"));
         assert_eq!(wrong(SegmentContent { purpose: some("a\rb"), ..SegmentContent::default() }), Some("purpose"));
         assert_eq!(
             wrong(SegmentContent { description: some("a\nb"), ..SegmentContent::default() }),

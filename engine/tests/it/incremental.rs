@@ -284,6 +284,44 @@ async fn test_the_same_delivery_again_changes_nothing() {
 }
 
 #[tokio::test]
+async fn test_what_a_source_told_that_is_no_more_names_nobody() {
+    let club = "[[source]]\nname = 'club'\nformat = 'csv'\nkind = 'records'\ntouchpoint = 'club'\nkey = 'no'\n\
+                identifiers = { email = 'mail' }\n[identity]";
+    let mut shop = Shop::new(&CONFIG.replace("[identity]", club));
+    let calls = ["ada", "zoe"].map(|name| {
+        format!(
+            r#"{{"type":"identify","messageId":"{name}","anonymousId":"d","traits":{{"email":"{name}@example.com"}},"timestamp":"2026-05-01T10:00:00Z"}}"#
+        )
+    });
+    shop.land("club", "no,mail\n1,zoe@example.com\n").await;
+    shop.land("web", &calls.join("\n")).await;
+    shop.refresh(false).await;
+    shop.configure(CONFIG);
+    shop.refresh(false).await;
+    let other = Shop::new(CONFIG);
+    other.land("web", &calls.join("\n")).await;
+    other.refresh(false).await;
+    // Which of two addresses names the person is decided by which landed first.
+    let id = "select profile_id from profile.profiles";
+    assert_eq!(shop.rows(id).await, other.rows(id).await);
+}
+
+#[tokio::test]
+async fn test_a_refresh_without_anything_new_computes_no_traits() {
+    let shop = shop_with_segments(CONFIG).await;
+    shop.write("traits/place.sql", "score(event_count, 2)");
+    shop.land("till", "customer,at,amount\nk1,2026-05-01,1\nk2,2026-05-02,2\n").await;
+    shop.refresh(false).await;
+    shop.refresh(false).await; // forgets what the first one worked on
+    let before = shop.dump().await;
+    let report = shop.refresh(false).await;
+    assert_same(&before, &shop.dump().await);
+    let traits = ["profile.trait_definitions", "profile.traits", "profile.profiles"];
+    let ran = report.steps.iter().filter(|step| step.ran && traits.contains(&step.name.as_str()));
+    assert_eq!(ran.map(|step| step.name.as_str()).collect::<Vec<_>>(), [] as [&str; 0]);
+}
+
+#[tokio::test]
 async fn test_an_earlier_generation_gives_its_answer() {
     let shop = shop_with_segments(CONFIG).await;
     shop.land("till", "customer,at,amount\nk1,2026-05-01,1\n").await;

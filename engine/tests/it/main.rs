@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod as_of_date;
+mod check;
 mod damage;
 mod identity_doc;
 mod incremental;

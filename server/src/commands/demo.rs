@@ -14,10 +14,12 @@ use crate::output::say;
 use crate::table::table;
 use crate::{project, serve};
 
+/// Where it is made if nobody says.
+const FOLDER: &str = "tessera-demo";
 /// How many days of the shop's life are made; the last one ends now.
 const DAYS: u32 = 120;
 
-/// A sentence, and the query whose numbers fill it in.
+/// A title, and the query whose answer is the table under it.
 const FINDINGS: [(&str, &str); 7] = [
     (
         "Who is who: identifiers that resolved to people",
@@ -58,7 +60,7 @@ const FINDINGS: [(&str, &str); 7] = [
 
 /// Makes the demo.
 pub(crate) async fn run(arguments: DemoArguments) -> Result<()> {
-    let folder = arguments.folder.as_path();
+    let folder = arguments.folder.as_deref().unwrap_or(Path::new(FOLDER));
     if folder.join(project::CONFIG_FILE).exists() {
         bail!("`{}` holds a project already: remove it, or name another folder: tessera demo DIR", folder.display());
     }

@@ -66,10 +66,16 @@ const REPORT: [(&str, &str); 10] = [
         "Corrections by calls that are not applied: they came after the last refresh, or the configuration drops an identifier",
         "select last.verdict, last.a, last.b, last.changed_by as decided_by, last.changed_at as decided_at
          from (
-             select *, row_number() over (partition by a, b order by changed_at desc, correction_id desc) as place
+             select
+                 *, least(a, b) as one, greatest(a, b) as other,
+                 row_number() over (
+                     partition by least(a, b), greatest(a, b) order by changed_at desc, correction_id desc
+                 ) as place
              from ops.corrections
          ) last
-         left anti join identity.corrections on corrections.a = last.a and corrections.b = last.b
+         left anti join (
+             select least(a, b) as one, greatest(a, b) as other from identity.corrections
+         ) applied on applied.one = last.one and applied.other = last.other
          where last.place = 1 and last.verdict is not null
          order by last.a, last.b limit {limit}",
     ),

@@ -2,19 +2,40 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use indicatif::{HumanBytes, HumanCount};
 use tessera_engine::{BatchReport, Engine, Input};
 
 use crate::output::say;
 use crate::progress;
 
+/// The most files that are named as not landed.
+const NAMED_MAX: usize = 5;
+
 /// Lands `files` of `source` and says what became of each, also of those before one that does not land.
+///
+/// # Errors
+/// What the first file that does not land reports, and which ones after it do not either; a closed standard output.
 pub(crate) async fn run(engine: &Engine, source: &str, files: &[PathBuf]) -> Result<()> {
     let mut reports = Vec::new();
     let landed = land_each(engine, source, files, &mut reports).await;
-    reports.iter().try_for_each(print)?;
-    landed
+    reports.iter().try_for_each(|report| print(engine.folder(), report))?;
+    // They land in the order given, and none after one that fails.
+    landed.map_err(|error| match files.get(reports.len()..) {
+        Some(left @ [_, _, ..]) => anyhow!("{error:#}\n{}", not_landed(left, files.len())),
+        _ => error,
+    })
+}
+
+/// Says which of `all` files did not land.
+fn not_landed(left: &[PathBuf], all: usize) -> String {
+    let name = |file: &PathBuf| input(file).name();
+    let named = left.iter().take(NAMED_MAX).map(name).collect::<Vec<_>>().join(", ");
+    let more = match left.len().saturating_sub(NAMED_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("{} of {all} files did not land: {named}{more}; mend the first of them, and ingest them again", left.len())
 }
 
 /// Lands `files` of `source`.
@@ -39,7 +60,8 @@ fn input(file: &Path) -> Input {
     Input::File(file.to_owned())
 }
 
-fn print(report: &BatchReport) -> Result<()> {
+/// Says what became of a file of the project in `folder`.
+fn print(folder: &Path, report: &BatchReport) -> Result<()> {
     if report.repeated {
         say(format_args!("{}: landed before, nothing added", report.input))?;
         return Ok(());
@@ -56,7 +78,8 @@ fn print(report: &BatchReport) -> Result<()> {
     }
     if report.quarantined > 0 {
         say(format_args!(
-            "  see: tessera sql \"select line, reason, detail, raw from landing.quarantine where batch_id = '{}'\" (after a refresh)",
+            "  see: tessera --project {} sql \"select line, reason, detail, raw from landing.quarantine where batch_id = '{}'\" (after a refresh)",
+            folder.display(),
             report.batch_id
         ))?;
     }

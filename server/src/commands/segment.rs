@@ -10,7 +10,7 @@ use arrow::datatypes::Int64Type;
 use tessera_engine::{Division, Engine, QueryLimits, SavedSegment, SegmentContent};
 
 use crate::cli::{Format, SegmentCommand, SegmentWords};
-use crate::encode;
+use crate::encode::{self, FileFormat};
 use crate::output::{self, say};
 use crate::table::escaped;
 
@@ -56,6 +56,7 @@ pub(crate) async fn run(engine: &Engine, command: SegmentCommand) -> Result<()> 
             output::print(engine.sql(ALL_CHANGES, &[&name, &after.to_string()], None).await?, format).await
         }
         SegmentCommand::Export { name, columns, format, to } => {
+            let format = file_format(format, &to)?;
             require(engine, &name).await?;
             let snapshot = engine.reload().await?;
             let members = engine.export_members(&snapshot, &name, &columns, QueryLimits::default()).await?;
@@ -158,6 +159,19 @@ fn say_hints(hints: Vec<String>) -> Result<()> {
         say(format_args!("note: {}", escaped(&hint)))?;
     }
     Ok(())
+}
+
+/// The kind of a file to write: as it is `asked` for, else by the ending of its name, else csv.
+///
+/// # Errors
+/// If the two say different kinds.
+fn file_format(asked: Option<FileFormat>, to: &str) -> Result<FileFormat> {
+    match (asked, FileFormat::of_name(to)) {
+        (Some(asked), Some(named)) if asked != named => bail!(
+            "--format and the ending of `{to}` say different kinds of files: name a file that ends otherwise, or leave --format out"
+        ),
+        (asked, named) => Ok(asked.or(named).unwrap_or(FileFormat::Csv)),
+    }
 }
 
 /// A URL as it is, a path as one.

@@ -37,7 +37,7 @@ use super::session;
 use super::sql_info;
 use super::statements::{Fetchable, Prepared, Statements, forget_unused};
 use super::wire_types::wire_schema;
-use super::writes::writes;
+use super::writes::{queries, writes};
 use crate::grpc::Reader;
 use crate::grpc::call::{answered, counted, streamed};
 use crate::grpc::status::{to_status, with_reason};
@@ -195,6 +195,12 @@ pub(crate) fn encoded_schema(schema: &Schema) -> Result<Bytes, Status> {
 fn read_only() -> Status {
     let message = "only queries are allowed here: the server is read-only, and data are landed with `tessera ingest`";
     with_reason(Code::InvalidArgument, "READ_ONLY", message)
+}
+
+/// A query was sent as a statement that changes rows: drivers do so to run one for many rows of values.
+fn no_rows_changed() -> Status {
+    let message = "a query gives rows and changes none: execute it as a query, once for each row of values";
+    with_reason(Code::InvalidArgument, "INPUT_INVALID", message)
 }
 
 fn no_statement() -> Status {
@@ -377,10 +383,10 @@ impl FlightSqlService for FlightSql {
 
     async fn do_put_statement_update(
         &self,
-        _: CommandStatementUpdate,
+        update: CommandStatementUpdate,
         _: Request<PeekableFlightDataStream>,
     ) -> Result<i64, Status> {
-        Err(read_only())
+        Err(if queries(&update.query) { no_rows_changed() } else { read_only() })
     }
 
     async fn do_put_statement_ingest(
@@ -393,10 +399,12 @@ impl FlightSqlService for FlightSql {
 
     async fn do_put_prepared_statement_update(
         &self,
-        _: CommandPreparedStatementUpdate,
+        update: CommandPreparedStatementUpdate,
         _: Request<PeekableFlightDataStream>,
     ) -> Result<i64, Status> {
-        Err(read_only())
+        // Only queries can be prepared.
+        self.prepared(&update.prepared_statement_handle)?;
+        Err(no_rows_changed())
     }
 
     async fn get_flight_info_catalogs(

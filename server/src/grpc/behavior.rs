@@ -80,9 +80,11 @@ fn interval_of(request: &v1::QueryTrendRequest) -> Result<Interval, Status> {
     }
 }
 
+/// A day as it is written in full: the parser alone would take `2026-1-1`, and blanks.
 fn date(field: &str, text: &str) -> Result<NaiveDate, Status> {
-    NaiveDate::parse_from_str(text, "%Y-%m-%d")
-        .map_err(|_| invalid_field(field, "INPUT_INVALID", "must be a day, written YYYY-MM-DD"))
+    let read = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
+    let read = read.filter(|date| text.len() == "YYYY-MM-DD".len() && date.to_string() == text);
+    read.ok_or_else(|| invalid_field(field, "INPUT_INVALID", "must be a day, written YYYY-MM-DD"))
 }
 
 fn column(metric: Metric) -> &'static str {
@@ -165,6 +167,14 @@ mod tests {
         assert_eq!(days("2026-02-27", "2026-03-01", Interval::Day), ["2026-02-27", "2026-02-28", "2026-03-01"]);
         assert_eq!(days("2026-03-01", "2026-03-09", Interval::Week), ["2026-02-23", "2026-03-02", "2026-03-09"]);
         assert_eq!(days("2025-12-31", "2026-02-01", Interval::Month), ["2025-12-01", "2026-01-01", "2026-02-01"]);
+    }
+
+    #[test]
+    fn test_a_day_is_written_in_full() {
+        for text in ["2026-1-1", " 2026-1-1", "2026-1-01", "+2026-1-1", "2026-02-30", "2026-01-01 ", "20260101", ""] {
+            assert!(date("start_date", text).is_err(), "{text:?}");
+        }
+        assert!(date("start_date", "2026-01-01").is_ok());
     }
 
     #[test]

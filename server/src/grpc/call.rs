@@ -10,6 +10,8 @@ use futures::{StreamExt, stream};
 use tonic::{Code, Response, Status};
 use tracing::Instrument;
 
+use super::deadline;
+
 /// Answers a call, and counts it.
 pub(crate) async fn answered<T>(
     method: &'static str,
@@ -65,18 +67,20 @@ pub(crate) async fn streamed<T: 'static>(
     Ok(Response::new(messages.boxed()))
 }
 
-/// A call that has begun. One that is dropped was left by its client.
+/// A call that has begun. One that is dropped was left by its client, or is too late.
 #[derive(Debug)]
 struct Call {
     method: &'static str,
     started: Instant,
+    /// Until when its client waits, if it said so.
+    deadline: Option<tokio::time::Instant>,
     is_timed: bool,
     is_ended: bool,
 }
 
 impl Call {
     fn begin(method: &'static str) -> Self {
-        Self { method, started: Instant::now(), is_timed: false, is_ended: false }
+        Self { method, started: Instant::now(), deadline: deadline::current(), is_timed: false, is_ended: false }
     }
 
     /// Notes the time to the answer, or to the first row of a stream: how long the rest takes is up to the client, too.
@@ -108,6 +112,6 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        self.count(Code::Cancelled);
+        self.count(deadline::code_of_dropped(self.deadline));
     }
 }

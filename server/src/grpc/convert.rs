@@ -45,9 +45,13 @@ pub(crate) fn normalized(
 /// An identifier of a request as it was written, `namespace:value`.
 ///
 /// # Errors
-/// INVALID_ARGUMENT, naming the field, if a part of it is missing.
+/// INVALID_ARGUMENT, naming the field, if a part of it is missing, or its namespace would be read as another one.
 pub(crate) fn given(field: &'static str, written: Option<&v1::Identifier>) -> Result<String, Status> {
     match written {
+        Some(v1::Identifier { namespace, .. }) if namespace.contains(':') => {
+            let message = "no namespace has a `:`: write what is before it as the namespace, and the rest as the value";
+            Err(invalid_field(field, "IDENTIFIER_INVALID", message))
+        }
         Some(v1::Identifier { namespace, value }) if !namespace.is_empty() && !value.is_empty() => {
             Ok(format!("{namespace}:{value}"))
         }

@@ -36,14 +36,22 @@ impl PageToken {
             let (version, of, generation, last): (u32, String, u64, String) = serde_json::from_slice(&bytes).ok()?;
             (version == 1 && of == listing).then_some(Self { generation, last })
         };
-        read().map(Some).ok_or_else(|| {
-            invalid_field(
-                "page_token",
-                "PAGE_TOKEN_INVALID",
-                "it is not one that this request gave: repeat the request with its other fields unchanged, or begin without a token",
-            )
-        })
+        read().map(Some).ok_or_else(invalid_token)
     }
+
+    /// What came last, as `read` makes it of the text.
+    ///
+    /// # Errors
+    /// INVALID_ARGUMENT if it makes nothing of it: the listing never gave such a token.
+    pub(crate) fn last_read<T>(&self, read: impl FnOnce(&str) -> Option<T>) -> Result<T, Status> {
+        read(&self.last).ok_or_else(invalid_token)
+    }
+}
+
+/// INVALID_ARGUMENT for a token that the listing did not give.
+fn invalid_token() -> Status {
+    let message = "it is not one that this request gave: repeat the request with its other fields unchanged, or begin without a token";
+    invalid_field("page_token", "PAGE_TOKEN_INVALID", message)
 }
 
 /// How many rows a page has: `asked`, or `default` for 0.
@@ -70,6 +78,16 @@ mod tests {
         assert_eq!(PageToken::open("", "members of loyal").unwrap(), None);
         for (token, listing) in [(sealed.as_str(), "members of quiet"), ("nonsense", "x"), ("!", "x")] {
             assert_eq!(PageToken::open(token, listing).unwrap_err().code(), tonic::Code::InvalidArgument);
+        }
+    }
+
+    #[test]
+    fn test_a_token_whose_place_cannot_be_read_is_refused() {
+        let token = |last: &str| PageToken { generation: 7, last: last.to_owned() };
+        let read = |last: &str| token(last).last_read(|last| last.parse::<u32>().ok());
+        assert_eq!(read("12").unwrap(), 12);
+        for wrong in ["", "abc", "-1", "99999999999999999999"] {
+            assert!(read(wrong).unwrap_err().message().starts_with("`page_token`: "), "{wrong}");
         }
     }
 

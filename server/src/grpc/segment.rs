@@ -245,7 +245,7 @@ impl Segments {
         if token.is_none() {
             self.segment(&snapshot, &request.segment).await?;
         }
-        let after = token.and_then(|token| token.last.parse().ok());
+        let after = token.map(|token| token.last_read(|ordinal| ordinal.parse().ok())).transpose()?;
         let listed =
             self.0.engine.segment_members(&snapshot, &request.segment, after, size + 1).await.map_err(to_status)?;
         let mut members: Vec<(String, v1::SegmentMember)> = listed
@@ -262,6 +262,10 @@ impl Segments {
 
     async fn changes(&self, request: v1::ListSegmentChangesRequest) -> Result<v1::ListSegmentChangesResponse, Status> {
         let size = page_size(request.page_size, 100, 10_000)?;
+        if request.after_generation < 0 {
+            let message = "must be a generation, or 0 for all changes";
+            return Err(invalid_field("after_generation", "INPUT_INVALID", message));
+        }
         let listing = format!("changes of {} after {}", request.segment, request.after_generation);
         let token = PageToken::open(&request.page_token, &listing)?;
         let snapshot = self.pinned(token.as_ref()).await?;
@@ -269,10 +273,9 @@ impl Segments {
         if token.is_none() && rows(&self.0.rows(&snapshot, EVER, &[&request.segment]).await?).next().is_none() {
             return Err(not_found(&request.segment));
         }
-        let last = token.map(|token| token.last).unwrap_or_default();
-        let [generation_of_last, change_of_last, profile_of_last] = match last.splitn(3, ' ').collect::<Vec<_>>()[..] {
-            [generation, change, profile] => [generation.to_owned(), change.to_owned(), profile.to_owned()],
-            _ => [request.after_generation.to_string(), "~".to_owned(), String::new()], // after all words for changes
+        let [generation_of_last, change_of_last, profile_of_last] = match token {
+            Some(token) => token.last_read(change_key)?,
+            None => [request.after_generation.to_string(), "~".to_owned(), String::new()], // after all words for changes
         };
         let after = [request.segment.as_str(), &generation_of_last, &change_of_last, &profile_of_last];
         let batches = self.0.rows(&snapshot, &format!("{CHANGES} limit {}", size + 1), &after).await?;
@@ -320,6 +323,13 @@ fn next_token<T>(
     page.truncate(size);
     let last = page.last().map(|last| key(last).clone()).unwrap_or_default();
     PageToken { generation: snapshot.number().unwrap_or_default(), last }.seal(listing)
+}
+
+/// The generation, the word and the profile of a change, from what a page token says of it; `None` for anything else.
+fn change_key(last: &str) -> Option<[String; 3]> {
+    let [generation, change, profile] = last.splitn(3, ' ').collect::<Vec<_>>().try_into().ok()?;
+    let generation = i64::try_from(generation.parse::<u64>().ok()?).ok()?;
+    Some([generation.to_string(), change.to_owned(), profile.to_owned()])
 }
 
 fn columns_asked(field: &str, columns: &[String]) -> Result<(), Status> {

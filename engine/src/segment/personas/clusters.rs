@@ -1,6 +1,7 @@
 //! K-means, and the conditions that say to whose center somebody is nearest.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use linfa::DatasetBase;
 use linfa::metrics::SilhouetteScore;
@@ -11,6 +12,7 @@ use ndarray::{Array1, Array2, Axis};
 use super::dimension::Dimension;
 use crate::error::{EngineError, Result};
 use crate::expression::{BinaryOp, Expr, Literal};
+use crate::query::cpu_runtime::blocking;
 
 /// More clusters than that nobody tells apart.
 pub(crate) const CLUSTERS_MAX: usize = 12;
@@ -38,11 +40,11 @@ pub(super) struct Clusters {
 
 impl Clusters {
     /// Finds `count` clusters of points, or as many, up to `most`, as give the highest mean silhouette. The same points
-    /// always give the same clusters.
+    /// always give the same clusters. Dropping the future gives it up after the number that is being tried.
     ///
     /// # Errors
     /// InvalidInput if there are fewer different points than clusters, or only one.
-    pub(super) fn find(points: &[Vec<f64>], count: Option<usize>, most: usize) -> Result<Self> {
+    pub(super) async fn find(points: &[Vec<f64>], count: Option<usize>, most: usize) -> Result<Self> {
         let different: HashSet<Vec<u64>> =
             points.iter().map(|point| point.iter().map(|value| value.to_bits()).collect()).collect();
         let least = count.unwrap_or(2);
@@ -52,7 +54,7 @@ impl Clusters {
                 different.len()
             )));
         }
-        let rows = matrix(points)?;
+        let rows = Arc::new(matrix(points)?);
         let tried = match count {
             Some(count) => count..=count,
             None => 2..=CLUSTERS_TRIED_MAX.min(most).min(different.len()),
@@ -60,7 +62,8 @@ impl Clusters {
         let mut best: Option<(f64, Vec<Vec<f64>>)> = None;
         let mut silhouettes = Vec::new();
         for count in tried {
-            let (centers, silhouette) = k_means(&rows, count)?;
+            let rows = Arc::clone(&rows);
+            let (centers, silhouette) = blocking(move || k_means(&rows, count)).await?;
             silhouettes.push((count, silhouette));
             if best.as_ref().is_none_or(|(highest, _)| silhouette > *highest) {
                 best = Some((silhouette, centers));
@@ -210,28 +213,28 @@ mod tests {
         near(0.0, 0.0).chain(near(5.0, 0.0)).chain(near(0.0, 5.0)).collect()
     }
 
-    #[test]
-    fn test_the_number_of_clusters_is_found() {
-        let found = Clusters::find(&heaps(), None, CLUSTERS_MAX).unwrap();
+    #[tokio::test]
+    async fn test_the_number_of_clusters_is_found() {
+        let found = Clusters::find(&heaps(), None, CLUSTERS_MAX).await.unwrap();
         assert_eq!(found.centers.len(), 3, "{:?}", found.silhouettes);
         assert_eq!(found.silhouettes.len(), CLUSTERS_TRIED_MAX - 1);
-        let again = Clusters::find(&heaps(), None, CLUSTERS_MAX).unwrap();
+        let again = Clusters::find(&heaps(), None, CLUSTERS_MAX).await.unwrap();
         assert_eq!(found.centers, again.centers);
-        assert_eq!(Clusters::find(&heaps(), Some(5), CLUSTERS_MAX).unwrap().centers.len(), 5);
+        assert_eq!(Clusters::find(&heaps(), Some(5), CLUSTERS_MAX).await.unwrap().centers.len(), 5);
     }
 
-    #[test]
-    fn test_no_more_clusters_are_tried_than_can_be_told() {
-        let found = Clusters::find(&heaps(), None, 2).unwrap();
+    #[tokio::test]
+    async fn test_no_more_clusters_are_tried_than_can_be_told() {
+        let found = Clusters::find(&heaps(), None, 2).await.unwrap();
         assert_eq!((found.centers.len(), found.silhouettes.len()), (2, 1));
     }
 
-    #[test]
-    fn test_whoever_is_alone_is_not_told_apart_well() {
+    #[tokio::test]
+    async fn test_whoever_is_alone_is_not_told_apart_well() {
         let spent = [318.0, 322.0, 323.0, 326.0, 330.0, 347.0, 348.0, 373.0];
         let dimension = Dimension::of("spent", ColumnType::Integer, &spent.map(Some)).unwrap();
         let points: Vec<Vec<f64>> = spent.iter().map(|spent| vec![dimension.position(Some(*spent))]).collect();
-        let found = Clusters::find(&points, None, CLUSTERS_MAX).unwrap();
+        let found = Clusters::find(&points, None, CLUSTERS_MAX).await.unwrap();
         assert_eq!(found.centers.len(), 3, "{:?}", found.silhouettes);
         let told: Vec<String> = found.silhouettes.iter().map(|(_, silhouette)| format!("{silhouette:.2}")).collect();
         assert_eq!([&told[0], &told[1], &told[6]], ["0.68", "0.71", "0.00"]);
@@ -250,14 +253,14 @@ mod tests {
         assert_eq!(clustered(&[1.0, 2.0, 3.0], &[0, 0, 0]), 0.0);
     }
 
-    #[test]
-    fn test_as_many_kinds_as_clusters_are_needed() {
+    #[tokio::test]
+    async fn test_as_many_kinds_as_clusters_are_needed() {
         let points = vec![vec![1.0], vec![1.0], vec![2.0]];
-        assert_eq!(Clusters::find(&points, None, CLUSTERS_MAX).unwrap().centers.len(), 2);
-        let refused = Clusters::find(&points, Some(3), CLUSTERS_MAX).map(|_| ()).unwrap_err().to_string();
+        assert_eq!(Clusters::find(&points, None, CLUSTERS_MAX).await.unwrap().centers.len(), 2);
+        let refused = Clusters::find(&points, Some(3), CLUSTERS_MAX).await.map(|_| ()).unwrap_err().to_string();
         assert!(refused.contains("only 2 kinds of people"), "{refused}");
-        assert!(Clusters::find(&points[..2], None, CLUSTERS_MAX).is_err());
-        assert!(Clusters::find(&[], None, CLUSTERS_MAX).is_err());
+        assert!(Clusters::find(&points[..2], None, CLUSTERS_MAX).await.is_err());
+        assert!(Clusters::find(&[], None, CLUSTERS_MAX).await.is_err());
     }
 
     #[test]

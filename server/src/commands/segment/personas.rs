@@ -1,6 +1,6 @@
 //! `tessera segment personas` and `tessera segment rfm`.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use tessera_engine::{Division, Engine, Personas, QueryLimits};
 
 use super::require;
@@ -10,6 +10,9 @@ use crate::output::say;
 /// Divides a segment, says what its groups are, and saves them if asked to.
 pub(super) async fn run(engine: &Engine, arguments: PersonaArguments, division: Division) -> Result<()> {
     let PersonaArguments { name, described_by, save, by } = arguments;
+    if let Some(prefix) = &save {
+        check_saving(prefix, &by)?;
+    }
     if let Some(name) = &name {
         require(engine, name).await?;
     }
@@ -25,6 +28,14 @@ pub(super) async fn run(engine: &Engine, arguments: PersonaArguments, division: 
         say(format_args!("made segment {name}; the next refresh evaluates it"))?;
     }
     Ok(())
+}
+
+/// Refuses what could not be saved, before anything is computed.
+fn check_saving(prefix: &str, by: &str) -> Result<()> {
+    if by.trim().is_empty() {
+        bail!("nobody makes the segments of --save: give --by a name, or USER in the environment");
+    }
+    Ok(Engine::check_segment_name(&format!("{prefix}-1"))?)
 }
 
 fn print(found: &Personas) -> Result<()> {

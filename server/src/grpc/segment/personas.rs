@@ -1,6 +1,6 @@
 //! The groups of a segment.
 
-use tessera_engine::{ComparedColumn, Division, ErrorKind};
+use tessera_engine::{ComparedColumn, Division, EngineError, ErrorKind};
 use tessera_proto::v1;
 use tessera_proto::v1::find_personas_request::Division as Asked;
 use tonic::Status;
@@ -19,8 +19,12 @@ impl Segments {
             self.segment(&snapshot, name).await?;
         }
         let engine = &self.0.engine;
+        let described_by = only_described(&division, &request.described_by);
         let found = engine.find_personas(&snapshot, segment, division, &request.described_by, self.0.limits).await;
         let found = found.map_err(|error| match error.kind() {
+            ErrorKind::NotFound if names_one_of(&described_by, &error) => {
+                invalid_field("described_by", "INPUT_INVALID", error.to_string())
+            }
             ErrorKind::InvalidInput | ErrorKind::NotFound => invalid_field(field, "INPUT_INVALID", error.to_string()),
             _ => to_status(error),
         })?;
@@ -48,6 +52,21 @@ impl Segments {
     }
 }
 
+/// Those of `described_by` that do not divide people, too.
+fn only_described(division: &Division, described_by: &[String]) -> Vec<String> {
+    let dividing: Vec<&String> = match division {
+        Division::Clusters { traits, .. } => traits.iter().collect(),
+        Division::Cells { recency, frequency, monetary } => [recency, frequency].into_iter().chain(monetary).collect(),
+    };
+    described_by.iter().filter(|column| !dividing.contains(column)).cloned().collect()
+}
+
+/// True if it is one of `columns` that profiles do not have.
+fn names_one_of(columns: &[String], error: &EngineError) -> bool {
+    let error = error.to_string();
+    columns.iter().any(|column| error.contains(&format!("no column `{column}`")))
+}
+
 /// How to divide, and the request's field that says so.
 fn division(asked: Option<Asked>) -> Result<(&'static str, Division), Status> {
     match asked {
@@ -66,8 +85,18 @@ fn division(asked: Option<Asked>) -> Result<(&'static str, Division), Status> {
             Ok(("clusters", Division::Clusters { traits, count }))
         }
         Some(Asked::Cells(v1::PersonaCells { recency_score, frequency_score, monetary_score })) => {
+            scored("cells.recency_score", &recency_score)?;
+            scored("cells.frequency_score", &frequency_score)?;
             let monetary = (!monetary_score.is_empty()).then_some(monetary_score);
             Ok(("cells", Division::Cells { recency: recency_score, frequency: frequency_score, monetary }))
         }
+    }
+}
+
+/// Refuses a `field` that names no column.
+fn scored(field: &str, column: &str) -> Result<(), Status> {
+    match column {
+        "" => Err(invalid_field(field, "INPUT_INVALID", "name the column of profiles with this score")),
+        _ => Ok(()),
     }
 }

@@ -1,0 +1,271 @@
+//! Bounds for the functions of SQL that make much out of little: `repeat('x', 1000000000)`, `range(1, 1000000000000)`.
+//!
+//! What they make is in no operator's reservation, so nothing else would stop them before the process has no memory left.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, FieldRef, Int64Type, IntervalMonthDayNanoType, TimeUnit};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::registry::FunctionRegistry;
+use datafusion::logical_expr::{
+    ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+};
+use datafusion::prelude::SessionContext;
+
+use super::functions::text;
+use crate::limits::FUNCTION_BYTES_MAX;
+
+const MICROS_PER_DAY: i128 = 86_400_000_000;
+/// What an element of a list of numbers or times takes.
+const ELEMENT_BYTES: i128 = 8;
+
+/// The bytes, roughly, of what a function makes of one row.
+type BytesOfRow = fn(&Arguments, usize) -> i128;
+
+/// Puts bounded functions in the place of those that a session has.
+pub(super) fn bound(session: &SessionContext) -> Result<()> {
+    let bounds: [(&str, BytesOfRow); 8] = [
+        ("repeat", repeated_text),
+        ("lpad", padded_text),
+        ("rpad", padded_text),
+        ("replace", replaced_text),
+        ("range", series),
+        ("generate_series", series),
+        ("array_repeat", repeated_list),
+        ("array_resize", repeated_list),
+    ];
+    let state = session.state_ref();
+    for (name, bytes_of_row) in bounds {
+        let function = state.read().udf(name)?;
+        let bounded = ScalarUDF::from(Bounded { function, bytes_of_row });
+        state.write().register_udf(Arc::new(bounded))?;
+    }
+    Ok(())
+}
+
+/// A function that is asked first how much it will make.
+struct Bounded {
+    function: Arc<ScalarUDF>,
+    bytes_of_row: BytesOfRow,
+}
+
+impl Bounded {
+    fn check(&self, arguments: &ScalarFunctionArgs) -> Result<()> {
+        let arguments = Arguments::new(arguments)?;
+        let mut bytes = 0;
+        for row in 0..arguments.rows {
+            bytes += (self.bytes_of_row)(&arguments, row);
+            if bytes > FUNCTION_BYTES_MAX as i128 {
+                return Err(DataFusionError::ResourcesExhausted(format!(
+                    "`{}` would make more than {} MiB of one batch of rows: ask for less at once",
+                    self.function.name(),
+                    FUNCTION_BYTES_MAX >> 20
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The arguments of a call; those that are the same for all rows have one.
+struct Arguments {
+    columns: Vec<ArrayRef>,
+    rows: usize,
+}
+
+impl Arguments {
+    fn new(arguments: &ScalarFunctionArgs) -> Result<Self> {
+        let columns: Vec<ArrayRef> = arguments.args.iter().map(one_row_or_all).collect::<Result<_>>()?;
+        let is_column = |argument: &ColumnarValue| matches!(argument, ColumnarValue::Array(_));
+        let rows = if arguments.args.iter().any(is_column) { arguments.number_rows } else { 1 };
+        Ok(Self { columns, rows })
+    }
+
+    fn place(&self, argument: usize, row: usize) -> Option<(&ArrayRef, usize)> {
+        let column = self.columns.get(argument)?;
+        let place = if column.len() == 1 { 0 } else { row };
+        (place < column.len() && column.is_valid(place)).then_some((column, place))
+    }
+
+    /// A number, `None` for null or if there is no such argument.
+    fn number(&self, argument: usize, row: usize) -> Option<i128> {
+        let (column, place) = self.place(argument, row)?;
+        Some(column.as_primitive_opt::<Int64Type>()?.value(place).into())
+    }
+
+    fn interval_micros(&self, argument: usize, row: usize) -> Option<i128> {
+        let (column, place) = self.place(argument, row)?;
+        let interval = column.as_primitive_opt::<IntervalMonthDayNanoType>()?.value(place);
+        let days = i128::from(interval.months) * 28 + i128::from(interval.days);
+        Some(days * MICROS_PER_DAY + i128::from(interval.nanoseconds / 1_000))
+    }
+
+    fn text(&self, argument: usize, row: usize) -> Option<&str> {
+        let (column, place) = self.place(argument, row)?;
+        Some(column.as_string_view_opt()?.value(place))
+    }
+}
+
+/// Texts as views, whole numbers and times as 64 bits; others as they are.
+fn one_row_or_all(argument: &ColumnarValue) -> Result<ArrayRef> {
+    let column = match argument {
+        ColumnarValue::Array(column) => Arc::clone(column),
+        ColumnarValue::Scalar(value) => value.to_array_of_size(1)?,
+    };
+    let as_time = DataType::Timestamp(TimeUnit::Microsecond, None);
+    Ok(match column.data_type() {
+        of_text if of_text.is_string() => Arc::new(text(&column)?),
+        of_number if of_number.is_integer() => cast(&column, &DataType::Int64)?,
+        DataType::Date32 | DataType::Date64 | DataType::Timestamp(..) => {
+            cast(&cast(&column, &as_time)?, &DataType::Int64)?
+        }
+        _ => column,
+    })
+}
+
+fn repeated_text(of: &Arguments, row: usize) -> i128 {
+    let bytes = of.text(0, row).map_or(0, str::len) as i128;
+    of.number(1, row).unwrap_or(0).max(0) * bytes
+}
+
+fn padded_text(of: &Arguments, row: usize) -> i128 {
+    of.number(1, row).unwrap_or(0).max(0)
+}
+
+fn replaced_text(of: &Arguments, row: usize) -> i128 {
+    let (Some(text), Some(from), Some(to)) = (of.text(0, row), of.text(1, row), of.text(2, row)) else { return 0 };
+    // Most make no text longer; nothing is found in place of nothing.
+    let times = if from.is_empty() || to.len() <= from.len() { 0 } else { text.matches(from).count() };
+    (text.len() + times * to.len().saturating_sub(from.len())) as i128
+}
+
+fn repeated_list(of: &Arguments, row: usize) -> i128 {
+    // What is repeated may be a text, or a list itself.
+    let bytes = of.columns.iter().map(|column| column.get_array_memory_size() / column.len().max(1)).max();
+    of.number(1, row).unwrap_or(0).max(0) * (bytes.unwrap_or(0) as i128).max(ELEMENT_BYTES)
+}
+
+/// `(stop)`, `(start, stop)` or `(start, stop, step)`: of whole numbers, or of times with an interval.
+fn series(of: &Arguments, row: usize) -> i128 {
+    let (start, stop) = match of.columns.len() {
+        1 => (Some(0), of.number(0, row)),
+        _ => (of.number(0, row), of.number(1, row)),
+    };
+    let (Some(start), Some(stop)) = (start, stop) else { return 0 };
+    let step = of.number(2, row).or_else(|| of.interval_micros(2, row)).unwrap_or(1);
+    (stop - start) / if step == 0 { 1 } else { step } * ELEMENT_BYTES
+}
+
+impl std::fmt::Debug for Bounded {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.function.name())
+    }
+}
+
+impl PartialEq for Bounded {
+    fn eq(&self, other: &Self) -> bool {
+        self.function == other.function
+    }
+}
+
+impl Eq for Bounded {}
+
+impl Hash for Bounded {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.function.hash(state);
+    }
+}
+
+impl ScalarUDFImpl for Bounded {
+    fn name(&self) -> &str {
+        self.function.name()
+    }
+
+    fn aliases(&self) -> &[String] {
+        self.function.aliases()
+    }
+
+    fn signature(&self) -> &Signature {
+        self.function.signature()
+    }
+
+    fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
+        self.function.return_type(arguments)
+    }
+
+    fn return_field_from_args(&self, arguments: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        self.function.return_field_from_args(arguments)
+    }
+
+    fn coerce_types(&self, arguments: &[DataType]) -> Result<Vec<DataType>> {
+        self.function.coerce_types(arguments)
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        self.function.documentation()
+    }
+
+    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        self.check(&arguments)?;
+        self.function.invoke_with_args(arguments)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn answer(expression: &str) -> Result<String> {
+        let session = SessionContext::new();
+        bound(&session)?;
+        let batches = session.sql(&format!("select cast({expression} as varchar) as value")).await?.collect().await?;
+        Ok(text(batches[0].column(0))?.value(0).to_owned())
+    }
+
+    #[tokio::test]
+    async fn test_what_is_small_is_as_before() {
+        for (expression, expected) in [
+            ("repeat('ab', 3)", "ababab"),
+            ("repeat('ab', -3)", ""),
+            ("lpad('a', 3, '-')", "--a"),
+            ("rpad('a', 3)", "a  "),
+            ("replace('aXb', 'X', '--')", "a--b"),
+            ("length(replace(repeat('a', 100000), '', repeat('b', 1000)))", "100000"),
+            ("range(3)", "[0, 1, 2]"),
+            ("generate_series(3, 1, -1)", "[3, 2, 1]"),
+            ("range(2, 9, 3)", "[2, 5, 8]"),
+            ("range(date '2026-01-01', date '2026-03-01', interval '1 month')", "[2026-01-01, 2026-02-01]"),
+            ("array_repeat('a', 2)", "[a, a]"),
+            ("list_resize([1], 2, 0)", "[1, 0]"),
+            ("cardinality(range(null, 3))", ""),
+        ] {
+            match answer(expression).await {
+                Ok(found) => assert_eq!(found, expected, "{expression}"),
+                Err(error) => panic!("{expression}: {error}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn test_what_is_too_much_is_refused_before_it_is_made() {
+        for expression in [
+            "length(repeat('x', 1000000000))",
+            "length(lpad('x', 1500000000, 'y'))",
+            "length(rpad('x', 1500000000))",
+            "length(replace(repeat('x', 1000000), 'x', repeat('y', 1000000)))",
+            "cardinality(range(1, 1000000000000))",
+            "cardinality(range(1, -1000000000000, -1))",
+            "cardinality(generate_series(1000000000000))",
+            "cardinality(range(timestamp '1700-01-01', timestamp '2200-01-01', interval '1 second'))",
+            "cardinality(array_repeat('x', 1000000000))",
+            "cardinality(list_repeat(1, 1000000000))",
+            "cardinality(array_resize([1], 1000000000, 0))",
+        ] {
+            let error = answer(expression).await.expect_err(expression);
+            assert!(matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)), "{expression}: {error}");
+        }
+    }
+}
