@@ -15,6 +15,7 @@ use datafusion::prelude::{SQLOptions, SessionContext};
 use tokio::sync::OnceCell;
 
 use crate::clock::Micros;
+use crate::config::nearest::nearest;
 use crate::error::{EngineError, Result};
 use crate::evaluation::{Census, Scope};
 use crate::identity::correction_log;
@@ -182,7 +183,7 @@ impl Snapshot {
     pub(crate) async fn prepare(self: &Arc<Self>, sql: &str) -> Result<Statement> {
         let statement = bounds::parsed(&placeholders::numbered(sql)?)?;
         let plan = self.session.state().statement_to_plan(statement).await.map_err(|error| match self.generation {
-            Some(_) => EngineError::from(error),
+            Some(_) => self.unplanned(error.into()),
             None => nothing_refreshed(),
         })?;
         SQLOptions::new()
@@ -192,6 +193,34 @@ impl Snapshot {
             .verify_plan(&plan)
             .map_err(|error| EngineError::invalid(format!("only queries are allowed here: {}", error.message())))?;
         Ok(self.statement(plan))
+    }
+
+    /// Why there is no plan. Of a table that is not there: which was meant.
+    fn unplanned(&self, error: EngineError) -> EngineError {
+        let message = error.to_string();
+        let missing = message.split_once("table '").and_then(|(_, rest)| rest.split_once("' not found"));
+        let Some((name, _)) = missing else { return error };
+        let wanted = name.trim_start_matches(CATALOG).trim_start_matches('.').trim_start_matches("public.");
+        let names = self.table_names();
+        let is_of_schema = |full: &&String| full.split_once('.').is_some_and(|(_, table)| table == wanted);
+        let meant = names.iter().find(is_of_schema).map(String::as_str);
+        let hint = match meant.or_else(|| nearest(wanted, names.iter().map(String::as_str))) {
+            Some(known) => format!("did you mean `{known}`?"),
+            None => "`select table_schema, table_name from information_schema.tables` lists them".to_owned(),
+        };
+        EngineError::new(error.kind(), format!("there is no table `{wanted}`; {hint}"))
+    }
+
+    /// `schema.table` of its tables and views.
+    fn table_names(&self) -> Vec<String> {
+        let Some(catalog) = self.session.catalog(CATALOG) else { return Vec::new() };
+        let of_schema = |schema: String| {
+            let tables = catalog.schema(&schema).map(|schema| schema.table_names()).unwrap_or_default();
+            tables.into_iter().map(move |table| format!("{schema}.{table}"))
+        };
+        let mut names: Vec<String> = catalog.schema_names().into_iter().flat_map(of_schema).collect();
+        names.sort();
+        names
     }
 
     /// A statement of a plan that is ours.

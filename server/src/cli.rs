@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum, value_parser};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use crate::encode::FileFormat;
 
@@ -121,10 +121,10 @@ pub(crate) struct DemoArguments {
     /// Where to make it; without it, in tessera-demo
     pub(crate) folder: Option<PathBuf>,
     /// How many people, from 100 to 10,000,000
-    #[arg(long, default_value_t = 2_000, allow_negative_numbers = true, value_parser = value_parser!(u64).range(100..=10_000_000))]
+    #[arg(long, default_value_t = 2_000, allow_negative_numbers = true, value_parser = within::<100, 10_000_000>)]
     pub(crate) people: u64,
     /// How many events over all sources, from 1,000 to 1,000,000,000
-    #[arg(long, default_value_t = 40_000, allow_negative_numbers = true, value_parser = value_parser!(u64).range(1_000..=1_000_000_000))]
+    #[arg(long, default_value_t = 40_000, allow_negative_numbers = true, value_parser = within::<1_000, 1_000_000_000>)]
     pub(crate) events: u64,
     /// End after showing what was found, instead of serving it
     #[arg(long)]
@@ -413,6 +413,15 @@ pub(crate) enum SegmentCommand {
 /// Says what to write instead of anything else.
 fn whole<T: FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| "write a whole number that is not negative, such as 20".to_owned())
+}
+
+/// A whole number from `LEAST` to `MOST`.
+///
+/// # Errors
+/// Says what to write instead of anything else.
+fn within<const LEAST: u64, const MOST: u64>(text: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|number| (LEAST..=MOST).contains(number));
+    number.ok_or_else(|| format!("write a whole number from {LEAST} to {MOST}"))
 }
 
 /// The name of who does something.

@@ -81,11 +81,12 @@ pub(crate) fn columns_differ(workspace: &Workspace, model: &Model, attributes: &
     !wanted.chain(attributes.iter().map(|column| column.name.as_str())).eq(columns)
 }
 
-/// Registers the function that gives `told` in the query of [`with_attributes`].
+/// Registers the functions by which the query of [`with_attributes`] finds the values.
 pub(crate) fn register_columns(session: &SessionContext, attributes: &[AttributeColumn]) {
     let spread = |column: &AttributeColumn| Spread { attribute: column.attribute.clone(), is_list: column.has_entries };
-    let function = spread::function(attributes.iter().map(spread).collect());
-    session.register_udf(function.as_ref().clone());
+    for function in spread::functions(attributes.iter().map(spread).collect()) {
+        session.register_udf(function.as_ref().clone());
+    }
 }
 
 /// The model's query with a column for each attribute.
@@ -104,9 +105,10 @@ impl AttributeColumn {
         let is_taken = taken.contains(attribute);
         let name = if is_taken { attribute_beside(attribute) } else { attribute.to_owned() };
         // Names are in snake case: no quote can be in them.
-        let told = format!("told['{attribute}']");
+        let told = format!("attribute_text(told, '{attribute}')");
         let value = match (column_type, has_entries) {
-            ("texts", true) | ("text", _) => told,
+            ("texts", true) => format!("attribute_texts(told, '{attribute}')"),
+            ("text", _) => told,
             ("texts", false) => format!("attribute_entries('{attribute}', {told})"),
             // What has not that form is shown by `profile.attributes` only.
             ("date", _) => {
@@ -157,7 +159,9 @@ mod tests {
         ] {
             let rows = format!("(select named_struct('born_on', '{told}') as told)");
             let sql = format!("select cast({} as varchar) from {rows}", column.value);
-            let batches = SessionContext::new().sql(&sql).await.unwrap().collect().await.unwrap();
+            let session = SessionContext::new();
+            register_columns(&session, &[]);
+            let batches = session.sql(&sql).await.unwrap().collect().await.unwrap();
             let days = text(batches[0].column(0)).unwrap();
             assert_eq!(days.iter().collect::<Vec<_>>(), [expected], "{told}");
         }

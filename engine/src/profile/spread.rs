@@ -1,17 +1,27 @@
-//! `spread_attributes(list)`: of the attributes of one profile, a list of structs of name and value, one struct with a field
-//! for each attribute that has a column. One pass over all values, where an aggregate with a filter for each column looks at
-//! every value once for each of them, and keeps something for each profile and column.
+//! Rows of attributes as columns, in one pass over all values: an aggregate with a filter for each column looks at every value
+//! once for each of them, and keeps something for each profile and column.
+//!
+//! | function | gives |
+//! |---|---|
+//! | `spread_attributes(list)` | of the attributes of one profile, structs of name and value, one struct with a field for each that has a column |
+//! | `attribute_text(struct, name)`, `attribute_texts(struct, name)` | a field of it, a text or a list of texts |
+//!
+//! Fields are not read as `struct['name']`: the optimizer takes that for so cheap that it spreads once for each field.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListBuilder, StringViewArray, StringViewBuilder, StructArray, UInt32Array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, ListBuilder, StringViewArray, StringViewBuilder, StructArray, UInt32Array,
+    new_empty_array,
+};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Fields};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::ScalarUDF;
 
-use crate::query::functions::{of_column_once, text};
+use crate::query::functions::{of_column, of_columns, text};
+use crate::query::session::Functions;
 
 /// A field of the struct.
 pub(super) struct Spread {
@@ -22,14 +32,33 @@ pub(super) struct Spread {
     pub(super) is_list: bool,
 }
 
-/// The function, for these attributes. What is told of others is left out; nothing told is null.
-pub(super) fn function(spreads: Vec<Spread>) -> Arc<ScalarUDF> {
+/// The functions, for these attributes. What is told of others is left out; nothing told is null.
+pub(super) fn functions(spreads: Vec<Spread>) -> Functions {
+    let texts = DataType::new_list(DataType::Utf8View, true);
+    vec![
+        spreading(spreads),
+        of_columns("attribute_text", DataType::Utf8View, |[told, name]| field(told, name, &DataType::Utf8View)),
+        of_columns("attribute_texts", texts.clone(), move |[told, name]| field(told, name, &texts)),
+    ]
+}
+
+/// A field of a struct, whose name is the same in all rows.
+fn field(told: &ArrayRef, name: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
+    if told.is_empty() {
+        return Ok(new_empty_array(data_type));
+    }
+    let name = text(&name.slice(0, 1))?;
+    let field = told.as_struct_opt().and_then(|told| told.column_by_name(name.value(0)));
+    field.cloned().ok_or_else(|| DataFusionError::Plan(format!("`{}` is no field", name.value(0))))
+}
+
+fn spreading(spreads: Vec<Spread>) -> Arc<ScalarUDF> {
     let field = |spread: &Spread| Field::new(&spread.attribute, data_type(spread), true);
     let fields: Fields = spreads.iter().map(field).collect();
     let places = spreads.iter().enumerate().map(|(place, spread)| (spread.attribute.clone(), place));
     let places: HashMap<String, usize> = places.collect();
     let return_type = DataType::Struct(fields.clone());
-    of_column_once("spread_attributes", return_type, move |told| {
+    of_column("spread_attributes", return_type, move |told| {
         let rows = told.len();
         let told = told.as_list_opt::<i32>().ok_or_else(wrong)?;
         let pairs = told.values().as_struct_opt().filter(|pairs| pairs.num_columns() == 2).ok_or_else(wrong)?;
@@ -90,6 +119,7 @@ fn lists(values: &StringViewArray, cells: &[(u32, u32)], rows: usize) -> ArrayRe
 
 #[cfg(test)]
 mod tests {
+    use arrow::util::pretty::pretty_format_batches;
     use datafusion::prelude::SessionContext;
 
     use super::*;
@@ -99,10 +129,14 @@ mod tests {
         let session = SessionContext::new();
         let spreads = [("city", false), ("likes", true), ("shoe", false)];
         let spreads = spreads.map(|(attribute, is_list)| Spread { attribute: attribute.to_owned(), is_list });
-        session.register_udf(function(spreads.into()).as_ref().clone());
+        functions(spreads.into()).iter().for_each(|function| session.register_udf(function.as_ref().clone()));
         let rows = session
             .sql(
-                "select profile, told['city'] as city, cast(told['likes'] as varchar) as likes, told['shoe'] as shoe
+                "select
+                     profile,
+                     attribute_text(told, 'city') as city,
+                     cast(attribute_texts(told, 'likes') as varchar) as likes,
+                     attribute_text(told, 'shoe') as shoe
                  from (
                      select profile, spread_attributes(array_agg(named_struct('name', name, 'value', value))) as told
                      from (values
@@ -115,6 +149,10 @@ mod tests {
             )
             .await
             .unwrap();
+        let plan = rows.clone().explain(false, false).unwrap().collect().await.unwrap();
+        let plan = pretty_format_batches(&plan[..]).unwrap().to_string();
+        let (_, physical) = plan.split_once("physical_plan").unwrap();
+        assert_eq!(physical.matches("spread_attributes(").count(), 1, "for all fields together: {physical}");
         let batches = rows.collect().await.unwrap();
         let column = |column| text(batches[0].column(column)).unwrap();
         assert_eq!(column(1).iter().collect::<Vec<_>>(), [Some("Rome"), None, Some("Oslo")]);

@@ -15,9 +15,9 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
-use super::{filter_pushdown, generators};
 use super::limited::PoolShare;
 use super::relation::{self, RelationExtensionPlanner, Relations};
+use super::{filter_pushdown, generators};
 use crate::error::Result;
 use crate::store::Lake;
 

@@ -133,8 +133,7 @@ async fn told_attributes(
 ) -> Result<BTreeSet<String>> {
     let models = [profile::traits::persons(), profile::traits::profiles()];
     let models = models.iter().filter_map(|name| catalog.get(name));
-    let own: BTreeSet<&str> =
-        models.flat_map(|model| &model.columns).map(|column| column.name.as_str()).collect();
+    let own: BTreeSet<&str> = models.flat_map(|model| &model.columns).map(|column| column.name.as_str()).collect();
     let is_taken = |name: &str| own.contains(name) || traits.contains(name);
     let persons = published.table("profile.persons").await?;
     let names = persons.schema().fields().iter().map(|field| field.name()).filter(|name| !own.contains(name.as_str()));

@@ -115,11 +115,7 @@ impl Definitions {
     /// What traits and segments may name, for `config.known_names`: their words, and those attributes among these that are
     /// columns that profiles had in the last generation. When nobody tells one any more, or many others are told more often, it is null, and what names it
     /// is right as before.
-    pub(crate) fn named(
-        &self,
-        columns: &BTreeSet<String>,
-        catalog: &Catalog,
-    ) -> Vec<(&'static str, String)> {
+    pub(crate) fn named(&self, columns: &BTreeSet<String>, catalog: &Catalog) -> Vec<(&'static str, String)> {
         let own: BTreeSet<&str> = [profile::traits::persons(), profile::traits::profiles()]
             .iter()
             .filter_map(|name| catalog.get(name))
@@ -207,7 +203,8 @@ async fn note_if_changed(workspace: &Workspace, given: TableName, kept: TableNam
         let slices = BTreeSet::from([Reference { name: kept.clone(), slice: Slice::Previous }]);
         workspace.register_slices(&slices)?;
         let columns = columns.iter().map(|column| format!("\"{column}\"")).collect::<Vec<_>>().join(", ");
-        let [now, before] = [given.to_string(), format!("previous.{kept}")].map(|of| format!("select {columns} from {of}"));
+        let [now, before] =
+            [given.to_string(), format!("previous.{kept}")].map(|of| format!("select {columns} from {of}"));
         let differing = format!("({now} except {before}) union all ({before} except {now})");
         let differing = workspace.session.sql(&differing).await?.limit(0, Some(1))?.collect().await?;
         differing.iter().any(|batch| batch.num_rows() > 0)

@@ -277,7 +277,10 @@ mod tests {
         assert_eq!(wrong(SegmentContent { title: some("Big"), ..SegmentContent::default() }), None);
         assert_eq!(wrong(SegmentContent { title: some(" "), ..SegmentContent::default() }), Some("title"));
         let long = "d".repeat(limits::SEGMENT_WORDS_BYTES_MAX + 1);
-        assert_eq!(wrong(SegmentContent { description: some(&long), ..SegmentContent::default() }), Some("description"));
+        assert_eq!(
+            wrong(SegmentContent { description: some(&long), ..SegmentContent::default() }),
+            Some("description")
+        );
         assert_eq!(wrong(SegmentContent { purpose: some("a\rb"), ..SegmentContent::default() }), Some("purpose"));
         assert_eq!(
             wrong(SegmentContent { description: some("a\nb"), ..SegmentContent::default() }),

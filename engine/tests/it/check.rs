@@ -68,7 +68,8 @@ async fn test_what_a_segment_names_has_a_column_however_many_are_told() {
     let lines: Vec<String> = wishes.chain([told(999, 1)]).collect();
     shop.land("web", &lines.join("\n")).await;
     shop.refresh(false).await;
-    let columns = "select count(*) from information_schema.columns where table_name = 'profiles' and column_name = 'wish_999'";
+    let columns =
+        "select count(*) from information_schema.columns where table_name = 'profiles' and column_name = 'wish_999'";
     assert_eq!(shop.rows(columns).await, ["0"]);
     shop.write("segments/rare.sql", "wish_999 = 'yes'");
     assert_eq!(checked(&shop).await, Ok(()));

@@ -151,6 +151,21 @@ async fn test_parameters_are_values_and_statements_only_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn test_who_names_a_table_that_is_not_there_hears_which_is() {
+    let shop = shop().await;
+    let snapshot = shop.engine.reload().await.unwrap();
+    for (query, hint) in [
+        ("select * from profiles", "there is no table `profiles`; did you mean `profile.profiles`?"),
+        ("select * from profile.profile", "there is no table `profile.profile`; did you mean `profile.profiles`?"),
+        ("select * from nonsense_of_mine", "information_schema.tables` lists them"),
+    ] {
+        let error = shop.engine.prepare(&snapshot, query, QueryLimits::default()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.to_string().contains(hint), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn test_a_query_that_is_too_much_to_plan_is_refused() {
     let shop = shop().await;
     let snapshot = shop.engine.reload().await.unwrap();

@@ -3,9 +3,35 @@
 
 /// First words of statements that write, or that are for those who do: transactions, locks and upkeep.
 const WORDS: [&str; 29] = [
-    "abort", "alter", "analyze", "attach", "begin", "call", "comment", "commit", "copy", "create", "delete", "detach", "drop",
-    "grant", "insert", "lock", "merge", "optimize", "reindex", "release", "replace", "revoke", "rollback", "savepoint",
-    "start", "truncate", "update", "upsert", "vacuum",
+    "abort",
+    "alter",
+    "analyze",
+    "attach",
+    "begin",
+    "call",
+    "comment",
+    "commit",
+    "copy",
+    "create",
+    "delete",
+    "detach",
+    "drop",
+    "grant",
+    "insert",
+    "lock",
+    "merge",
+    "optimize",
+    "reindex",
+    "release",
+    "replace",
+    "revoke",
+    "rollback",
+    "savepoint",
+    "start",
+    "truncate",
+    "update",
+    "upsert",
+    "vacuum",
 ];
 /// First words of queries.
 const QUERIES: [&str; 4] = ["select", "table", "values", "with"];
@@ -45,7 +71,14 @@ mod tests {
 
     #[test]
     fn test_a_statement_that_writes_is_known_by_its_first_word() {
-        for sql in ["drop table a", "  DELETE\tfrom a", "-- me\n/* and\nyou */ Insert into a values (1)", "truncate;", "BEGIN", "vacuum a"] {
+        for sql in [
+            "drop table a",
+            "  DELETE\tfrom a",
+            "-- me\n/* and\nyou */ Insert into a values (1)",
+            "truncate;",
+            "BEGIN",
+            "vacuum a",
+        ] {
             assert!(writes(sql) && !queries(sql), "{sql}");
         }
         for sql in [

@@ -7,7 +7,11 @@ use tonic::{Request, Response, Status};
 
 use super::call::answered;
 use super::convert::{given, identifier, normalized, timestamp};
+use super::page_token::{PageToken, page_size};
 use super::status::{invalid_field, said, to_status};
+
+/// What page tokens call the list of corrections.
+const LISTING: &str = "corrections";
 
 /// The service.
 #[derive(Debug)]
@@ -17,9 +21,9 @@ pub(crate) struct Identity(pub(crate) Engine);
 impl IdentityService for Identity {
     async fn list_corrections(
         &self,
-        _: Request<v1::ListCorrectionsRequest>,
+        request: Request<v1::ListCorrectionsRequest>,
     ) -> Result<Response<v1::ListCorrectionsResponse>, Status> {
-        answered("IdentityService/ListCorrections", self.list()).await
+        answered("IdentityService/ListCorrections", self.list(request.into_inner())).await
     }
 
     async fn add_correction(
@@ -38,9 +42,21 @@ impl IdentityService for Identity {
 }
 
 impl Identity {
-    async fn list(&self) -> Result<v1::ListCorrectionsResponse, Status> {
-        let corrections = self.0.corrections().await.map_err(to_status)?;
-        Ok(v1::ListCorrectionsResponse { corrections: corrections.into_iter().map(correction).collect() })
+    async fn list(&self, request: v1::ListCorrectionsRequest) -> Result<v1::ListCorrectionsResponse, Status> {
+        let size = page_size(request.page_size, 100, 500)?;
+        let token = PageToken::open(&request.page_token, LISTING)?;
+        let mut corrections = self.0.corrections().await.map_err(to_status)?;
+        if let Some(token) = token {
+            corrections.retain(|correction| place(correction) > token.last);
+        }
+        let has_more = corrections.len() > size;
+        corrections.truncate(size);
+        let last = corrections.last().filter(|_| has_more).map(place);
+        let next_page_token = last.map(|last| PageToken { generation: 0, last }.seal(LISTING)).unwrap_or_default();
+        Ok(v1::ListCorrectionsResponse {
+            corrections: corrections.into_iter().map(correction).collect(),
+            next_page_token,
+        })
     }
 
     async fn add(&self, request: v1::AddCorrectionRequest) -> Result<v1::AddCorrectionResponse, Status> {
@@ -71,6 +87,11 @@ impl Identity {
         self.0.remove_correction([&a, &b], &request.removed_by, &request.reason).await.map_err(to_status)?;
         Ok(v1::RemoveCorrectionResponse {})
     }
+}
+
+/// Where a correction is in the list, which is by their identifiers. No identifier has a control character.
+fn place(correction: &Correction) -> String {
+    correction.identifiers.join("\u{1f}")
 }
 
 fn correction(correction: Correction) -> v1::Correction {

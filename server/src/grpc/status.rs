@@ -7,6 +7,9 @@ use tessera_engine::{EngineError, ErrorKind};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+/// Of who did something, and why: all of a page of them have to fit in one message.
+const SAID_BYTES_MAX: usize = 4 * 1024;
+
 /// The domain of all our reasons.
 const DOMAIN: &str = "tessera";
 
@@ -70,6 +73,9 @@ fn short(mut message: String) -> String {
 pub(crate) fn said(field: &str, text: &str) -> Result<(), Status> {
     match text.trim() {
         "" => Err(invalid_field(field, "INPUT_INVALID", "say it: it is kept for whoever asks")),
+        long if long.len() > SAID_BYTES_MAX => {
+            Err(invalid_field(field, "INPUT_INVALID", format!("say it in at most {SAID_BYTES_MAX} bytes")))
+        }
         _ => Ok(()),
     }
 }

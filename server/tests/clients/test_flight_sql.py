@@ -125,7 +125,7 @@ def reason_of(error):
     return reason(any_pb2.Any.FromString(detail))
 
 
-WRITES = ["drop table profile.profiles", "-- a tool\ninsert into profile.profiles values (1)", "update profile.profiles set nothing = 1"]
+WRITES = ["drop table profile.profiles", "-- a tool\ninsert into profile.profiles values (1)", "update profile.profiles set nothing = 1", "BEGIN", "vacuum"]
 
 
 @pytest.mark.parametrize("sql", WRITES)
@@ -140,6 +140,13 @@ def test_statements_that_write_are_refused_with_a_reason(connection, server, sql
             channel.unary_unary(f"/arrow.flight.protocol.FlightService/{method}")(asked, timeout=60)
         assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
         assert [reason(detail) for detail in rpc_status.from_call(refused.value).details] == ["READ_ONLY"]
+
+
+def test_a_query_for_many_rows_of_values_is_told_as_what_it_is(connection):
+    with connection.cursor() as cursor, pytest.raises(adbc_driver_manager.Error) as refused:
+        cursor.executemany("select ?", [(1,), (2,)])
+    assert reason_of(refused.value) == "INPUT_INVALID" and "once for each row" in str(refused.value)
+    assert "read-only" not in str(refused.value)
 
 
 def test_what_is_no_statement_is_no_write(connection):

@@ -1,5 +1,6 @@
 """Tools' way in: a client that knows the services by reflection only."""
 
+import base64
 import json
 import signal
 import threading
@@ -217,8 +218,10 @@ def test_trends_are_those_of_the_table(shop, client):
     ("SegmentService/EstimateSegment", {"expression": "lifetime_valu > 3"}, "INVALID_ARGUMENT", "EXPRESSION_INVALID", ["expression"]),
     ("SegmentService/ListSegmentMembers", {"segment": "none"}, "NOT_FOUND", "SEGMENT_NOT_FOUND", []),
     ("SegmentService/ListSegmentMembers", {"segment": "none", "pageToken": "x"}, "INVALID_ARGUMENT", "PAGE_TOKEN_INVALID", ["page_token"]),
+    ("SegmentService/ListSegmentChanges", {"segment": "big_spenders", "afterGeneration": -1}, "INVALID_ARGUMENT", "INPUT_INVALID", ["after_generation"]),
     ("SegmentService/ListSegments", {"pageSize": 5000}, "INVALID_ARGUMENT", "INPUT_INVALID", ["page_size"]),
     ("BehaviorService/QueryTrend", {"metrics": ["METRIC_EVENTS"], "startDate": "1.1.26", "endDate": "2026-01-02"}, "INVALID_ARGUMENT", "INPUT_INVALID", ["start_date"]),
+    ("BehaviorService/QueryTrend", {"metrics": ["METRIC_EVENTS"], "startDate": "2026-1-1", "endDate": "2026-01-02"}, "INVALID_ARGUMENT", "INPUT_INVALID", ["start_date"]),
     ("BehaviorService/QueryTrend", {"startDate": "2026-01-01", "endDate": "2026-01-02"}, "INVALID_ARGUMENT", "INPUT_INVALID", ["metrics"]),
     ("BehaviorService/QueryTrend", {"metrics": ["METRIC_EVENTS"], "startDate": "2026-01-01", "endDate": "2026-01-02", "segment": "none"}, "NOT_FOUND", "SEGMENT_NOT_FOUND", []),
     ("RefreshService/GetRefresh", {"refreshId": "none"}, "NOT_FOUND", "REFRESH_NOT_FOUND", []),
@@ -226,6 +229,26 @@ def test_trends_are_those_of_the_table(shop, client):
 ])
 def test_errors_have_a_code_a_reason_and_the_field(client, call, request_, code, reason, fields):
     assert client.refused(call, request_) == (grpc.StatusCode[code], reason, fields)
+
+
+def test_a_page_token_that_was_changed_is_refused(shop, client):
+    segment = shop.value("select segment from segment.memberships group by 1 order by count(*) desc, 1 limit 1")
+
+    def changed(token, last):
+        """The token, with another place to go on from."""
+        parts = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        return base64.urlsafe_b64encode(json.dumps([*parts[:3], last]).encode()).decode().rstrip("=")
+
+    for method, places in [
+        ("ListSegmentMembers", ["abc", "-1", "9" * 20, ""]),
+        ("ListSegmentChanges", ["x", "abc def ghi", "-1 entered x", f"{'9' * 20} entered x", "1 entered"]),
+    ]:
+        first = {"segment": segment, "pageSize": 1}
+        token = client.call(f"SegmentService/{method}", first)["nextPageToken"]
+        client.call(f"SegmentService/{method}", first | {"pageToken": token})
+        for place in places:
+            refused = client.refused(f"SegmentService/{method}", first | {"pageToken": changed(token, place)})
+            assert refused == (grpc.StatusCode.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID", ["page_token"]), (method, place)
 
 
 def test_pages_are_of_one_generation_while_refreshes_publish(binary, tmp_path):

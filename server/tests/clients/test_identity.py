@@ -100,6 +100,24 @@ def test_two_are_made_of_one_and_one_again(couple):
     assert {row["change"] for row in changes} == {"split", "merge"}
 
 
+def test_corrections_come_in_pages(couple):
+    with serving(couple) as server:
+        server.wait_until_ready()
+        client = Client(server.address)
+        for name in ("cem", "bob", "ada", "dot"):
+            words = {"verdict": "VERDICT_NEVER", "decidedBy": "Jo", "reason": "r" * 4096}
+            client.call("IdentityService/AddCorrection", pair(f"user_id:{name}", "anonymous_id:tv") | words)
+        first = client.call("IdentityService/ListCorrections", {"pageSize": 3})
+        second = client.call("IdentityService/ListCorrections", {"pageSize": 3, "pageToken": first["nextPageToken"]})
+        assert [len(page["corrections"]) for page in (first, second)] == [3, 1] and not second["nextPageToken"]
+        names = [correction["a"]["value"] for page in (first, second) for correction in page["corrections"]]
+        assert names == ["ada", "bob", "cem", "dot"]
+        for wrong in ({"pageSize": 501}, {"pageToken": "x"}):
+            assert client.refused("IdentityService/ListCorrections", wrong)[0] == grpc.StatusCode.INVALID_ARGUMENT
+        long = pair("user_id:eve", "anonymous_id:tv") | {"verdict": "VERDICT_NEVER", "decidedBy": "Jo", "reason": "r" * 4097}
+        assert client.refused("IdentityService/AddCorrection", long)[0] == grpc.StatusCode.INVALID_ARGUMENT
+
+
 def test_the_file_has_the_last_word(couple):
     couple.write("corrections.toml", FILE)
     with serving(couple) as server:
@@ -120,6 +138,7 @@ def test_the_file_has_the_last_word(couple):
             (pair("user_id:a", "email:not an address") | never, "IDENTIFIER_INVALID", ["b"]),
             ({"b": identifier("user_id:a")} | never, "IDENTIFIER_INVALID", ["a"]),
             (pair("user_id:a", "email:") | never, "IDENTIFIER_INVALID", ["b"]),
+            ({"a": identifier("user_id:a"), "b": {"namespace": "user_id:x", "value": "y"}} | never, "IDENTIFIER_INVALID", ["b"]),
             (pair("user_id:a", "user_id:a") | never, "INPUT_INVALID", []),
             (pair("user_id:a", "user_id:b") | {"verdict": "VERDICT_NEVER", "decidedBy": "Jo"}, "INPUT_INVALID", ["reason"]),
         ]:
@@ -127,6 +146,14 @@ def test_the_file_has_the_last_word(couple):
             assert (code, reason, wrong) == (grpc.StatusCode.INVALID_ARGUMENT, why, fields), request
         one = client.refused("ProfileService/ExplainIdentity", {"a": identifier("user_id:ada")})
         assert one == (grpc.StatusCode.INVALID_ARGUMENT, "IDENTIFIER_INVALID", ["b"])
+        # It would be read as another one, of `user_id`.
+        colon = {"namespace": "user_id:x", "value": "y"}
+        for method, request, field in [
+            ("IdentityService/RemoveCorrection", {"a": colon, "b": identifier("user_id:a"), "removedBy": "Jo", "reason": "x"}, "a"),
+            ("ProfileService/ExplainIdentity", {"a": identifier("user_id:ada"), "b": colon}, "b"),
+            ("ProfileService/GetProfile", {"identifier": colon}, "identifier"),
+        ]:
+            assert client.refused(method, request) == (grpc.StatusCode.INVALID_ARGUMENT, "IDENTIFIER_INVALID", [field]), method
         absent = client.refused("IdentityService/RemoveCorrection", pair("user_id:x", "user_id:y") | {"removedBy": "Jo", "reason": "x"})
         assert absent[:2] == (grpc.StatusCode.NOT_FOUND, "NOT_FOUND")
         # A file that cannot be used is nothing that the caller said.
@@ -185,6 +212,26 @@ def test_a_correction_of_what_is_blocked_by_now_is_listed_and_can_be_taken_back(
         assert (kept["a"], kept["b"]) == (said["a"], said["b"])
         client.call("IdentityService/RemoveCorrection", said | {"removedBy": "Jo", "reason": "y"})
         assert client.call("IdentityService/ListCorrections")["corrections"] == []
+
+
+def test_a_report_knows_an_applied_correction_whatever_the_order_of_namespaces(couple):
+    said = pair("user_id:ada", "anonymous_id:tablet")
+    with serving(couple) as server:
+        server.wait_until_ready()
+        Client(server.address).call("IdentityService/AddCorrection", said | {"verdict": "VERDICT_NEVER", "decidedBy": "Jo", "reason": "x"})
+
+    def not_applied():
+        _, found, rest = couple.run("identity", "report").stdout.partition("Corrections by calls that are not applied")
+        assert found
+        return rest.split("\n\n")[0]
+
+    assert "user_id:ada" in not_applied(), "it takes a refresh"
+    sources, _, _ = (couple.folder / "tessera.toml").read_text().partition("[identity]")
+    couple.write("tessera.toml", f'{sources}[identity]\nnamespaces = [{{ name = "anonymous_id", cookie = false }}, {{ name = "user_id" }}]\n')
+    couple.refresh()
+    [applied] = couple.sql("select a, b from identity.corrections")
+    assert applied == {"a": "anonymous_id:tablet", "b": "user_id:ada"}
+    assert not_applied().endswith("\nnone")
 
 
 def test_too_many_merges_need_a_word(couple):

@@ -126,8 +126,16 @@ def test_what_cannot_divide_people_is_told(kinds):
             assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INPUT_INVALID") and fields[0].startswith("clusters"), (traits, count)
         assert refused({"segment": "nobody", "clusters": {"traits": ["orders"]}})[0] == grpc.StatusCode.INVALID_ARGUMENT
         for wrong in ({"recencyScore": "recency", "frequencyScore": "frequency_score"}, {"recencyScore": "recency_score", "frequencyScore": "loose_score"},
-                      {"recencyScore": "recency_score"}, {"recencyScore": "kind", "frequencyScore": "frequency_score"}):
+                      {"recencyScore": "kind", "frequencyScore": "frequency_score"}):
             assert refused({"cells": wrong})[2] == ["cells"], wrong
+        assert refused({"cells": {"recencyScore": "recency_score"}})[2] == ["cells.frequency_score"]
+        assert refused({"cells": {"frequencyScore": "frequency_score"}})[2] == ["cells.recency_score"]
+        invalid = (grpc.StatusCode.INVALID_ARGUMENT, "INPUT_INVALID")
+        clusters, cells = {"traits": ["orders", "spent"], "count": 2}, {"recencyScore": "recency_score", "frequencyScore": "frequency_score"}
+        for division in ({"clusters": clusters}, {"cells": cells}):
+            assert refused(division | {"describedBy": ["kind", "nope"]}) == (*invalid, ["described_by"]), division
+        # What divides comes first.
+        assert refused({"clusters": {"traits": ["nope"]}, "describedBy": ["nope"]}) == (*invalid, ["clusters"])
 
 
 def test_the_command_line_divides_and_saves(kinds):

@@ -347,7 +347,12 @@ def test_uploaded_lists_name_people_one_by_one(shop_of_orders, tmp_path):
         assert refused(pieces("V I P", "email\n")) == (grpc.StatusCode.INVALID_ARGUMENT, "INPUT_INVALID", ["list"])
         assert refused(pieces("vip", "customer_id\nk1,k2\n")) == invalid
         assert refused(pieces("vip", "customer_id\n", by=" ")) == (grpc.StatusCode.INVALID_ARGUMENT, "INPUT_INVALID", ["uploaded_by"])
-        assert refused([])[2] == ["list"]
+        assert refused([])[2] == refused([{"data": ""}])[2] == ["list"]
+        # A later piece that says it again changes nothing; one that says something else is of another list.
+        first, *later = pieces("vip", "customer_id\nk7\nk8\n")
+        assert client.call("SegmentService/UploadList", [first, {"list": "vip", "uploadedBy": "ada"}, *later])["identifierCount"] == "2"
+        for field, other in [("list", {"list": "others"}), ("uploaded_by", {"uploadedBy": "ben"})]:
+            assert refused([first, *later, other]) == (grpc.StatusCode.INVALID_ARGUMENT, "INPUT_INVALID", [field])
         # A segment may name a list as soon as that is uploaded; who is on it a refresh finds out.
         client.call("SegmentService/UploadList", pieces("new", "customer_id\nk1\n"))
         client.call("SegmentService/CreateSegment", {"segment": {"segment": "of_new", "expression": "in_list('new')"}, "createdBy": "ada"})
@@ -374,4 +379,4 @@ def test_uploaded_lists_name_people_one_by_one(shop_of_orders, tmp_path):
     project.run("segment", "delete-list", "vip", "--by", "ben")
     project.refresh("--full")
     assert [row["list"] for row in project.sql("select list from segment.lists")] == ["filed"]
-    assert [row["changed_by"] for row in project.sql("select changed_by from ops.lists order by changed_at")] == ["ada", "ada", "ada", "ben", "ben"]
+    assert [row["changed_by"] for row in project.sql("select changed_by from ops.lists order by changed_at")] == ["ada", "ada", "ada", "ada", "ben", "ben"]

@@ -10,7 +10,9 @@ import adbc_driver_flightsql.dbapi as flightsql
 import adbc_driver_manager
 import grpc
 import pytest
+from google.rpc.error_details_pb2 import ErrorInfo
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_status import rpc_status
 
 from conftest import WEB_AND_TILL, Project, orders, assert_same
 from serving import serving, wait_for
@@ -186,3 +188,19 @@ def test_a_server_of_a_silent_store_serves_nothing_and_ends(binary, tmp_path, si
         assert not call.done() and health(channel) == NOT_SERVING
         assert seconds_to_end(server) < END_SECONDS_MAX
         assert call.result() == (grpc.StatusCode.CANCELLED, "CANCELLED", [])
+
+
+def test_a_deadline_is_told_as_one_whoever_notices_it_first(binary, tmp_path, silent_store):
+    project = Project(binary, tmp_path / "silent", WEB_AND_TILL, lake="s3://lake/silent", env=silent_store)
+    with serving(project) as server, grpc.insecure_channel(server.address) as channel, futures.ThreadPoolExecutor(8) as pool:
+        method = channel.unary_unary("/tessera.v1.SegmentService/ListSegments")
+
+        def late(_):
+            with pytest.raises(grpc.RpcError) as error:
+                method(b"", timeout=0.1)
+            status = rpc_status.from_call(error.value)  # none where the client noticed it
+            return error.value.code(), [ErrorInfo.FromString(detail.value).reason for detail in status.details] if status else None
+
+        answers = list(pool.map(late, range(400)))
+    assert {code for code, _ in answers} == {grpc.StatusCode.DEADLINE_EXCEEDED}
+    assert [reasons for _, reasons in answers if reasons not in (None, ["QUERY_TOO_LONG"])] == []

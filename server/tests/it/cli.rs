@@ -32,9 +32,11 @@ fn test_a_first_project_from_landing_to_segment() {
     let project = project_with_orders();
     let landed = project.ok(&["ingest", "--source", "till", "a.csv"]);
     assert!(landed.contains("a.csv: 1 rows landed, 1 quarantined") && landed.contains("1 bad_time"), "{landed}");
+    let query = landed.split_once("see: tessera --project . sql \"").unwrap().1.split_once('"').unwrap().0.to_owned();
     assert!(project.ok(&["ingest", "--source", "till", "a.csv"]).contains("landed before, nothing added"));
     assert!(project.ok(&["refresh"]).contains("generation 1 published (full"));
     assert_eq!(project.rows("select line, reason from landing.quarantine"), ["3,bad_time"]);
+    assert!(project.rows(&query)[0].starts_with("3,bad_time"), "the query that was told: {query}");
 
     let json = project.ok(&["sql", "select order_count, lifetime_value from profile.profiles", "--format", "json"]);
     assert_eq!(json.trim(), r#"[{"order_count":1,"lifetime_value":10.5000}]"#);
@@ -72,6 +74,11 @@ fn test_what_landed_before_an_input_that_fails_is_told() {
     assert!(said.contains("a.csv: 1 rows landed, 1 quarantined") && said.contains("1 bad_time"), "{said}");
     assert!(!said.contains("c.csv"), "{said}");
     assert!(error.starts_with("error: `b.csv` did not land") && error.contains("no column `at`"), "{error}");
+    assert!(error.contains("2 of 3 files did not land: b.csv, c.csv; mend the first"), "{error}");
+    let many = ["ingest", "--source", "till", "b.csv", "c.csv", "d.csv", "e.csv", "f.csv", "g.csv", "h.csv"];
+    let error = project.fails(&many);
+    assert!(error.contains("7 of 7 files did not land: b.csv, c.csv, d.csv, e.csv, f.csv and 2 more;"), "{error}");
+    assert!(!project.fails(&many[..4]).contains("files did not land"), "one that fails alone is named already");
     let files = std::fs::read_dir(project.path().join("lake/landing/events")).unwrap();
     let files = files.filter(|file| file.as_ref().unwrap().path().extension().is_some_and(|end| end == "parquet"));
     assert_eq!(files.count(), 1, "what was written beside it is gone");
@@ -315,4 +322,108 @@ fn test_variables_that_are_not_unicode_do_no_harm() {
     let odd = OsStr::from_bytes(b"\xff");
     let checked = project.command(&["check"]).env("ODD", odd).env("AWS_ODD", odd).env(odd, "odd").output().unwrap();
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+}
+
+#[test]
+fn test_a_file_is_of_the_kind_that_its_name_says() {
+    let project = project_with_orders();
+    project.ok(&["ingest", "--source", "till", "a.csv"]);
+    project.ok(&["refresh"]);
+    let export = ["segment", "export", "buyers", "--columns", "order_count"];
+    let read = |file: &str| std::fs::read(project.path().join(file)).unwrap();
+    for (more, begins) in [
+        (["--to", "plain.csv"].as_slice(), "order_count\n1"),
+        (&["--to", "plain.ndjson"], "{\"order_count\":1"),
+        (&["--to", "plain.PARQUET"], "PAR1"),
+        (&["--to", "plain.txt"], "order_count\n1"),
+        (&["--to", "asked.txt", "--format", "parquet"], "PAR1"),
+        (&["--to", "asked.ndjson", "--format", "ndjson"], "{\"order_count\":1"),
+    ] {
+        project.ok(&[&export[..], more].concat());
+        assert!(
+            read(more[1]).starts_with(begins.as_bytes()),
+            "{more:?}: {:?}",
+            String::from_utf8_lossy(&read(more[1]))
+        );
+    }
+    for (file, format) in [("other.csv", "parquet"), ("other.parquet", "csv"), ("other.ndjson", "csv")] {
+        let error = project.fails(&[&export[..], &["--to", file, "--format", format]].concat());
+        assert!(error.contains(&format!("--format and the ending of `{file}` say different kinds")), "{error}");
+        assert!(!project.path().join(file).exists(), "{file}");
+    }
+}
+
+#[test]
+fn test_a_demo_is_of_a_size_that_works_in_the_folder_that_is_named() {
+    let project = Project::new(CONFIG);
+    let made = project.path().join("shop");
+    for (option, value, range) in [
+        ("--people", "0", "from 100 to 10000000"),
+        ("--people", "10000000000", "from 100 to 10000000"),
+        ("--events", "1", "from 1000 to 1000000000"),
+        ("--events", "1000000001", "from 1000 to 1000000000"),
+    ] {
+        let error = project.fails(&["demo", "shop", option, value, "--exit"]);
+        assert!(error.contains(option) && error.contains(range), "{error}");
+        assert!(!made.exists(), "{option} {value}");
+    }
+    for command in [["demo", "elsewhere", "--project", "shop"], ["init", "elsewhere", "--project", "shop"]] {
+        let error = project.fails(&command);
+        assert!(error.contains("`--project shop` and `elsewhere` are two folders"), "{error}");
+        assert!(!made.exists() && !project.path().join("elsewhere").exists(), "{command:?}");
+    }
+    project.ok(&["demo", "--project", "shop", "--people", "100", "--events", "1000", "--exit"]);
+    assert!(made.join("tessera.toml").exists() && !project.path().join("tessera-demo").exists());
+    project.ok(&["--project", "fresh", "init", "fresh"]);
+}
+
+#[test]
+fn test_whoever_changes_something_is_somebody() {
+    let project = project_with_orders();
+    project.ok(&["ingest", "--source", "till", "a.csv"]);
+    project.ok(&["refresh"]);
+    let nameless = |arguments: &[&str], user: &str| {
+        let output = project.command(arguments).env("USER", user).output().unwrap();
+        assert!(!output.status.success() && output.stdout.is_empty(), "{arguments:?}");
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(error.contains("--by") && error.contains("USER"), "{arguments:?}: {error}");
+    };
+    let personas = ["segment", "personas", "--traits", "order_count", "--save", "kind"];
+    for arguments in [
+        ["segment", "create", "paid", "order_count > 0"].as_slice(),
+        &["segment", "delete", "paid"],
+        &["segment", "delete-list", "vip"],
+        &personas,
+    ] {
+        nameless(arguments, "");
+        nameless(&[arguments, &["--by", " "]].concat(), "ada");
+    }
+    let unset = project.command(&personas).env_remove("USER").output().unwrap();
+    assert!(String::from_utf8(unset.stderr).unwrap().contains("give --by a name, or USER"));
+    // A prefix that no name begins with is told before anything is computed, too.
+    let wrong = ["segment", "personas", "--traits", "order_count", "--save", "Of Kind", "--by", "ada"];
+    assert!(project.fails(&wrong).contains("Of Kind-1"));
+}
+
+#[test]
+fn test_a_number_that_is_wrong_is_told_as_one() {
+    let project = Project::new(CONFIG);
+    for arguments in [
+        ["segment", "members", "buyers", "--limit", "-2"].as_slice(),
+        &["identity", "report", "--limit", "-2"],
+        &["sql", "select 1", "--as-of", "-1"],
+        &["profile", "email:ada@example.com", "--as-of", "-1"],
+        &["segment", "changes", "buyers", "--after", "-1"],
+        &["segment", "personas", "--traits", "order_count", "--count", "-3"],
+    ] {
+        let error = project.fails(arguments);
+        assert!(error.contains("write a whole number that is not negative") && !error.contains("tip:"), "{error}");
+    }
+    let error = project.fails(&["demo", "shop", "--people", "-5"]);
+    assert!(error.contains("invalid value '-5' for '--people") && error.contains("from 100 to 10000000"), "{error}");
+    let error = project.fails(&["serve", "--address", "foo"]);
+    assert!(
+        error.starts_with("error: `foo` is no address to listen on (") && error.trim_end().ends_with(":50051"),
+        "{error}"
+    );
 }
