@@ -2,12 +2,12 @@
 //!
 //! * [`survivors`] says which of the values that sources tell of an attribute stands.
 //! * [`normalize`] makes values of attributes comparable.
-//! * [`columns`] gives `profile.persons` a column for each attribute; [`spread`] finds the values of all in one pass.
+//! * [`columns`] gives `profile.persons` a column for each attribute; [`pivot`] finds the values of all in one pass.
 //! * [`traits`] computes what the project defines beside them.
 
 mod columns;
 mod normalize;
-mod spread;
+mod pivot;
 mod survivors;
 pub(crate) mod traits;
 

@@ -53,7 +53,7 @@ doings as (
 attributes as (
     select profile_id -- {attributes}
     from (
-        select profile_id, spread_attributes(array_agg(named_struct('name', name, 'attribute', attribute))) as told
+        select profile_id, pivot_attributes(array_agg(named_struct('name', name, 'attribute', attribute))) as told
         from new.profile.attributes
         where is_current
         group by profile_id

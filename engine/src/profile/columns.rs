@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashSet};
 use arrow::array::AsArray;
 use datafusion::prelude::SessionContext;
 
-use super::spread::{self, Spread};
+use super::pivot::{self, PivotColumn};
 use crate::error::Result;
 use crate::evaluation::attribute_beside;
 use crate::limits;
@@ -83,8 +83,9 @@ pub(crate) fn columns_differ(workspace: &Workspace, model: &Model, attributes: &
 
 /// Registers the functions by which the query of [`with_attributes`] finds the values.
 pub(crate) fn register_columns(session: &SessionContext, attributes: &[AttributeColumn]) {
-    let spread = |column: &AttributeColumn| Spread { attribute: column.attribute.clone(), is_list: column.has_entries };
-    for function in spread::functions(attributes.iter().map(spread).collect()) {
+    let pivoted =
+        |column: &AttributeColumn| PivotColumn { attribute: column.attribute.clone(), is_list: column.has_entries };
+    for function in pivot::functions(attributes.iter().map(pivoted).collect()) {
         session.register_udf(function.as_ref().clone());
     }
 }

@@ -3,10 +3,10 @@
 //!
 //! | function | gives |
 //! |---|---|
-//! | `spread_attributes(list)` | of the attributes of one profile, structs of name and value, one struct with a field for each that has a column |
+//! | `pivot_attributes(list)` | of the attributes of one profile, structs of name and value, one struct with a field for each that has a column |
 //! | `attribute_text(struct, name)`, `attribute_texts(struct, name)` | a field of it, a text or a list of texts |
 //!
-//! Fields are not read as `struct['name']`: the optimizer takes that for so cheap that it spreads once for each field.
+//! Fields are not read as `struct['name']`: the optimizer takes that for so cheap that it wanted once for each field.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::query::functions::{of_column, of_columns, text};
 use crate::query::session::Functions;
 
 /// A field of the struct.
-pub(super) struct Spread {
+pub(super) struct PivotColumn {
     /// The attribute: the field's name.
     pub(super) attribute: String,
     /// True if a profile may have several values of it: the field is then the list of the different ones, in order, and
@@ -33,10 +33,10 @@ pub(super) struct Spread {
 }
 
 /// The functions, for these attributes. What is told of others is left out; nothing told is null.
-pub(super) fn functions(spreads: Vec<Spread>) -> Functions {
+pub(super) fn functions(wanted: Vec<PivotColumn>) -> Functions {
     let texts = DataType::new_list(DataType::Utf8View, true);
     vec![
-        spreading(spreads),
+        pivoting(wanted),
         of_columns("attribute_text", DataType::Utf8View, |[told, name]| field(told, name, &DataType::Utf8View)),
         of_columns("attribute_texts", texts.clone(), move |[told, name]| field(told, name, &texts)),
     ]
@@ -52,18 +52,19 @@ fn field(told: &ArrayRef, name: &ArrayRef, data_type: &DataType) -> Result<Array
     field.cloned().ok_or_else(|| DataFusionError::Plan(format!("`{}` is no field", name.value(0))))
 }
 
-fn spreading(spreads: Vec<Spread>) -> Arc<ScalarUDF> {
-    let field = |spread: &Spread| Field::new(&spread.attribute, data_type(spread), true);
-    let fields: Fields = spreads.iter().map(field).collect();
-    let places = spreads.iter().enumerate().map(|(place, spread)| (spread.attribute.clone(), place));
+/// `pivot_attributes`: a list of structs of name and value a row becomes one struct.
+fn pivoting(wanted: Vec<PivotColumn>) -> Arc<ScalarUDF> {
+    let field = |column: &PivotColumn| Field::new(&column.attribute, data_type(column), true);
+    let fields: Fields = wanted.iter().map(field).collect();
+    let places = wanted.iter().enumerate().map(|(place, column)| (column.attribute.clone(), place));
     let places: HashMap<String, usize> = places.collect();
     let return_type = DataType::Struct(fields.clone());
-    of_column("spread_attributes", return_type, move |told| {
+    of_column("pivot_attributes", return_type, move |told| {
         let rows = told.len();
         let told = told.as_list_opt::<i32>().ok_or_else(wrong)?;
         let pairs = told.values().as_struct_opt().filter(|pairs| pairs.num_columns() == 2).ok_or_else(wrong)?;
         let (names, values) = (text(pairs.column(0))?, text(pairs.column(1))?);
-        let mut cells: Vec<Vec<(u32, u32)>> = spreads.iter().map(|_| Vec::new()).collect();
+        let mut cells: Vec<Vec<(u32, u32)>> = wanted.iter().map(|_| Vec::new()).collect();
         for (row, range) in told.offsets().windows(2).enumerate() {
             for pair in range[0]..range[1] {
                 if let Some(&place) = places.get(names.value(pair as usize)) {
@@ -71,7 +72,7 @@ fn spreading(spreads: Vec<Spread>) -> Arc<ScalarUDF> {
                 }
             }
         }
-        let columns = spreads.iter().zip(cells).map(|(spread, cells)| match spread.is_list {
+        let columns = wanted.iter().zip(cells).map(|(column, cells)| match column.is_list {
             true => Ok(lists(&values, &cells, rows)),
             false => single(&values, &cells, rows),
         });
@@ -84,11 +85,11 @@ fn spreading(spreads: Vec<Spread>) -> Arc<ScalarUDF> {
 }
 
 fn wrong() -> DataFusionError {
-    DataFusionError::Plan("spread_attributes takes a list of structs of name and value".to_owned())
+    DataFusionError::Plan("pivot_attributes takes a list of structs of name and value".to_owned())
 }
 
-fn data_type(spread: &Spread) -> DataType {
-    if spread.is_list { DataType::new_list(DataType::Utf8View, true) } else { DataType::Utf8View }
+fn data_type(column: &PivotColumn) -> DataType {
+    if column.is_list { DataType::new_list(DataType::Utf8View, true) } else { DataType::Utf8View }
 }
 
 /// The value in each row, where `cells` are rows with their values' places.
@@ -127,9 +128,9 @@ mod tests {
     #[tokio::test]
     async fn test_each_profile_has_its_own_values() {
         let session = SessionContext::new();
-        let spreads = [("city", false), ("likes", true), ("shoe", false)];
-        let spreads = spreads.map(|(attribute, is_list)| Spread { attribute: attribute.to_owned(), is_list });
-        functions(spreads.into()).iter().for_each(|function| session.register_udf(function.as_ref().clone()));
+        let wanted = [("city", false), ("likes", true), ("shoe", false)];
+        let wanted = wanted.map(|(attribute, is_list)| PivotColumn { attribute: attribute.to_owned(), is_list });
+        functions(wanted.into()).iter().for_each(|function| session.register_udf(function.as_ref().clone()));
         let rows = session
             .sql(
                 "select
@@ -138,7 +139,7 @@ mod tests {
                      cast(attribute_texts(told, 'likes') as varchar) as likes,
                      attribute_text(told, 'shoe') as shoe
                  from (
-                     select profile, spread_attributes(array_agg(named_struct('name', name, 'value', value))) as told
+                     select profile, pivot_attributes(array_agg(named_struct('name', name, 'value', value))) as told
                      from (values
                          (1, 'city', 'Rome'), (1, 'likes', 'tea'), (1, 'likes', 'figs'), (1, 'likes', 'tea'),
                          (2, 'hair', 'red'), (3, 'shoe', '42'), (3, 'city', 'Oslo')
@@ -152,7 +153,7 @@ mod tests {
         let plan = rows.clone().explain(false, false).unwrap().collect().await.unwrap();
         let plan = pretty_format_batches(&plan[..]).unwrap().to_string();
         let (_, physical) = plan.split_once("physical_plan").unwrap();
-        assert_eq!(physical.matches("spread_attributes(").count(), 1, "for all fields together: {physical}");
+        assert_eq!(physical.matches("pivot_attributes(").count(), 1, "for all fields together: {physical}");
         let batches = rows.collect().await.unwrap();
         let column = |column| text(batches[0].column(column)).unwrap();
         assert_eq!(column(1).iter().collect::<Vec<_>>(), [Some("Rome"), None, Some("Oslo")]);
