@@ -19,10 +19,10 @@ use super::functions::text;
 use crate::limits::FUNCTION_BYTES_MAX;
 
 const MICROS_PER_DAY: i128 = 86_400_000_000;
-/// What an element of a list of numbers or times takes.
-const ELEMENT_BYTES: i128 = 8;
+/// What an element of a list takes, but for the letters of a text.
+const ELEMENT_BYTES: i128 = 16;
 
-/// The bytes, roughly, of what a function makes of one row.
+/// The bytes, roughly and never below 0, of what a function makes of one row.
 type BytesOfRow = fn(&Arguments, usize) -> i128;
 
 /// Puts bounded functions in the place of those that a session has.
@@ -34,8 +34,8 @@ pub(super) fn bound(session: &SessionContext) -> Result<()> {
         ("replace", replaced_text),
         ("range", series),
         ("generate_series", series),
-        ("array_repeat", repeated_list),
-        ("array_resize", repeated_list),
+        ("array_repeat", repeated_element),
+        ("array_resize", resized_list),
     ];
     let state = session.state_ref();
     for (name, bytes_of_row) in bounds {
@@ -103,6 +103,16 @@ impl Arguments {
         Some(days * MICROS_PER_DAY + i128::from(interval.nanoseconds / 1_000))
     }
 
+    /// What an argument takes as an element of a list: it may be a text, or a list itself.
+    fn element_bytes(&self, argument: usize, row: usize) -> i128 {
+        let letters = self.text(argument, row).map_or(0, str::len) as i128;
+        let elements = self.place(argument, row).and_then(|(column, place)| {
+            let list = column.as_list_opt::<i32>()?;
+            Some(i128::from(list.value_length(place)))
+        });
+        ELEMENT_BYTES * elements.unwrap_or(0).max(1) + letters
+    }
+
     fn text(&self, argument: usize, row: usize) -> Option<&str> {
         let (column, place) = self.place(argument, row)?;
         Some(column.as_string_view_opt()?.value(place))
@@ -142,10 +152,12 @@ fn replaced_text(of: &Arguments, row: usize) -> i128 {
     (text.len() + times * to.len().saturating_sub(from.len())) as i128
 }
 
-fn repeated_list(of: &Arguments, row: usize) -> i128 {
-    // What is repeated may be a text, or a list itself.
-    let bytes = of.columns.iter().map(|column| column.get_array_memory_size() / column.len().max(1)).max();
-    of.number(1, row).unwrap_or(0).max(0) * (bytes.unwrap_or(0) as i128).max(ELEMENT_BYTES)
+fn repeated_element(of: &Arguments, row: usize) -> i128 {
+    of.number(1, row).unwrap_or(0).max(0) * of.element_bytes(0, row)
+}
+
+fn resized_list(of: &Arguments, row: usize) -> i128 {
+    of.number(1, row).unwrap_or(0).max(0) * of.element_bytes(2, row)
 }
 
 /// `(stop)`, `(start, stop)` or `(start, stop, step)`: of whole numbers, or of times with an interval.
@@ -156,7 +168,8 @@ fn series(of: &Arguments, row: usize) -> i128 {
     };
     let (Some(start), Some(stop)) = (start, stop) else { return 0 };
     let step = of.number(2, row).or_else(|| of.interval_micros(2, row)).unwrap_or(1);
-    (stop - start) / if step == 0 { 1 } else { step } * ELEMENT_BYTES
+    // Away from where it goes there is nothing; a step of nothing is refused by the function itself.
+    ((stop - start) / if step == 0 { 1 } else { step }).max(0) * ELEMENT_BYTES
 }
 
 impl std::fmt::Debug for Bounded {
@@ -218,6 +231,15 @@ impl ScalarUDFImpl for Bounded {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn test_a_row_that_gives_nothing_makes_no_room_for_another() {
+        let session = SessionContext::new();
+        bound(&session).unwrap();
+        let query = "select range(1, stop) from (values (-1000000000000), (1000000000000)) as t(stop)";
+        let error = session.sql(query).await.unwrap().collect().await.unwrap_err();
+        assert!(matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)), "{error}");
+    }
+
     async fn answer(expression: &str) -> Result<String> {
         let session = SessionContext::new();
         bound(&session)?;
@@ -241,6 +263,8 @@ mod tests {
             ("array_repeat('a', 2)", "[a, a]"),
             ("list_resize([1], 2, 0)", "[1, 0]"),
             ("cardinality(range(null, 3))", ""),
+            ("cardinality(range(1, -1000000000000))", "0"),
+            ("cardinality(array_repeat(range(1000), 1000))", "1000000"),
         ] {
             match answer(expression).await {
                 Ok(found) => assert_eq!(found, expected, "{expression}"),
@@ -261,6 +285,7 @@ mod tests {
             "cardinality(generate_series(1000000000000))",
             "cardinality(range(timestamp '1700-01-01', timestamp '2200-01-01', interval '1 second'))",
             "cardinality(array_repeat('x', 1000000000))",
+            "cardinality(array_repeat(range(1000000), 1000))",
             "cardinality(list_repeat(1, 1000000000))",
             "cardinality(array_resize([1], 1000000000, 0))",
         ] {

@@ -92,17 +92,26 @@ pub(crate) async fn check(
             if model.name == profile::traits::profiles() {
                 sql = profile::traits::with_traits(&session, &sql).await?;
             }
-            let frame = session.sql(&sql).await.map_err(|error| located(model, EngineError::from(error)))?;
+            let frame = session
+                .sql(&sql)
+                .await
+                .map_err(|error| located(model, EngineError::from(error), published.is_some()))?;
             planned = Some(contracted(model, frame)?);
         }
         if let Some(replaces) = &model.replaces {
-            session.sql(replaces).await.map_err(|error| located(model, EngineError::from(error)))?;
+            session
+                .sql(replaces)
+                .await
+                .map_err(|error| located(model, EngineError::from(error), published.is_some()))?;
         }
         if model.strategy == Strategy::Fold {
             let table: Arc<dyn TableProvider> =
                 Arc::new(EmptyTable::new(Arc::new(model.schema().unwrap_or_else(arrow::datatypes::Schema::empty))));
             register(&session, CATALOG, &model.name, table)?;
-            session.sql(&model.fold_sql()).await.map_err(|error| located(model, EngineError::from(error)))?;
+            session
+                .sql(&model.fold_sql())
+                .await
+                .map_err(|error| located(model, EngineError::from(error), published.is_some()))?;
         }
         if let Some(frame) = planned {
             let mut schema = frame.schema().as_arrow().clone();
@@ -262,14 +271,17 @@ fn check_references(catalog: &Catalog, model: &Model) -> Result<()> {
 }
 
 /// The planner names columns, not lines: find the line that has the name.
-fn located(model: &Model, error: EngineError) -> EngineError {
+fn located(model: &Model, error: EngineError, is_published: bool) -> EngineError {
     let message = error.to_string();
     let name = message
         .split_once("No field named ")
         .map(|(_, rest)| rest.split([' ', '.', ',']).next().unwrap_or(rest).trim_matches('"').to_owned());
     let sql = model.sql(true);
     let names = |line: &str, name: &str| !line.trim_start().starts_with("--") && line.contains(name);
-    let line = name.and_then(|name| sql.lines().position(|line| names(line, &name)));
+    let line = name.as_ref().and_then(|name| sql.lines().position(|line| names(line, name)));
     let place = line.map_or_else(|| model.file.clone(), |index| format!("{}:{}", model.file, index + 1));
-    EngineError::new(error.kind(), message).context(place)
+    let is_unknown = name.is_some() && !is_published;
+    let hint =
+        if is_unknown { ". Attributes and traits of profiles are known after the first `tessera refresh`" } else { "" };
+    EngineError::new(error.kind(), format!("{message}{hint}")).context(place)
 }

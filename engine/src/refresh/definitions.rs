@@ -113,8 +113,8 @@ impl Definitions {
     }
 
     /// What traits and segments may name, for `config.known_names`: their words, and those attributes among these that are
-    /// columns that profiles had in the last generation. When nobody tells one any more, or many others are told more often, it is null, and what names it
-    /// is right as before.
+    /// columns that profiles had in the last generation. When nobody tells one any more it is null, and what names it is right
+    /// as before.
     pub(crate) fn named(&self, columns: &BTreeSet<String>, catalog: &Catalog) -> Vec<(&'static str, String)> {
         let own: BTreeSet<&str> = [profile::traits::persons(), profile::traits::profiles()]
             .iter()

@@ -15,8 +15,10 @@ async fn test_models_may_name_attributes_and_traits() {
     let shop = Shop::new(CONFIG);
     shop.write("traits/orders.sql", "event_count('Order Completed')");
     shop.land("crm", CONTACTS).await;
-    shop.refresh(false).await;
     shop.write("models/mart/countries.sql", COUNTRIES);
+    let error = checked(&shop).await.unwrap_err();
+    assert!(error.contains("are known after the first `tessera refresh`"), "{error}");
+    shop.refresh(false).await;
     shop.write("models/mart/buyers.sql", &COUNTRIES.replace("group by", "where orders > 0 group by"));
     assert_eq!(checked(&shop).await, Ok(()));
     shop.refresh(false).await;
