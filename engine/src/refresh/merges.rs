@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
+use datafusion::prelude::SessionContext;
 
 use crate::error::{EngineError, Result};
 use crate::model::definition::{Reference, Slice};
@@ -37,20 +38,33 @@ const MERGED: &str = "
 pub(crate) async fn check(workspace: &Workspace, last: &Generation, merges_max_share: f64) -> Result<()> {
     let identities = Reference { name: TableName::new("identity", "identities"), slice: Slice::Last };
     workspace.register_slices(&BTreeSet::from([identities]))?;
+    let Some(exceeded) = exceeded(&workspace.session, last, merges_max_share).await? else { return Ok(()) };
+    Err(EngineError::failed_precondition(format!(
+        "{exceeded}; nothing was published. `tessera identity simulate` shows which, and by which links; if they are right, \
+         run `tessera refresh --allow-merges`, or `RunRefresh` with `allow_merges`"
+    )))
+}
+
+/// Says by how much `identity.changes` of the generation after `last` exceeds `merges_max_share`, if it does.
+///
+/// # Errors
+/// What the query reports.
+pub(crate) async fn exceeded(
+    session: &SessionContext,
+    last: &Generation,
+    merges_max_share: f64,
+) -> Result<Option<String>> {
     let sql = MERGED.replace("{generation}", &(last.number + 1).to_string());
-    let counted = workspace.session.sql(&sql).await?.collect().await?;
+    let counted = session.sql(&sql).await?.collect().await?;
     let counts = counted.iter().filter_map(|batch| batch.column(0).as_primitive_opt::<Int64Type>());
     let merged: i64 = counts.flat_map(|counts| counts.iter().flatten()).sum();
     let profiles = last.tables.get("profile.profiles").map_or(0, |table| table.rows);
     let share = merged as f64 / profiles.max(1) as f64;
-    if share <= merges_max_share {
-        return Ok(());
-    }
-    Err(EngineError::failed_precondition(format!(
-        "{merged} of {profiles} profiles would be merged into others ({:.1} %), more than `merges_max_share = \
-         {merges_max_share}` in [identity] allows; nothing was published. `tessera identity simulate` shows which, and \
-         by which links; if they are right, run `tessera refresh --allow-merges`, \
-         or `RunRefresh` with `allow_merges`",
-        share * 100.0
-    )))
+    Ok((share > merges_max_share).then(|| {
+        format!(
+            "{merged} of {profiles} profiles would be merged into others ({:.1} %), more than `merges_max_share = \
+             {merges_max_share}` in [identity] allows",
+            share * 100.0
+        )
+    }))
 }

@@ -16,6 +16,7 @@ use futures::FutureExt;
 use super::definitions::{Definitions, published_texts};
 use super::history;
 use super::ledger::Ledger;
+use super::merges;
 use super::run::{corrections_name, open_workspace, run_models};
 use crate::clock::Micros;
 use crate::error::{EngineError, Result};
@@ -41,6 +42,8 @@ const MICROS_PER_DAY: Micros = 86_400_000_000;
 pub struct Simulation {
     session: SessionContext,
     cpu: Arc<CpuRuntime>,
+    /// Why a refresh with this configuration would stop before it publishes.
+    stopped: Option<String>,
 }
 
 impl std::fmt::Debug for Simulation {
@@ -80,7 +83,11 @@ impl Simulation {
         run_models(&workspace, &catalog, None, progress, &mut ledger).await?;
         let published = Reference { name: TableName::new("identity", "identities"), slice: Slice::Last };
         workspace.register_slices(&BTreeSet::from([published]))?;
-        Ok(Self { session: workspace.session, cpu })
+        let stopped = match project.config.identity.merges_max_share {
+            Some(share) => merges::exceeded(&workspace.session, &last, share).await?,
+            None => None,
+        };
+        Ok(Self { session: workspace.session, cpu, stopped })
     }
 
     /// The tables that `query` reads, as a refresh at the end of a day would have made them, from what is known now of that
@@ -128,7 +135,12 @@ impl Simulation {
         for (name, value) in moments {
             workspace.session.register_udf(constant(name, value.clone()).as_ref().clone());
         }
-        Ok(Self { session: workspace.session, cpu })
+        Ok(Self { session: workspace.session, cpu, stopped: None })
+    }
+
+    /// Why a refresh with this configuration would stop, unless told to allow merges: too many profiles become one person.
+    pub fn stopped(&self) -> Option<&str> {
+        self.stopped.as_deref()
     }
 
     /// Runs a query over it, and returns the answer's columns and rows as they come.

@@ -136,22 +136,6 @@ const SIMULATED: &str = "
     with current as (select * from identity.changes),
     earlier as (select distinct profile_id from last.identity.identities)
     {kinds}";
-/// As a refresh counts before it publishes: of the profiles that become one person all but one, of all that are published.
-const STOPPED: &str = "
-    , counted as (
-        select
-            (select cast(coalesce(sum(origin_count - 1), 0) as bigint) from (
-                select count(distinct kinds.from_profile_id) + count(distinct earlier.profile_id) as origin_count
-                from kinds
-                left join earlier on earlier.profile_id = kinds.to_profile_id
-                where kinds.change = 'merge'
-                group by kinds.to_profile_id
-            )) as merged,
-            (select count(*) from earlier) as profiles
-    )
-    select merged, profiles, round(cast(merged as double) / profiles, 4) as share, {share} as merges_max_share
-    from counted
-    where profiles > 0 and cast(merged as double) / profiles > {share}";
 const EXAMPLES: &str =
     "select namespace || ':' || value as identifier, from_profile_id, to_profile_id, link_a || ' - ' || link_b as link
     from kinds where kind = '{kind}' order by from_profile_id, to_profile_id, identifier limit {limit}";
@@ -200,12 +184,8 @@ async fn simulate(folder: &Path, config: Option<&Path>, limit: u64, scratch: &Pa
     section("Profiles", &simulated.collect(SIZES).await?)?;
     let changes = SIMULATED.replace("{kinds}", KINDS);
     section("What would change", &simulated.collect(&format!("{changes} {COUNTS}")).await?)?;
-    if let Some(share) = engine.config().identity.merges_max_share {
-        let query = STOPPED.replace("{share}", &share.to_string());
-        let stopped = simulated.collect(&format!("{changes} {query}")).await?;
-        if stopped.iter().any(|batch| batch.num_rows() > 0) {
-            section("A refresh would stop, unless it is run with --allow-merges: too many profiles merge", &stopped)?;
-        }
+    if let Some(reason) = simulated.stopped() {
+        say(format_args!("\nA refresh would stop, unless it is run with --allow-merges: {reason}"))?;
     }
     let kinds =
         [("merge", "Merges"), ("split", "Splits"), ("move", "Moves"), ("rename", "Another id only"), ("gone", "Gone")];
