@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use object_store::ObjectStoreExt;
+use chrono::{DateTime, Utc};
+use futures::TryStreamExt;
+use object_store::{ObjectStore, ObjectStoreExt};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -84,18 +86,22 @@ impl Lease {
         })
     }
 
-    /// Makes sure that nobody else took the lease meanwhile: whoever did may have deleted our uncommitted files.
+    /// Makes sure that nobody else took the lease meanwhile: whoever did may have deleted our uncommitted files. Returns when it was
+    /// renewed, by the store's clock: whoever takes it later writes files that are younger.
     ///
     /// # Errors
-    /// Conflict if a later lease exists. The next number alone tells nothing: the one after deletes it.
-    pub(crate) async fn confirm(&self) -> Result<()> {
-        if numbers(&self.lake).await?.iter().any(|other| *other > self.number) {
-            return Err(EngineError::new(
+    /// Conflict if a later lease exists, or this one is gone. The next number alone tells nothing: the one after deletes it.
+    pub(crate) async fn confirm(&self) -> Result<DateTime<Utc>> {
+        let leases = self.lake.root.list(Some(&layout::leases(&self.lake.prefix)));
+        let dated = leases.map_ok(|lease| Some((layout::number_of(&lease.location)?, lease.last_modified)));
+        let newest: Option<(u64, DateTime<Utc>)> =
+            dated.try_fold(None, |newest, lease| async move { Ok(newest.max(lease)) }).await?;
+        newest.filter(|(number, _)| *number == self.number).map(|(_, renewed)| renewed).ok_or_else(|| {
+            EngineError::new(
                 ErrorKind::Conflict,
                 "this refresh stood still for too long and another one took over: run `tessera refresh` again",
-            ));
-        }
-        Ok(())
+            )
+        })
     }
 
     /// Lets the next refresh in at once.
@@ -249,7 +255,12 @@ mod tests {
         let (_folder, lake, _) = unsteady_lake();
         let first = acquire(&lake, "first").await.unwrap();
         assert_eq!(acquire(&lake, "second").await.err().unwrap().kind(), ErrorKind::Conflict);
-        first.confirm().await.unwrap();
+        // The store's clock is three hours behind.
+        let object = layout::lease(&lake.prefix, 1);
+        let file = lake.url.join("_leases/").unwrap().to_file_path().unwrap().join(object.filename().unwrap());
+        let renewed = std::time::SystemTime::now() - Duration::from_secs(3 * 3_600);
+        std::fs::File::options().append(true).open(file).unwrap().set_modified(renewed).unwrap();
+        assert_eq!(first.confirm().await.unwrap(), DateTime::<Utc>::from(renewed));
         first.release().await.unwrap();
         acquire(&lake, "second").await.unwrap().confirm().await.unwrap();
         assert_eq!(numbers(&lake).await.unwrap(), [2]);

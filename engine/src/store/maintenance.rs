@@ -21,10 +21,16 @@ const LOGS: &str = "ops";
 const MICROS_PER_HOUR: Micros = 3_600_000_000;
 
 /// Cleans derived tables, also those of `made` that no generation has yet: refreshes that failed may have left files of them.
-/// Call it while holding the lease, so that no running refresh owns an uncommitted file. Landing tables and the logs of `ops`
-/// are appended to at any time: there only files older than [`limits::ORPHAN_HOURS`] go.
+/// `leased` is when the lease was last known to be held, by the store's clock, which says how old files are: this machine's may be
+/// days ahead. What is younger may be an uncommitted file of whoever took it since. Landing tables and the logs of `ops` are
+/// appended to at any time: there only files go that are older than that by [`limits::ORPHAN_HOURS`].
 /// Returns the number of data files deleted.
-pub(crate) async fn clean<'m>(lake: &Lake, made: impl Iterator<Item = &'m TableName>, now: Micros) -> Result<usize> {
+pub(crate) async fn clean<'m>(
+    lake: &Lake,
+    made: impl Iterator<Item = &'m TableName>,
+    leased: DateTime<Utc>,
+    now: Micros,
+) -> Result<usize> {
     let mut kept: BTreeMap<String, HashSet<u64>> = made.map(|name| (name.to_string(), HashSet::new())).collect();
     // No generation names the logs: they are always read as they are.
     let logs = lake.root.list_with_delimiter(Some(&layout::schema(lake, LOGS))).await?.common_prefixes;
@@ -34,17 +40,9 @@ pub(crate) async fn clean<'m>(lake: &Lake, made: impl Iterator<Item = &'m TableN
             kept.entry(name).or_default().insert(table.version);
         }
     }
-    let orphaned = store_now(lake).await? - TimeDelta::hours(limits::ORPHAN_HOURS);
-    let cleaning = kept.into_iter().map(|(name, versions)| clean_table(lake, name, versions, orphaned));
+    let cleaning = kept.into_iter().map(|(name, versions)| clean_table(lake, name, versions, leased));
     let deleted: Vec<usize> = stream::iter(cleaning).buffer_unordered(limits::STORE_READS).try_collect().await?;
     Ok(deleted.into_iter().sum())
-}
-
-/// The time by the store's clock, which says how old files are: when the lease was renewed. This machine's may be days ahead.
-async fn store_now(lake: &Lake) -> Result<DateTime<Utc>> {
-    let leases = lake.root.list(Some(&layout::leases(&lake.prefix)));
-    let renewed: Vec<_> = leases.map_ok(|lease| lease.last_modified).try_collect().await?;
-    Ok(renewed.into_iter().max().map_or_else(Utc::now, |renewed| renewed.min(Utc::now())))
 }
 
 /// Deletes old generations, and reads the others.
@@ -65,8 +63,9 @@ async fn kept_generations(lake: &Lake, now: Micros) -> Result<Vec<Generation>> {
     Ok(kept)
 }
 
-/// Of what may still be committed, only files from before `orphaned` go.
-async fn clean_table(lake: &Lake, name: String, versions: HashSet<u64>, orphaned: DateTime<Utc>) -> Result<usize> {
+/// Of what may still be committed, only files go that are long orphaned.
+async fn clean_table(lake: &Lake, name: String, versions: HashSet<u64>, leased: DateTime<Utc>) -> Result<usize> {
+    let orphaned = leased - TimeDelta::hours(limits::ORPHAN_HOURS);
     let name = TableName::parse(&name)?;
     let table = Table::new(lake, &name);
     let oldest_version = versions.iter().min().copied().unwrap_or(u64::MAX);
@@ -75,7 +74,7 @@ async fn clean_table(lake: &Lake, name: String, versions: HashSet<u64>, orphaned
     let (held, oldest) = match held(&table, versions, is_appended_to).await? {
         Some(held) if is_appended_to => (held, orphaned),
         // Outside readers open the latest version, which may be one that lost: its files go with the next commit.
-        Some(held) => (held, Utc::now()),
+        Some(held) => (held, leased),
         // Before its first version a table has no more than what refreshes had begun.
         None if !is_published && !is_appended_to => (HashSet::new(), orphaned),
         None => {
@@ -179,6 +178,11 @@ mod tests {
         assert!(generation::publish(lake, &generation).await.unwrap());
     }
 
+    /// Cleans as who has just taken the lease.
+    async fn clean_now(lake: &Lake, made: &[TableName], now: Micros) -> Result<usize> {
+        clean(lake, made.iter(), Utc::now(), now).await
+    }
+
     fn data_files(lake: &Lake) -> usize {
         let folder = layout::table_url(lake, &name()).to_file_path().unwrap();
         let is_file = |entry: &std::fs::DirEntry| entry.file_type().unwrap().is_file();
@@ -191,12 +195,12 @@ mod tests {
         for number in 1..=25 {
             publish(&lake, number, number as Micros * MINUTE).await;
         }
-        assert_eq!(clean(&lake, [].iter(), 26 * MINUTE).await.unwrap(), 0);
+        assert_eq!(clean_now(&lake, &[], 26 * MINUTE).await.unwrap(), 0);
         assert_eq!(generation::numbers(&lake).await.unwrap().len(), 25, "all are of this hour");
         // An hour after the second there are more than 20 that are younger.
-        assert_eq!(clean(&lake, [].iter(), 62 * MINUTE).await.unwrap(), 1);
+        assert_eq!(clean_now(&lake, &[], 62 * MINUTE).await.unwrap(), 1);
         assert_eq!(generation::numbers(&lake).await.unwrap(), (2..=25).collect::<Vec<_>>());
-        assert_eq!(clean(&lake, [].iter(), 1_000 * MINUTE).await.unwrap(), 4);
+        assert_eq!(clean_now(&lake, &[], 1_000 * MINUTE).await.unwrap(), 4);
         assert_eq!(generation::numbers(&lake).await.unwrap(), (6..=25).collect::<Vec<_>>());
         assert_eq!(data_files(&lake), 20);
     }
@@ -208,14 +212,14 @@ mod tests {
             publish(&lake, number, 0).await;
             lake.root.delete(&layout::generation(&lake.prefix, number)).await.unwrap();
         }
-        assert_eq!(clean(&lake, [].iter(), 0).await.unwrap(), 0, "nobody makes it any more");
-        assert_eq!(clean(&lake, [name()].iter(), 0).await.unwrap(), 2);
+        assert_eq!(clean_now(&lake, &[], 0).await.unwrap(), 0, "nobody makes it any more");
+        assert_eq!(clean_now(&lake, &[name()], 0).await.unwrap(), 2);
         assert_eq!(data_files(&lake), 1);
         assert_eq!(Table::new(&lake, &name()).open(None).await.unwrap().unwrap().rows(), 1);
         // Without a log, what is younger than a day stays.
         let log = layout::table_url(&lake, &name()).to_file_path().unwrap().join("_delta_log");
         std::fs::remove_dir_all(log).unwrap();
-        assert_eq!(clean(&lake, [name()].iter(), 0).await.unwrap(), 0);
+        assert_eq!(clean_now(&lake, &[name()], 0).await.unwrap(), 0);
     }
 
     #[tokio::test]
@@ -223,16 +227,25 @@ mod tests {
         let (_folder, lake, _) = unsteady_lake();
         publish(&lake, 1, 0).await;
         let hours_ago = |hours: u64| SystemTime::now() - Duration::from_secs(hours * 3_600);
-        let lease = layout::lease(&lake.prefix, 1);
-        lake.root.put(&lease, "{}".into()).await.unwrap();
-        let folder = layout::table_url(&lake, &name()).to_file_path().unwrap();
-        let waits = folder.join("a-00-0000.parquet#1");
+        let waits = layout::table_url(&lake, &name()).to_file_path().unwrap().join("a-00-0000.parquet#1");
         File::create(&waits).unwrap().set_modified(hours_ago(26)).unwrap();
         // The store's clock is three hours behind: by it the file is of 23 hours ago.
-        let lease = lake.url.join("_leases/").unwrap().to_file_path().unwrap().join(lease.filename().unwrap());
-        File::options().append(true).open(lease).unwrap().set_modified(hours_ago(3)).unwrap();
-        clean(&lake, [].iter(), 0).await.unwrap();
+        clean(&lake, [].iter(), hours_ago(3).into(), 0).await.unwrap();
         assert!(waits.exists());
+    }
+
+    #[tokio::test]
+    async fn test_who_stood_still_deletes_nothing_of_who_took_over() {
+        let (_folder, lake, _) = unsteady_lake();
+        publish(&lake, 1, 0).await;
+        let leased = Utc::now();
+        let folder = layout::table_url(&lake, &name()).to_file_path().unwrap();
+        for (file, minutes) in [("failed-new-00-0000.parquet", -1), ("later-new-00-0000.parquet", 1)] {
+            let modified = leased + TimeDelta::minutes(minutes);
+            File::create(folder.join(file)).unwrap().set_modified(modified.into()).unwrap();
+        }
+        assert_eq!(clean(&lake, [].iter(), leased, 0).await.unwrap(), 1);
+        assert!(folder.join("later-new-00-0000.parquet").exists());
     }
 
     #[tokio::test]
@@ -245,7 +258,7 @@ mod tests {
             File::create(folder.join(file)).unwrap().set_modified(modified).unwrap();
         }
         File::create(folder.join("notes#1")).unwrap().set_modified(old).unwrap();
-        assert_eq!(clean(&lake, [].iter(), 0).await.unwrap(), 1);
+        assert_eq!(clean_now(&lake, &[], 0).await.unwrap(), 1);
         assert!(!folder.join("a-00-0000.parquet#1").exists());
         assert_eq!(data_files(&lake), 3);
     }
@@ -266,11 +279,11 @@ mod tests {
         let folder = layout::table_url(&lake, &logs).to_file_path().unwrap().join("_delta_log");
         let entries = || std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
         let count = entries().count();
-        clean(&lake, [].iter(), 0).await.unwrap();
+        clean_now(&lake, &[], 0).await.unwrap();
         assert_eq!(entries().count(), count, "readers may still be at any version of today");
         let old = SystemTime::now() - Duration::from_secs(25 * 3_600);
         entries().for_each(|entry| File::options().append(true).open(entry).unwrap().set_modified(old).unwrap());
-        clean(&lake, [].iter(), 0).await.unwrap();
+        clean_now(&lake, &[], 0).await.unwrap();
         assert!(entries().count() < limits::COMMITS_PER_CHECKPOINT as usize + 10, "{} of {count}", entries().count());
         let version = table.open(None).await.unwrap().unwrap();
         assert_eq!((version.number, version.rows()), (newest, newest));
