@@ -157,13 +157,7 @@ impl StdError for EngineError {
 
 impl From<std::io::Error> for EngineError {
     fn from(error: std::io::Error) -> Self {
-        let kind = match error.kind() {
-            std::io::ErrorKind::NotFound => ErrorKind::NotFound,
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => ErrorKind::Exhausted,
-            std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof => ErrorKind::InvalidInput,
-            _ => ErrorKind::Unavailable,
-        };
-        Self::new(kind, error.to_string())
+        Self::new(kind_of_io(&error), error.to_string())
     }
 }
 
@@ -190,23 +184,23 @@ impl From<parquet::errors::ParquetError> for EngineError {
 
 impl From<object_store::Error> for EngineError {
     fn from(error: object_store::Error) -> Self {
-        use object_store::Error;
-        let kind = match &error {
-            Error::NotFound { .. } => ErrorKind::NotFound,
-            Error::AlreadyExists { .. } | Error::Precondition { .. } => ErrorKind::AlreadyExists,
-            Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => ErrorKind::FailedPrecondition,
-            Error::Generic { source, .. } if is_storage_full(source.as_ref()) => ErrorKind::Exhausted,
-            _ => ErrorKind::Unavailable,
-        };
-        Self::new(kind, error.to_string())
+        Self::new(kind_of_store(&error), error.to_string())
     }
 }
 
 impl From<deltalake_core::DeltaTableError> for EngineError {
     fn from(error: deltalake_core::DeltaTableError) -> Self {
-        match error {
-            deltalake_core::DeltaTableError::ObjectStore { source } => source.into(),
-            error => Self::new(ErrorKind::Unavailable, error.to_string()),
+        use deltalake_core::DeltaTableError as Delta;
+        match &error {
+            // Others were first, again and again.
+            Delta::Transaction { .. } | Delta::VersionAlreadyExists(_) => {
+                Self::new(ErrorKind::Unavailable, error.to_string())
+            }
+            // Entries of logs have minima and maxima of columns.
+            _ => match kind_of_cause(&error) {
+                Some(kind) => Self::new(kind, error.to_string()),
+                None => Self::quoting(ErrorKind::DataCorrupt, error.to_string()),
+            },
         }
     }
 }
@@ -233,8 +227,12 @@ impl From<datafusion::error::DataFusionError> for EngineError {
     }
 }
 
-/// What the query engine calls its settings, and what they are called here. One of them is none here.
-const SETTINGS: [(&str, &str); 3] = [
+/// What the query engine calls its settings, and what they are called here. One of them is none here; one it does not name.
+const SETTINGS: [(&str, &str); 4] = [
+    (
+        "Additional allocation failed for",
+        "there is not enough memory: ask for less at once, or raise `memory_limit` in [engine] of tessera.toml; more is needed by",
+    ),
     (", or decreasing the config: 'datafusion.execution.sort_spill_reservation_bytes'", ""),
     ("'datafusion.runtime.memory_limit'", "`memory_limit` in [engine] of tessera.toml"),
     (
@@ -326,7 +324,7 @@ fn from_external(source: Box<dyn StdError + Send + Sync>) -> EngineError {
             Ok(error) => (*error).into(),
             Err(source) => match source.downcast::<object_store::Error>() {
                 Ok(error) => (*error).into(),
-                Err(source) if is_storage_full(source.as_ref()) => {
+                Err(source) if kind_of_cause(source.as_ref()) == Some(ErrorKind::Exhausted) => {
                     EngineError::new(ErrorKind::Exhausted, source.to_string())
                 }
                 // A pattern that the query gives, or finds.
@@ -339,15 +337,44 @@ fn from_external(source: Box<dyn StdError + Send + Sync>) -> EngineError {
     }
 }
 
-fn is_storage_full(error: &(dyn StdError + 'static)) -> bool {
+fn kind_of_io(error: &std::io::Error) -> ErrorKind {
+    use std::io::ErrorKind as Io;
+    match error.kind() {
+        Io::NotFound => ErrorKind::NotFound,
+        Io::StorageFull | Io::QuotaExceeded => ErrorKind::Exhausted,
+        Io::InvalidData | Io::UnexpectedEof => ErrorKind::InvalidInput,
+        Io::PermissionDenied | Io::ReadOnlyFilesystem => ErrorKind::FailedPrecondition,
+        _ => ErrorKind::Unavailable,
+    }
+}
+
+fn kind_of_store(error: &object_store::Error) -> ErrorKind {
+    use object_store::Error;
+    match error {
+        Error::NotFound { .. } => ErrorKind::NotFound,
+        Error::AlreadyExists { .. } | Error::Precondition { .. } => ErrorKind::AlreadyExists,
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => ErrorKind::FailedPrecondition,
+        Error::Generic { source, .. } => match kind_of_cause(source.as_ref()) {
+            Some(kind @ (ErrorKind::Exhausted | ErrorKind::FailedPrecondition)) => kind,
+            _ => ErrorKind::Unavailable,
+        },
+        _ => ErrorKind::Unavailable,
+    }
+}
+
+/// Of what the store or the system reported, if either is an error's cause.
+fn kind_of_cause(error: &(dyn StdError + 'static)) -> Option<ErrorKind> {
     let mut cause = Some(error);
     while let Some(error) = cause {
-        if let Some(io) = error.downcast_ref::<std::io::Error>() {
-            return io.kind() == std::io::ErrorKind::StorageFull;
+        if let Some(error) = error.downcast_ref::<object_store::Error>() {
+            return Some(kind_of_store(error));
+        }
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            return Some(kind_of_io(error));
         }
         cause = error.source();
     }
-    false
+    None
 }
 
 #[cfg(test)]
@@ -394,6 +421,30 @@ mod tests {
         ] {
             let error = error.context("models/my/table.sql");
             assert_eq!(error.without_values(), error.to_string());
+        }
+    }
+
+    #[test]
+    fn test_what_the_store_reports_is_told_from_what_is_damaged() {
+        use deltalake_core::DeltaTableError as Delta;
+        let io = |kind: std::io::ErrorKind| object_store::Error::Generic {
+            store: "LocalFileSystem",
+            source: Box::new(std::io::Error::from(kind)),
+        };
+        let cut = || serde_json::from_str::<u32>("{").unwrap_err();
+        let broken = || Delta::InvalidJsonLog { json_err: cut(), line: ADDRESS.to_owned(), version: 3 };
+        for (error, kind) in [
+            (io(std::io::ErrorKind::QuotaExceeded).into(), ErrorKind::Exhausted),
+            (io(std::io::ErrorKind::PermissionDenied).into(), ErrorKind::FailedPrecondition),
+            (io(std::io::ErrorKind::TimedOut).into(), ErrorKind::Unavailable),
+            (Delta::ObjectStore { source: io(std::io::ErrorKind::StorageFull) }.into(), ErrorKind::Exhausted),
+            (Delta::GenericError { source: Box::new(io(std::io::ErrorKind::TimedOut)) }.into(), ErrorKind::Unavailable),
+            (Delta::InvalidVersion(7).into(), ErrorKind::DataCorrupt),
+            (broken().into(), ErrorKind::DataCorrupt),
+        ] {
+            let error: EngineError = error;
+            assert_eq!(error.kind(), kind, "{error}");
+            assert!(!error.without_values().contains(ADDRESS));
         }
     }
 

@@ -71,7 +71,8 @@ async fn test_an_entry_that_is_empty_is_not_taken_for_one_that_says_nothing() {
     let said = std::fs::read(&newest).unwrap();
     std::fs::write(&newest, "").unwrap();
     for full in [false, true] {
-        refused(&shop, full).await;
+        let error = refused(&shop, full).await;
+        assert_eq!(error.kind(), ErrorKind::DataCorrupt, "{error}");
         assert_eq!(old_files(&shop, "landing/events"), files);
     }
     std::fs::write(&newest, said).unwrap();
