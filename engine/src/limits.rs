@@ -175,6 +175,9 @@ pub(crate) const SEGMENT_WORDS_BYTES_MAX: usize = 4 * 1024;
 /// What a function such as `repeat` or `range` makes of one batch of rows at most, in bytes: no operator reserves it.
 pub(crate) const FUNCTION_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Bytes of a delimiter of `string_agg`, which is behind each row of a batch before its size is asked.
+pub(crate) const DELIMITER_BYTES_MAX: usize = 1024;
+
 /// Tables of a query as it is planned, see `query::bounds`: so many take a second or two.
 pub(crate) const QUERY_TABLES_MAX: u64 = 1_000;
 

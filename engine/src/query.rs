@@ -5,7 +5,7 @@
 //! * [`relation`] is how SQL calls an operator of ours; [`interner`], [`forest`] and [`latest_edges`] are what such operators are
 //!   made of.
 //! * [`functions`] are what the stages' scalar functions are made of.
-//! * [`generators`] bounds the functions that make much out of little.
+//! * [`generators`] bounds the functions that make much out of little; [`concatenation`] bounds `||`.
 //! * [`filter_pushdown`] keeps the optimizer from mixing up columns.
 //! * [`catalog`] registers table versions and views under their names.
 //! * [`placeholders`] numbers the parameters of a query; [`bounds`] refuses one that would be too much for the planner.
@@ -13,6 +13,7 @@
 
 pub(crate) mod bounds;
 pub(crate) mod catalog;
+pub(crate) mod concatenation;
 pub(crate) mod connected_components;
 pub(crate) mod cpu_runtime;
 mod filter_pushdown;

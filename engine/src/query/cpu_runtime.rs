@@ -5,7 +5,7 @@
 //! cross over through a channel that holds few batches, so that a slow client slows its own query and nobody else's.
 
 use std::future::Future;
-use std::task::{Poll, ready};
+use std::task::Poll;
 use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
@@ -94,39 +94,65 @@ impl CpuRuntime {
     }
 
     /// Polls `batches` on the query threads; dropping the stream aborts that. Once `give_up` is ready the answer ends with
-    /// its error, also while nobody takes the batches that wait: who reads no further must not hold what others need.
+    /// its error, also while nobody takes the batches that wait: who reads no further must not hold what others need. It is waited
+    /// for on the threads of who calls, since those of queries may compute for long without yielding.
     pub(crate) fn stream(
         &self,
         batches: impl Stream<Item = Result<RecordBatch>> + Send + 'static,
         give_up: impl Future<Output = EngineError> + Send + 'static,
     ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
         let (sender, mut receiver) = mpsc::channel(limits::BATCHES_IN_FLIGHT);
-        let (last_word, mut heard) = oneshot::channel();
+        let (last_batch, all_sent) = oneshot::channel();
         let task = self.spawn(async move {
-            let send_all = async {
-                let mut batches = std::pin::pin!(batches);
-                while let Some(batch) = batches.next().await {
-                    if sender.send(batch).await.is_err() {
-                        break; // nobody listens any more
-                    }
+            let mut batches = std::pin::pin!(batches);
+            while let Some(batch) = batches.next().await {
+                if sender.send(batch).await.is_err() {
+                    break; // nobody listens any more
+                }
+            }
+            drop(last_batch.send(None));
+        })?;
+        let (last_word, mut heard) = oneshot::channel();
+        let sending = task.0.abort_handle();
+        tokio::spawn(async move {
+            let ended = tokio::select! {
+                ended = all_sent => ended,
+                error = give_up => {
+                    sending.abort();
+                    Ok(Some(error))
                 }
             };
-            let given_up = tokio::select! {
-                () = send_all => None,
-                error = give_up => Some(error),
-            };
-            // Nobody listens any more, or somebody reads it after the last batch.
-            drop(last_word.send(given_up));
-        })?;
-        let mut is_over = false;
+            // A task that ended before its end says nothing. Nobody listens any more, or somebody reads it after the last batch.
+            let _ = ended.map(|word| last_word.send(word));
+        });
+        let (mut is_over, mut word) = (false, None);
         Ok(futures::stream::poll_fn(move |context| {
             let _keep_running = &task;
-            if let Some(batch) = ready!(receiver.poll_recv(context)) {
+            if is_over {
+                return Poll::Ready(None);
+            }
+            let received = receiver.poll_recv(context);
+            if let Poll::Ready(Some(batch)) = received {
                 return Poll::Ready(Some(batch));
             }
-            let last = if std::mem::replace(&mut is_over, true) { Ok(None) } else { heard.try_recv() };
-            let ended_early = || EngineError::internal("a query's task ended before its answer did");
-            Poll::Ready(last.unwrap_or_else(|_| Some(ended_early())).map(Err))
+            if word.is_none()
+                && let Poll::Ready(said) = heard.poll_unpin(context)
+            {
+                word = Some(said);
+            }
+            let last = match (received, word.take()) {
+                (_, Some(Ok(Some(error)))) => Some(Err(error)),
+                (Poll::Ready(_), Some(Ok(None))) => None,
+                (Poll::Ready(_), Some(Err(_))) => {
+                    Some(Err(EngineError::internal("a query's task ended before its answer did")))
+                }
+                (_, said) => {
+                    word = said;
+                    return Poll::Pending;
+                }
+            };
+            is_over = true;
+            Poll::Ready(last)
         })
         .boxed())
     }

@@ -1,7 +1,9 @@
 //! Bounds for the functions of SQL that make much out of little: `repeat('x', 1000000000)`, `range(1, 1000000000000)`.
 //!
-//! What they make is in no operator's reservation, so nothing else would stop them before the process has no memory left.
+//! What they make is in no operator's reservation, so nothing else would stop them before the process has no memory left. The
+//! operator `||` and the aggregate `string_agg` are bounded by `query::concatenation`.
 
+use std::cell::OnceCell;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -14,6 +16,7 @@ use datafusion::logical_expr::{
     ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
 use datafusion::prelude::SessionContext;
+use regex::Regex;
 
 use super::functions::text;
 use crate::limits::FUNCTION_BYTES_MAX;
@@ -27,29 +30,54 @@ type BytesOfRow = fn(&Arguments, usize) -> i128;
 
 /// Puts bounded functions in the place of those that a session has.
 pub(super) fn bound(session: &SessionContext) -> Result<()> {
-    let bounds: [(&str, BytesOfRow); 8] = [
+    let makers: [(&str, BytesOfRow); 17] = [
         ("repeat", repeated_text),
         ("lpad", padded_text),
         ("rpad", padded_text),
         ("replace", replaced_text),
+        ("regexp_replace", replaced_pattern),
+        ("concat", all_texts),
+        ("concat_ws", separated_texts),
+        ("to_char", formatted_time),
+        ("string_to_array", split_text),
+        ("array_to_string", joined_list),
         ("range", series),
         ("generate_series", series),
         ("array_repeat", repeated_element),
         ("array_resize", resized_list),
+        ("array_concat", all_lists),
+        ("array_replace_n", replaced_elements),
+        ("array_replace_all", replaced_elements),
     ];
-    let state = session.state_ref();
-    for (name, bytes_of_row) in bounds {
-        let function = state.read().udf(name)?;
-        let bounded = ScalarUDF::from(Bounded { function, bytes_of_row });
-        state.write().register_udf(Arc::new(bounded))?;
+    for (name, bytes_of_row) in makers {
+        bound_one(session, name, bytes_of_row, MAKES_TOO_MUCH)?;
     }
+    bound_one(session, "levenshtein", compared_texts, COMPARES_TOO_MUCH)
+}
+
+fn bound_one(session: &SessionContext, name: &str, bytes_of_row: BytesOfRow, too_much: &'static str) -> Result<()> {
+    let state = session.state_ref();
+    let function = state.read().udf(name)?;
+    let bounded = ScalarUDF::from(Bounded { function, bytes_of_row, too_much });
+    state.write().register_udf(Arc::new(bounded))?;
     Ok(())
+}
+
+/// What is more than [`FUNCTION_BYTES_MAX`].
+pub(super) const MAKES_TOO_MUCH: &str = "would make more than 64 MiB of one batch of rows: ask for less at once";
+const COMPARES_TOO_MUCH: &str =
+    "would compare for seconds on one batch of rows: compare shorter texts, such as `left(a, 200)` with `left(b, 200)`";
+
+/// The refusal of a function or an operator.
+pub(super) fn refusal(name: &str, too_much: &str) -> DataFusionError {
+    DataFusionError::ResourcesExhausted(format!("`{name}` {too_much}"))
 }
 
 /// A function that is asked first how much it will make.
 struct Bounded {
     function: Arc<ScalarUDF>,
     bytes_of_row: BytesOfRow,
+    too_much: &'static str,
 }
 
 impl Bounded {
@@ -59,11 +87,7 @@ impl Bounded {
         for row in 0..arguments.rows {
             bytes += (self.bytes_of_row)(&arguments, row);
             if bytes > FUNCTION_BYTES_MAX as i128 {
-                return Err(DataFusionError::ResourcesExhausted(format!(
-                    "`{}` would make more than {} MiB of one batch of rows: ask for less at once",
-                    self.function.name(),
-                    FUNCTION_BYTES_MAX >> 20
-                )));
+                return Err(refusal(self.function.name(), self.too_much));
             }
         }
         Ok(())
@@ -74,6 +98,8 @@ impl Bounded {
 struct Arguments {
     columns: Vec<ArrayRef>,
     rows: usize,
+    /// The second one as a pattern, if it is the same for all rows and is one.
+    pattern: OnceCell<Option<Regex>>,
 }
 
 impl Arguments {
@@ -81,7 +107,7 @@ impl Arguments {
         let columns: Vec<ArrayRef> = arguments.args.iter().map(one_row_or_all).collect::<Result<_>>()?;
         let is_column = |argument: &ColumnarValue| matches!(argument, ColumnarValue::Array(_));
         let rows = if arguments.args.iter().any(is_column) { arguments.number_rows } else { 1 };
-        Ok(Self { columns, rows })
+        Ok(Self { columns, rows, pattern: OnceCell::new() })
     }
 
     fn place(&self, argument: usize, row: usize) -> Option<(&ArrayRef, usize)> {
@@ -105,17 +131,31 @@ impl Arguments {
 
     /// What an argument takes as an element of a list: it may be a text, or a list itself.
     fn element_bytes(&self, argument: usize, row: usize) -> i128 {
-        let letters = self.text(argument, row).map_or(0, str::len) as i128;
-        let elements = self.place(argument, row).and_then(|(column, place)| {
-            let list = column.as_list_opt::<i32>()?;
-            Some(i128::from(list.value_length(place)))
-        });
-        ELEMENT_BYTES * elements.unwrap_or(0).max(1) + letters
+        ELEMENT_BYTES * self.elements(argument, row).max(1) + self.text_bytes(argument, row)
     }
 
     fn text(&self, argument: usize, row: usize) -> Option<&str> {
         let (column, place) = self.place(argument, row)?;
         Some(column.as_string_view_opt()?.value(place))
+    }
+
+    fn text_bytes(&self, argument: usize, row: usize) -> i128 {
+        self.text(argument, row).map_or(0, str::len) as i128
+    }
+
+    /// How many elements a list has.
+    fn elements(&self, argument: usize, row: usize) -> i128 {
+        let length = |(column, place): (&ArrayRef, usize)| Some(column.as_list_opt::<i32>()?.value_length(place));
+        self.place(argument, row).and_then(length).unwrap_or(0).into()
+    }
+
+    /// How often the pattern is found in a text, at most.
+    fn matches(&self, text: &str) -> i128 {
+        let pattern = self.pattern.get_or_init(|| {
+            let is_one = self.columns.get(1).is_some_and(|column| column.len() == 1);
+            self.text(1, 0).filter(|_| is_one).and_then(|pattern| Regex::new(&format!("(?i){pattern}")).ok())
+        });
+        pattern.as_ref().map_or(text.len() + 1, |pattern| pattern.find_iter(text).count()) as i128
     }
 }
 
@@ -137,8 +177,7 @@ fn one_row_or_all(argument: &ColumnarValue) -> Result<ArrayRef> {
 }
 
 fn repeated_text(of: &Arguments, row: usize) -> i128 {
-    let bytes = of.text(0, row).map_or(0, str::len) as i128;
-    of.number(1, row).unwrap_or(0).max(0) * bytes
+    of.number(1, row).unwrap_or(0).max(0) * of.text_bytes(0, row)
 }
 
 fn padded_text(of: &Arguments, row: usize) -> i128 {
@@ -150,6 +189,50 @@ fn replaced_text(of: &Arguments, row: usize) -> i128 {
     // Most make no text longer; nothing is found in place of nothing.
     let times = if from.is_empty() || to.len() <= from.len() { 0 } else { text.matches(from).count() };
     (text.len() + times * to.len().saturating_sub(from.len())) as i128
+}
+
+/// `(text, pattern, replacement, flags)`: the first match, with the flag `g` each. A replacement may have what was found, by `\1`.
+fn replaced_pattern(of: &Arguments, row: usize) -> i128 {
+    let (Some(text), Some(to)) = (of.text(0, row), of.text(2, row)) else { return 0 };
+    let is_each = of.text(3, row).is_some_and(|flags| flags.contains('g'));
+    let times = if is_each && to.len() > 1 { of.matches(text) } else { 1 };
+    let found = to.matches(['\\', '$']).count() + 1;
+    (text.len() * found) as i128 + times * to.len() as i128
+}
+
+fn all_texts(of: &Arguments, row: usize) -> i128 {
+    (0..of.columns.len()).map(|argument| of.text_bytes(argument, row)).sum()
+}
+
+fn separated_texts(of: &Arguments, row: usize) -> i128 {
+    all_texts(of, row) + of.text_bytes(0, row) * of.columns.len() as i128
+}
+
+fn formatted_time(of: &Arguments, row: usize) -> i128 {
+    of.text_bytes(1, row)
+}
+
+fn split_text(of: &Arguments, row: usize) -> i128 {
+    let (Some(text), delimiter) = (of.text(0, row), of.text(1, row).unwrap_or("")) else { return 0 };
+    let parts = if delimiter.is_empty() { text.len() } else { text.matches(delimiter).count() + 1 };
+    text.len() as i128 + ELEMENT_BYTES * parts as i128
+}
+
+fn joined_list(of: &Arguments, row: usize) -> i128 {
+    of.elements(0, row) * (ELEMENT_BYTES + of.text_bytes(1, row) + of.text_bytes(2, row))
+}
+
+fn all_lists(of: &Arguments, row: usize) -> i128 {
+    (0..of.columns.len()).map(|argument| ELEMENT_BYTES * of.elements(argument, row)).sum()
+}
+
+fn replaced_elements(of: &Arguments, row: usize) -> i128 {
+    of.elements(0, row) * of.element_bytes(2, row)
+}
+
+/// Each letter of one with each of the other: so many comparisons take as long as 16 times fewer bytes at the bound, seconds.
+fn compared_texts(of: &Arguments, row: usize) -> i128 {
+    of.text_bytes(0, row) * of.text_bytes(1, row) / 16
 }
 
 fn repeated_element(of: &Arguments, row: usize) -> i128 {
@@ -265,6 +348,17 @@ mod tests {
             ("cardinality(range(null, 3))", ""),
             ("cardinality(range(1, -1000000000000))", "0"),
             ("cardinality(array_repeat(range(1000), 1000))", "1000000"),
+            ("regexp_replace('a1b22', '([0-9]+)', '<\\1>', 'g')", "a<1>b<22>"),
+            ("length(regexp_replace(repeat('ab', 1000), 'A', repeat('b', 100), 'gi'))", "101000"),
+            ("length(regexp_replace(repeat('a', 100000), 'b', repeat('b', 1000), 'g'))", "100000"),
+            ("concat('a', 1, null, 'b')", "a1b"),
+            ("concat_ws('-', 'a', null, 'b')", "a-b"),
+            ("to_char(date '2026-05-01', '%d.%m.')", "01.05."),
+            ("string_to_array('a,b', ',')", "[a, b]"),
+            ("array_to_string([1, 2], '-')", "1-2"),
+            ("array_concat([1], [2, 3])", "[1, 2, 3]"),
+            ("array_replace_all([1, 2, 1], 1, 3)", "[3, 2, 3]"),
+            ("levenshtein(repeat('a', 1000), repeat('b', 1000))", "1000"),
         ] {
             match answer(expression).await {
                 Ok(found) => assert_eq!(found, expected, "{expression}"),
@@ -288,6 +382,16 @@ mod tests {
             "cardinality(array_repeat(range(1000000), 1000))",
             "cardinality(list_repeat(1, 1000000000))",
             "cardinality(array_resize([1], 1000000000, 0))",
+            "length(regexp_replace(repeat('a', 100000), 'a', repeat('b', 1000), 'g'))",
+            "length(regexp_replace(repeat('a', 1000000), '(a+)', repeat('\\1', 1000)))",
+            "length(concat(repeat('x', 60000000), repeat('y', 60000000)))",
+            "length(concat_ws(repeat('x', 30000000), 'a', 'b', 'c'))",
+            "(select max(length(to_char(day, repeat('x', 40000000)))) from (values (date '2026-05-01'), (null), (date '2026-05-02')) as t(day))",
+            "cardinality(string_to_array(repeat('x', 10000000), ''))",
+            "length(array_to_string(range(1, 3000000), repeat('x', 1000)))",
+            "cardinality(array_concat(range(3000000), range(3000000)))",
+            "array_to_string(array_replace_all(array_repeat('a', 1000000), 'a', repeat('b', 1000)), '')",
+            "levenshtein(repeat('a', 50000), repeat('b', 50000))",
         ] {
             let error = answer(expression).await.expect_err(expression);
             assert!(matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)), "{expression}: {error}");

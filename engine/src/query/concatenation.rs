@@ -1,0 +1,178 @@
+//! Bounds for what makes long texts of shorter ones without being a scalar function: the operator `||`, which doubles a text each
+//! time that it is put behind itself, and the aggregate `string_agg`, which puts its delimiter behind each row.
+//!
+//! For queries of users only: those of models join texts in their innermost loops, and are ours, or are run by who could fill the
+//! machine in other ways.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::DataType;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::{
+    BinaryExpr, ColumnarValue, Expr, LogicalPlan, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility,
+};
+use datafusion::optimizer::AnalyzerRule;
+
+use super::generators::{MAKES_TOO_MUCH, refusal};
+use crate::limits::{DELIMITER_BYTES_MAX, FUNCTION_BYTES_MAX};
+
+/// Asks of each `||` first how much it will make, and refuses a long delimiter of `string_agg`.
+#[derive(Debug)]
+pub(crate) struct BoundConcatenation {
+    beside: Arc<ScalarUDF>,
+}
+
+impl Default for BoundConcatenation {
+    fn default() -> Self {
+        Self { beside: Arc::new(ScalarUDF::from(Beside { signature: Signature::any(2, Volatility::Immutable) })) }
+    }
+}
+
+impl AnalyzerRule for BoundConcatenation {
+    fn name(&self) -> &str {
+        "bound_concatenation"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        let bounded = plan.transform_up_with_subqueries(|plan| {
+            let names = NamePreserver::new(&plan);
+            plan.map_expressions(|expression| {
+                let name = names.save(&expression);
+                Ok(expression.transform_up(|expression| self.bounded(expression))?.update_data(|new| name.restore(new)))
+            })
+        })?;
+        Ok(bounded.data)
+    }
+}
+
+impl BoundConcatenation {
+    /// `a || b` as `beside(a, b) || b`; others as they are.
+    fn bounded(&self, expression: Expr) -> Result<Transformed<Expr>> {
+        match expression {
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::StringConcat, right }) => {
+                let left = Box::new(self.beside.call(vec![*left, (*right).clone()]));
+                Ok(Transformed::yes(Expr::BinaryExpr(BinaryExpr { left, op: Operator::StringConcat, right })))
+            }
+            Expr::AggregateFunction(aggregate) if aggregate.func.name() == "string_agg" => {
+                match aggregate.params.args.get(1).is_none_or(is_short) {
+                    true => Ok(Transformed::no(Expr::AggregateFunction(aggregate))),
+                    false => Err(DataFusionError::Plan(format!(
+                        "`string_agg`: its delimiter must be a text of at most {DELIMITER_BYTES_MAX} bytes"
+                    ))),
+                }
+            }
+            other => Ok(Transformed::no(other)),
+        }
+    }
+}
+
+/// True for a literal that is short.
+fn is_short(delimiter: &Expr) -> bool {
+    match delimiter {
+        Expr::Cast(cast) => is_short(&cast.expr),
+        Expr::Literal(value, _) => value.try_as_str().flatten().is_none_or(|text| text.len() <= DELIMITER_BYTES_MAX),
+        _ => false,
+    }
+}
+
+/// Its first argument as it is, if that and the second are not too long to be put together.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Beside {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Beside {
+    fn name(&self) -> &str {
+        "beside"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
+        Ok(arguments[0].clone())
+    }
+
+    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let mut bytes = 0_usize;
+        for argument in &arguments.args {
+            bytes = bytes.saturating_add(match argument {
+                ColumnarValue::Array(column) => text_bytes(column),
+                ColumnarValue::Scalar(value) => {
+                    text_bytes(&value.to_array_of_size(1)?).saturating_mul(arguments.number_rows)
+                }
+            });
+        }
+        if bytes > FUNCTION_BYTES_MAX {
+            return Err(refusal("||", MAKES_TOO_MUCH));
+        }
+        arguments.args.into_iter().next().ok_or_else(|| DataFusionError::Internal("`||` has no operand".to_owned()))
+    }
+}
+
+/// The bytes of all texts of a column; 0 if it has none.
+fn text_bytes(column: &ArrayRef) -> usize {
+    let length = |offsets: &[i64]| offsets.last().zip(offsets.first()).map_or(0, |(end, start)| (end - start) as usize);
+    match column.data_type() {
+        DataType::Utf8View => column.as_string_view().lengths().map(|length| length as usize).sum(),
+        DataType::LargeUtf8 => length(column.as_string::<i64>().value_offsets()),
+        DataType::Utf8 => {
+            let offsets = column.as_string::<i32>().value_offsets();
+            offsets.last().zip(offsets.first()).map_or(0, |(end, start)| (end - start) as usize)
+        }
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::prelude::SessionContext;
+
+    use super::*;
+    use crate::query::functions::text;
+
+    async fn answer(query: &str) -> Result<String> {
+        let session = SessionContext::new();
+        session.add_analyzer_rule(Arc::new(BoundConcatenation::default()));
+        let batches = session.sql(query).await?.collect().await?;
+        let all = arrow::compute::concat_batches(&batches[0].schema(), &batches)?;
+        Ok(text(all.column(0))?.iter().flatten().collect::<Vec<_>>().join(","))
+    }
+
+    #[tokio::test]
+    async fn test_what_is_short_is_as_before() {
+        for (query, expected) in [
+            ("select 'a' || n from (values ('b'), (null), ('c')) as t(n)", "ab,ac"),
+            ("select \"Utf8(\"\"a\"\") || t.n\" from (select 'a' || n from (values ('b')) as t(n))", "ab"),
+            ("select 1 || n from (values ('2')) as t(n)", "12"),
+            ("select array_to_string([1] || [2], '-')", "1-2"),
+            ("select string_agg(n, ', ' order by n) from (values ('b'), ('a')) as t(n)", "a, b"),
+            ("select n from (values ('ab'), ('b')) as t(n) where n || 'c' = (select max('ab' || 'c'))", "ab"),
+        ] {
+            match answer(query).await {
+                Ok(found) => assert_eq!(found, expected, "{query}"),
+                Err(error) => panic!("{query}: {error}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn test_what_grows_without_end_is_refused() {
+        let doubled = "with recursive a as (
+                select 'x' as n, 1 as i union all select n || n, i + 1 from a where i < 40
+            ) select cast(max(length(n)) as varchar) from a";
+        let side_by_side = "with a as (select repeat('x', 30000000) as n) select n || n || n from a";
+        for query in [doubled, side_by_side] {
+            let error = answer(query).await.expect_err(query);
+            assert!(matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)), "{query}: {error}");
+        }
+        let error = answer("select string_agg('a', repeat('x', 10000))").await.unwrap_err();
+        assert!(error.to_string().contains("its delimiter must be"), "{error}");
+    }
+}
