@@ -12,6 +12,7 @@ use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::logical_expr::{LogicalPlan, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{SQLOptions, SessionContext};
+use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::OnceCell;
 
 use crate::clock::Micros;
@@ -19,9 +20,11 @@ use crate::config::nearest::nearest;
 use crate::error::{EngineError, Result};
 use crate::evaluation::{Census, Scope};
 use crate::identity::correction_log;
+use crate::limits;
 use crate::lookup::ProfileLookup;
 use crate::project::Project;
 use crate::query::catalog::{register, register_view};
+use crate::query::concatenation::BoundConcatenation;
 use crate::query::session::CATALOG;
 use crate::query::{bounds, placeholders};
 use crate::refresh::{ledger, list_log};
@@ -57,6 +60,7 @@ impl Snapshot {
         cache: Option<&Arc<LookupCache>>,
     ) -> Result<Self> {
         let session = project.session()?;
+        session.add_analyzer_rule(Arc::new(BoundConcatenation::default()));
         for name in ledger::tables() {
             register(&session, CATALOG, &name, Arc::new(LogScan::new(&project.lake, &name, ledger::schema())))?;
         }
@@ -344,8 +348,12 @@ async fn indexed(project: &Project, versions: &[Version], cache: &Arc<LookupCach
 }
 
 async fn open_versions(project: &Project, generation: &Generation) -> Result<Vec<Version>> {
-    let open = async |name: &str, table: &PublishedTable| table.open(&project.lake, &TableName::parse(name)?).await;
-    futures::future::try_join_all(generation.tables.iter().map(|(name, table)| open(name, table))).await
+    let opening: Vec<_> = generation.tables.iter().map(|(name, table)| open_version(project, name, table)).collect();
+    stream::iter(opening).buffered(limits::STORE_READS).try_collect().await
+}
+
+async fn open_version(project: &Project, name: &str, table: &PublishedTable) -> Result<Version> {
+    table.open(&project.lake, &TableName::parse(name)?).await
 }
 
 async fn register_generation(

@@ -150,7 +150,11 @@ impl Lake {
 
     async fn try_conditional_put(&self) -> Result<()> {
         let path = layout::probe(&self.prefix);
-        self.root.put_opts(&path, PutPayload::from_static(b"1"), PutOptions::from(PutMode::Create)).await?;
+        match self.root.put_opts(&path, PutPayload::from_static(b"1"), PutOptions::from(PutMode::Create)).await {
+            // Where the reply to the first try was lost, the client's second one finds what the first wrote.
+            Ok(_) | Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
         let second = self.root.put_opts(&path, PutPayload::from_static(b"2"), PutOptions::from(PutMode::Create)).await;
         self.root.delete(&path).await?;
         match second {
@@ -238,7 +242,6 @@ impl std::fmt::Display for TableName {
     }
 }
 
-/// A bucket, with what the environment says about the store.
 /// Refuses paths that the libraries which write and read a table understand in two ways.
 fn check_path(path: &std::path::Path) -> Result<()> {
     let path = path.to_string_lossy();
@@ -253,6 +256,7 @@ fn check_path(path: &std::path::Path) -> Result<()> {
     Ok(())
 }
 
+/// A bucket, with what the environment says about the store.
 fn s3_store(bucket: &str, options: &HashMap<String, String>) -> Result<AmazonS3> {
     let mut builder = AmazonS3Builder::new().with_bucket_name(bucket);
     for (key, value) in options {

@@ -7,11 +7,13 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, TimestampMicrosecondArray}
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
+use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::clock::Micros;
 use crate::error::Result;
+use crate::limits;
 use crate::model::catalog::Catalog;
-use crate::model::definition::{Slice, Strategy};
+use crate::model::definition::{Model, Slice, Strategy};
 use crate::query::catalog::register;
 use crate::query::session::CATALOG;
 use crate::store::delta::Version;
@@ -38,29 +40,31 @@ pub(crate) async fn last_versions(
         compared.extend(last.map(|reference| reference.name));
     }
     let is_needed = |name: &TableName, strategy| strategy == Strategy::History || compared.contains(name);
-    let mut versions = BTreeMap::new();
-    for model in catalog.models().iter().filter(|model| is_needed(&model.name, model.strategy)) {
-        let published = last.and_then(|generation| generation.tables.get(&model.name.to_string()));
-        let version = match published {
-            // Nothing that is left could make it anew.
-            Some(published) if model.strategy == Strategy::History => {
-                let opened = published.open(lake, &model.name).await;
-                Some(opened.map_err(|error| error.context(FROM_BACKUP))?)
-            }
-            Some(published) => published.open_if_there(lake, &model.name).await?,
-            None => None,
-        };
-        let schema = model.schema().ok_or_else(|| model.error(1, "what a history compares needs `-- columns:`"))?;
-        let nothing = || Version {
-            name: model.name.clone(),
-            number: 0,
-            schema: Arc::new(file_schema(&schema)),
-            partition_columns: Vec::new(),
-            files: Vec::new(),
-        };
-        versions.insert(model.name.clone(), version.map_or_else(nothing, |version| with_columns(version, &schema)));
-    }
-    Ok(versions)
+    let needed = catalog.models().iter().filter(|model| is_needed(&model.name, model.strategy));
+    let opening: Vec<_> = needed.map(|model| last_version(lake, model, last)).collect();
+    stream::iter(opening).buffer_unordered(limits::STORE_READS).try_collect().await
+}
+
+async fn last_version(lake: &Lake, model: &Model, last: Option<&Generation>) -> Result<(TableName, Version)> {
+    let published = last.and_then(|generation| generation.tables.get(&model.name.to_string()));
+    let version = match published {
+        // Nothing that is left could make it anew.
+        Some(published) if model.strategy == Strategy::History => {
+            let opened = published.open(lake, &model.name).await;
+            Some(opened.map_err(|error| error.context(FROM_BACKUP))?)
+        }
+        Some(published) => published.open_if_there(lake, &model.name).await?,
+        None => None,
+    };
+    let schema = model.schema().ok_or_else(|| model.error(1, "what a history compares needs `-- columns:`"))?;
+    let nothing = || Version {
+        name: model.name.clone(),
+        number: 0,
+        schema: Arc::new(file_schema(&schema)),
+        partition_columns: Vec::new(),
+        files: Vec::new(),
+    };
+    Ok((model.name.clone(), version.map_or_else(nothing, |version| with_columns(version, &schema))))
 }
 
 /// The version with all columns of a header: those that an earlier release did not have yet are null.

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures::future::BoxFuture;
-use futures::stream::FuturesUnordered;
-use futures::{FutureExt, StreamExt};
+use futures::stream::{self, FuturesUnordered};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use tracing::Instrument;
 
 use crate::clock::Micros;
@@ -156,7 +156,8 @@ async fn refresh_holding_lease(
     let workspace =
         open_workspace(project, &project.lake, &ledger.refresh_id, last.as_ref(), base, last_versions).await?;
     // Only now is it known that the lake holds what it should.
-    maintenance::clean(&project.lake, catalog.models().iter().map(|model| &model.name), project.clock.now()).await?;
+    let made = catalog.models().iter().map(|model| &model.name);
+    maintenance::clean(&project.lake, made, lease.confirm().await?, project.clock.now()).await?;
     history::register_generation(&workspace.session, number, ledger.started_at)?;
     register(&workspace.session, CATALOG, &corrections_name(), corrections.relation()?)?;
     if base.is_none_or(|base| base.corrections != corrections.digest()) {
@@ -237,16 +238,9 @@ pub(crate) async fn open_workspace(
     base: Option<&Generation>,
     last_versions: BTreeMap<TableName, Version>,
 ) -> Result<Workspace> {
-    let mut previous = BTreeMap::new();
-    for (name, published) in base.iter().flat_map(|generation| &generation.tables) {
-        let name = TableName::parse(name)?;
-        let version = published.open(&project.lake, &name).await.map_err(|error| {
-            let is_landing = landing::tables().contains(&name);
-            let advice = if is_landing { FROM_BACKUP } else { "run `tessera refresh --full`" };
-            error.context(advice)
-        })?;
-        previous.insert(name, (version, published.base_rows));
-    }
+    let tables = base.iter().flat_map(|generation| &generation.tables);
+    let opening: Vec<_> = tables.map(|(name, published)| open_previous(project, name, published)).collect();
+    let previous: BTreeMap<_, _> = stream::iter(opening).buffer_unordered(limits::STORE_READS).try_collect().await?;
     let workspace =
         Workspace::new(lake, &project.lake, project.session()?, refresh_id, base.map(|_| previous), last_versions);
     for name in landing::tables() {
@@ -258,6 +252,21 @@ pub(crate) async fn open_workspace(
         workspace.keep(&name, TableState { base_rows: current.rows(), current, new_files, previous })?;
     }
     Ok(workspace)
+}
+
+/// A table as the last generation published it, and how many rows of a state were folded.
+async fn open_previous(
+    project: &Project,
+    name: &str,
+    published: &PublishedTable,
+) -> Result<(TableName, (Version, u64))> {
+    let name = TableName::parse(name)?;
+    let version = published.open(&project.lake, &name).await.map_err(|error| {
+        let is_landing = landing::tables().contains(&name);
+        let advice = if is_landing { FROM_BACKUP } else { "run `tessera refresh --full`" };
+        error.context(advice)
+    })?;
+    Ok((name, (version, published.base_rows)))
 }
 
 /// A landing table as it is now, which has all that the last generation read of it.

@@ -125,8 +125,12 @@ impl Table {
 
     /// Makes sure that the table exists with `schema`; an existing table keeps its own until the next exact commit.
     pub(crate) async fn create_if_absent(&self, schema: &Schema, partition_columns: &[&str]) -> Result<()> {
-        if self.load(None).await?.is_some() {
-            return Ok(());
+        self.opened_or_created(schema, partition_columns).await.map(|_| ())
+    }
+
+    async fn opened_or_created(&self, schema: &Schema, partition_columns: &[&str]) -> Result<DeltaTable> {
+        if let Some(table) = self.load(None).await? {
+            return Ok(table);
         }
         let fields: StructType = schema.try_into_kernel().map_err(|error| self.wrong_schema(error))?;
         let created = CreateBuilder::new()
@@ -136,10 +140,10 @@ impl Table {
             .with_partition_columns(partition_columns.iter().copied())
             .await;
         match created {
-            Ok(_) => Ok(()),
+            Ok(table) => Ok(table),
             // Another writer made it first; the table is there either way.
             Err(error) => match self.load(None).await {
-                Ok(Some(_)) => Ok(()),
+                Ok(Some(table)) => Ok(table),
                 _ => Err(error.into()),
             },
         }
@@ -192,9 +196,8 @@ impl Table {
 
     /// Commits a version that holds exactly `files` with `schema`. Returns its number.
     pub(crate) async fn commit_exact(&self, schema: &Schema, files: &[DataFile]) -> Result<u64> {
-        self.create_if_absent(schema, &[]).await?;
+        let mut table = self.opened_or_created(schema, &[]).await?;
         for _ in 0..limits::COMMIT_ATTEMPTS_MAX {
-            let table = self.require().await?;
             let state = table.snapshot()?;
             let wanted: HashSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
             let mut present = HashSet::new();
@@ -229,6 +232,7 @@ impl Table {
                 self.checkpoint_when_due(number).await;
                 return Ok(number);
             }
+            table = self.require().await?;
         }
         Err(self.too_many_conflicts())
     }
@@ -334,11 +338,17 @@ impl Table {
 
     /// Keeps opening cheap. A checkpoint is a copy of what the log says: failing to write one loses nothing.
     async fn checkpoint_when_due(&self, number: u64) {
-        if number.is_multiple_of(limits::COMMITS_PER_CHECKPOINT)
-            && let Ok(Some(table)) = self.load(Some(number)).await
-            && let Err(error) = create_checkpoint(&table, None).await
-        {
-            tracing::warn!(table = %self.name, version = number, %error, "checkpoint not written");
+        if !number.is_multiple_of(limits::COMMITS_PER_CHECKPOINT) {
+            return;
+        }
+        let written = match self.load(Some(number)).await {
+            Ok(Some(table)) => create_checkpoint(&table, None).await.map_err(EngineError::from),
+            Ok(None) => return,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
+            let error = error.without_values();
+            tracing::warn!(table = %self.name, version = number, error, "checkpoint not written");
         }
     }
 

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use datafusion::common::runtime::SpawnedTask;
@@ -202,6 +203,8 @@ fn written_schema(files: &Schema, batches: &Schema) -> Schema {
 }
 
 fn cast(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    // Otherwise what does not fit would be null.
+    let options = CastOptions { safe: false, ..CastOptions::default() };
     let columns = batch
         .columns()
         .iter()
@@ -210,10 +213,15 @@ fn cast(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
             if column.data_type() == field.data_type() {
                 Ok(Arc::clone(column))
             } else {
-                arrow::compute::cast(column, field.data_type())
+                cast_with_options(column, field.data_type(), &options).map_err(|_| {
+                    let (name, wanted) = (field.name(), field.data_type());
+                    EngineError::invalid(format!(
+                        "column `{name}` has a value that {wanted} cannot hold: cast it in the query"
+                    ))
+                })
             }
         })
-        .collect::<Result<Vec<_>, _>>()?;
+        .collect::<Result<Vec<_>>>()?;
     Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
 }
 
