@@ -28,6 +28,6 @@ join identity.identities of_a
 left anti join identity.dropped_links dropped
     on dropped.a_namespace = links.a_namespace and dropped.a_value = links.a_value
     and dropped.b_namespace = links.b_namespace and dropped.b_value = links.b_value
-where links.a_namespace <> links.b_namespace
+where namespace_rank(links.a_namespace || ':') < namespace_rank(links.b_namespace || ':')
 group by 1, 2, 3, 4
 having count(*) > 1

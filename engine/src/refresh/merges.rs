@@ -14,22 +14,31 @@ use crate::store::TableName;
 use crate::store::generation::Generation;
 
 /// Profiles that would become part of others: of those that become one person, all but one. Who only goes by another id, since a
-/// better anchor is known or the one of before is gone, is nobody else.
+/// better anchor is known or the one of before is gone, is nobody else, unless somebody else goes on there, or a part of somebody
+/// else came along.
 const MERGED: &str = "
-    with merged as (
-        select distinct from_profile_id, to_profile_id from identity.changes where change = 'merge' and generation = {generation}
+    with current as (
+        select * from identity.changes where generation = {generation}
     ),
 
-    origins as (
-        select to_profile_id from merged
-        union all
-        select distinct profile_id as to_profile_id  -- who goes on, and the others join
+    merged as (
+        select to_profile_id, count(distinct from_profile_id) as origin_count
+        from current
+        where change = 'merge'
+        group by to_profile_id
+    ),
+
+    others as (
+        select to_profile_id from current where change <> 'merge' and from_profile_id is not null
+        union
+        select profile_id as to_profile_id
         from last.identity.identities
         where profile_id in (select to_profile_id from merged)
     )
 
-    select cast(coalesce(sum(origin_count - 1), 0) as bigint)
-    from (select count(*) as origin_count from origins group by to_profile_id)";
+    select cast(coalesce(sum(origin_count - case when others.to_profile_id is null then 1 else 0 end), 0) as bigint)
+    from merged
+    left join others on others.to_profile_id = merged.to_profile_id";
 
 /// Refuses what would make more of the last generation's profiles part of others than `merges_max_share` of them.
 ///

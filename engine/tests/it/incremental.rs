@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
+use tessera_engine::{ErrorKind, Progress, RefreshOptions};
+
 use crate::shop::{CONFIG, Shop, limited};
 
 /// Lines of one delivery to one source.
@@ -415,4 +417,71 @@ async fn test_a_row_that_lands_again_as_it_was_is_told_when_it_landed_first() {
     assert_eq!(shop.rows(told).await, expected);
     shop.refresh(true).await;
     assert_eq!(shop.rows(told).await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn test_a_link_that_is_kept_is_of_when_it_was_told_not_of_each_export() {
+    let shop = Shop::new(
+        "version = 1
+        [[source]]
+        name = 'club'
+        format = 'csv'
+        touchpoint = 'club'
+        key = 'no'
+        identifiers = { member = 'member', email = 'email' }
+        keep_links = true
+        [identity]
+        namespaces = [{ name = 'member', unique = true }, { name = 'email' }]",
+    );
+    let deliveries = [
+        "1,ann,e@example.com\n",
+        "2,bob,e@example.com\n",
+        "1,ann,e@example.com\n3,eve,f@example.com\n",
+        "1,ann,g@example.com\n1,ann,g@example.com\n",
+        "1,ann,e@example.com\n3,eve,f@example.com\n4,zoe,z@example.com\n",
+    ];
+    for rows in deliveries {
+        shop.land("club", &format!("no,member,email\n{rows}")).await;
+        shop.refresh(false).await;
+        shop.advance_days(1);
+    }
+    let told = "select a_value, b_value, cast(last_seen_at as date) as day from identity.links order by 1, 2";
+    let expected = [
+        "ann | e@example.com | 2026-06-05",
+        "ann | g@example.com | 2026-06-04",
+        "bob | e@example.com | 2026-06-02",
+        "eve | f@example.com | 2026-06-03",
+        "zoe | z@example.com | 2026-06-05",
+    ];
+    assert_eq!(shop.rows(told).await, expected);
+    shop.refresh(true).await;
+    assert_eq!(shop.rows(told).await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn test_who_becomes_part_of_a_person_whose_id_is_new_counts_as_merged() {
+    let shop = Shop::new(
+        "version = 1
+        [[source]]
+        name = 'web'
+        format = 'segment'
+        touchpoint = 'web'
+        [identity]
+        merges_max_share = 0.4
+        namespaces = [{ name = 'user_id', unique = true }, { name = 'email' }, { name = 'anonymous_id' }]",
+    );
+    let call = |number: u32, told: &str| {
+        format!(
+            r#"{{"type":"track","event":"Seen","messageId":"{number}","timestamp":"2026-05-0{number}T10:00:00Z",{told}}}"#
+        )
+    };
+    let address = r#""context":{"traits":{"email":"x@example.com"}}"#;
+    let apart = [call(1, r#""userId":"old","anonymousId":"laptop""#), call(2, address)];
+    shop.land("web", &apart.join("\n")).await;
+    shop.refresh(false).await;
+    // The laptop moves to the new login, and the address comes to both.
+    shop.land("web", &call(3, &format!(r#""userId":"new","anonymousId":"laptop",{address}"#))).await;
+    let refused = shop.engine.refresh(RefreshOptions::default(), &Progress::none()).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::FailedPrecondition, "{refused}");
+    assert!(refused.to_string().contains("1 of 2 profiles would be merged into others"), "{refused}");
 }
