@@ -378,7 +378,9 @@ impl ProjectConfig {
     pub fn source(&self, name: &str) -> Result<&Source> {
         self.sources.iter().find(|source| source.name == name).ok_or_else(|| {
             let hint = suggestion(name, self.sources.iter().map(|source| source.name.as_str()));
-            EngineError::not_found(format!("no source is called `{name}`; {hint}"))
+            EngineError::not_found(format!(
+                "tessera.toml has no source `{name}`: {hint}; to add it, write a [[source]] with that name"
+            ))
         })
     }
 }

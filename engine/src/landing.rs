@@ -33,8 +33,8 @@ use std::time::Duration;
 use arrow::datatypes::{DataType, Field, Schema};
 use futures::{StreamExt, TryStreamExt, future};
 
-use crate::config::{ProjectConfig, Source, SourceKind};
-use crate::error::{EngineError, Result};
+use crate::config::{Source, SourceKind};
+use crate::error::Result;
 use crate::progress::Progress;
 use crate::project::Project;
 use crate::store::delta::{DataFile, Table, Version};
@@ -74,7 +74,7 @@ pub(crate) async fn ingest(
     progress: &Progress,
     landed: &mut (dyn FnMut(BatchReport) + Send),
 ) -> Result<()> {
-    let source = find_source(&project.config, source)?;
+    let source = project.config.source(source)?;
     let rows_table = table_of(source);
     for name in [&rows_table, &tables()[2]] {
         create_if_absent(&project.lake, name).await?;
@@ -119,14 +119,4 @@ pub(crate) fn table_schema(name: &TableName) -> Schema {
     fields.push(Arc::new(Field::new(PARTITION_COLUMNS[0], DataType::Int64, true)));
     fields.push(Arc::new(Field::new(PARTITION_COLUMNS[1], DataType::Utf8, true)));
     Schema::new(fields)
-}
-
-fn find_source<'a>(config: &'a ProjectConfig, name: &str) -> Result<&'a Source> {
-    config.sources.iter().find(|source| source.name == name).ok_or_else(|| {
-        let known: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
-        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        EngineError::not_found(format!(
-            "tessera.toml has no source `{name}`: it has {known}; add a [[source]] with that name"
-        ))
-    })
 }

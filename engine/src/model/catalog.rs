@@ -7,8 +7,10 @@ use super::definition::Model;
 use crate::error::{EngineError, Result};
 use crate::store::TableName;
 
-/// Schemas that are not made by models.
+/// Schemas that are not made by models, which these may read.
 const GIVEN_SCHEMAS: [&str; 3] = ["landing", "config", "information_schema"];
+/// The engine's own: its logs, and what it needs for a while.
+const OWN_SCHEMAS: [&str; 2] = ["ops", "helper"];
 
 /// The models of a project.
 #[derive(Debug, Clone)]
@@ -29,7 +31,7 @@ impl Catalog {
         }
         for (path, text) in project_files(&project.join("models"))? {
             let model = Model::parse(name_of(&path)?, &format!("models/{path}"), &text)?;
-            if GIVEN_SCHEMAS.contains(&model.name.schema.as_str()) {
+            if GIVEN_SCHEMAS.iter().chain(&OWN_SCHEMAS).any(|schema| *schema == model.name.schema) {
                 return Err(
                     model.error(1, format!("schema `{}` is not made by models: use another", model.name.schema))
                 );
@@ -71,8 +73,18 @@ impl Catalog {
 
 fn name_of(path: &str) -> Result<TableName> {
     let stem = path.strip_suffix(".sql").unwrap_or(path);
-    TableName::parse(&stem.replace('/', "."))
-        .map_err(|error| error.context(format!("`{path}`: a model lies in models/<schema>/<table>.sql")))
+    let place = |error: EngineError| error.context(format!("`{path}`: a model lies in models/<schema>/<table>.sql"));
+    let name = TableName::parse(&stem.replace('/', ".")).map_err(place)?;
+    // A name is a folder of the lake, and a word in SQL.
+    let is_plain = |name: &str| {
+        name.starts_with(|first: char| first.is_ascii_lowercase())
+            && name.chars().all(|other| other.is_ascii_lowercase() || other.is_ascii_digit() || other == '_')
+    };
+    if is_plain(&name.schema) && is_plain(&name.table) {
+        return Ok(name);
+    }
+    let wrong = "schema and table are named by small letters, digits and `_`, beginning with a letter";
+    Err(place(EngineError::invalid(wrong)))
 }
 
 /// `(<schema>/<table>.sql, text)` of every file of the folder, sorted. A file that is in no schema is refused.
@@ -153,4 +165,26 @@ fn unknown<'a>(model: &Model, name: &TableName, known: impl Iterator<Item = &'a 
     let line = model.sql(true).lines().position(|line| line.contains(&name)).map_or(1, |index| index + 1);
     let hint = nearest.map_or_else(String::new, |(_, candidate)| format!(": did you mean `{candidate}`?"));
     model.error(line, format!("table `{name}` does not exist{hint}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn test_models_do_not_lie_where_the_engine_keeps_its_own() {
+        for (path, said) in [
+            ("ops/lists.sql", "schema `ops` is not made by models"),
+            ("landing/events.sql", "schema `landing` is not made by models"),
+            ("my/Table.sql", "small letters"),
+            ("_generations/a.sql", "small letters"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("models").join(path);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(&file, "-- A table.\n--\n-- key: a\n-- strategy: full\nselect 1 as a").unwrap();
+            let error = Catalog::load(&[], folder.path()).unwrap_err();
+            assert!(error.to_string().contains(said), "{path}: {error}");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::dataframe::DataFrame;
-use datafusion::logical_expr::{Expr, cast, col, ident};
+use datafusion::logical_expr::{Expr, cast, ident};
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use datafusion::physical_plan::execute_stream_partitioned;
 
@@ -267,12 +267,7 @@ pub(crate) fn contracted(model: &Model, frame: DataFrame) -> Result<DataFrame> {
             },
         );
     }
-    columns.extend(
-        given
-            .iter()
-            .filter(|name| !model.columns.iter().any(|column| &&column.name == name))
-            .map(|name| col(format!("\"{name}\""))),
-    );
+    columns.extend(given.iter().filter(|name| !model.columns.iter().any(|column| &&column.name == name)).map(ident));
     Ok(frame.select(columns)?)
 }
 

@@ -81,5 +81,5 @@ pub(crate) async fn append_tidied(
 /// The small files of a log, if they are too many.
 fn small_files(version: &Version) -> Vec<DataFile> {
     let small: Vec<_> = version.files.iter().filter(|file| file.rows < limits::SMALL_FILE_ROWS).cloned().collect();
-    if small.len() < limits::SMALL_FILES_MAX { Vec::new() } else { small }
+    if small.len() > limits::SMALL_FILES_MAX { small } else { Vec::new() }
 }
