@@ -26,7 +26,7 @@
 --   utm_campaign   text       campaign name
 --   revenue        decimal    revenue of the event, in `currency`
 --   currency       text       ISO 4217 code
---   properties     text       the event's properties, a JSON object as it arrived
+--   properties     text       the event's properties, a JSON object as it arrived; a page's or screen's with its name and category
 --   event_hash     bigint     hash of source and event id: speeds up the search for copies
 --   landed_order   bigint     place in the order of landing, over all batches
 with landed as (

@@ -16,6 +16,14 @@ use crate::landing::chunk::{Rows, count_line_feeds};
 use crate::landing::quarantine::{QuarantineBuilder, Reason, Rejection};
 use crate::landing::tabular::{Cell, TabularBuilder};
 
+/// How files begin that are no CSV but often taken for it, and what to do with them. (A file that is compressed once is unpacked
+/// when it is read.)
+const OTHER_FILES: [(&[u8], &str); 3] = [
+    (b"PK\x03\x04", "is that of a zip file, as Excel workbooks are; save the sheet as CSV, or unpack the file"),
+    (b"\xd0\xcf\x11\xe0", "is that of an Excel workbook; save the sheet as CSV"),
+    (b"\x1f\x8b", "is compressed: the file is a gzip inside of another; unpack it once and land what comes out"),
+];
+
 /// The names of a file's columns and what is between them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Header {
@@ -28,7 +36,8 @@ impl Header {
     /// Reads a header line.
     ///
     /// # Errors
-    /// What is wrong with it, and what to do: it is not UTF-8, or the whole of a file whose lines end as on old Macs.
+    /// What is wrong with it, and what to do: it is of a file of another kind, not UTF-8, or the whole of a file whose lines end as
+    /// on old Macs.
     pub(crate) fn parse(line: &[u8]) -> Result<Self, &'static str> {
         Self::parse_delimited(line, detect_delimiter(line))
     }
@@ -38,6 +47,9 @@ impl Header {
     /// # Errors
     /// As `parse`.
     pub(crate) fn parse_delimited(line: &[u8], delimiter: u8) -> Result<Self, &'static str> {
+        if let Some((_, problem)) = OTHER_FILES.iter().find(|(start, _)| line.starts_with(start)) {
+            return Err(problem);
+        }
         let mut records = Records::new(line, delimiter);
         let mut columns: Vec<String> = Vec::new();
         let mut next_numbers = HashMap::new();
@@ -206,6 +218,16 @@ mod tests {
         assert_eq!(columns("a,\"b\rc\"").1, ["a", "b\rc"]);
         assert!(Header::parse(b"a,b\r1,2").unwrap_err().contains("old Macs"));
         assert!(Header::parse(b"a,\xff").unwrap_err().contains("UTF-8"));
+    }
+
+    #[test]
+    fn test_header_of_another_kind_of_file_is_told_so() {
+        let problem = |line: &[u8]| Header::parse(line).unwrap_err();
+        assert!(problem(b"PK\x03\x04\x14\x00\xff").contains("save the sheet as CSV, or unpack"));
+        assert!(problem(b"PK\x03\x04").contains("zip"), "what follows may be in the next line");
+        assert!(problem(b"\xd0\xcf\x11\xe0\xa1\xb1").contains("Excel"));
+        assert!(problem(b"\x1f\x8b\x08").contains("unpack it once"));
+        assert_eq!(columns("PK,id").1, ["PK", "id"]);
     }
 
     #[test]

@@ -114,7 +114,7 @@ pub(crate) fn parse_object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, R
     })
 }
 
-/// Parses a part of an accepted text; anything but an object counts as an empty one.
+/// Parses a part of an accepted text; anything but an object counts as an empty one. [`check_part`] tells what must not count so.
 pub(crate) fn parse_part<'a, T: Deserialize<'a> + Default>(text: Option<&'a str>) -> Result<T, Rejection> {
     match text {
         Some(text) if is_object(text) => serde_json::from_str(text).map_err(|error| not_json(&error)),
@@ -124,6 +124,19 @@ pub(crate) fn parse_part<'a, T: Deserialize<'a> + Default>(text: Option<&'a str>
 
 pub(crate) fn is_object(text: &str) -> bool {
     text.starts_with('{')
+}
+
+/// Refuses a part that has to be an object and says something else: it would be lost. What says nothing may be written in any
+/// way, for PHP writes an empty object as `[]`.
+pub(crate) fn check_part(key: &str, text: Option<&str>) -> Result<(), Rejection> {
+    let list = |text: &str| text.strip_prefix('[')?.strip_suffix(']').map(|entries| entries.trim().is_empty());
+    match text {
+        Some(text) if !is_object(text) && !list(text).unwrap_or_else(|| scalar_text(text).is_none()) => {
+            let detail = format!("`{key}` is no object; send one, or leave the key out");
+            Err(Rejection::new(Reason::NotAnObject, detail))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn not_json(error: &serde_json::Error) -> Rejection {
@@ -236,6 +249,12 @@ fn string_text(raw: &str) -> Cow<'_, str> {
 pub(crate) struct ObjectWriter(Vec<u8>);
 
 impl ObjectWriter {
+    /// Begins with the fields of an object's text, as they are written there.
+    pub(crate) fn continuing(object: &str) -> Self {
+        let fields = object.strip_suffix('}').unwrap_or(object).trim_end();
+        Self(if fields == "{" { Vec::new() } else { fields.as_bytes().to_vec() })
+    }
+
     /// Forgets what was written.
     pub(crate) fn clear(&mut self) {
         self.0.clear();
@@ -373,5 +392,19 @@ mod tests {
         writer.push_text("a\"b", "line\nfeed é");
         writer.push_json("n", "1.50");
         assert_eq!(writer.finish(), r#"{"a\"b":"line\nfeed é","n":1.50}"#);
+    }
+
+    #[test]
+    fn test_object_writer_continues_an_object_as_it_is_written() {
+        for (object, expected) in [
+            (r#"{"z": 1.50, "a":"}" }"#, r#"{"z": 1.50, "a":"}","n":2}"#),
+            (r#"{"b":{}}"#, r#"{"b":{},"n":2}"#),
+            ("{ }", r#"{"n":2}"#),
+        ] {
+            let mut writer = ObjectWriter::continuing(object);
+            writer.push_json("n", "2");
+            assert_eq!(writer.finish(), expected);
+        }
+        assert_eq!(ObjectWriter::continuing("{}").finish(), "{}");
     }
 }

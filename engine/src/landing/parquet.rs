@@ -18,6 +18,11 @@ use crate::landing::quarantine::{QuarantineBuilder, Rejection};
 use crate::landing::tabular::{Cell, TabularBuilder};
 use crate::limits::{PARQUET_BATCH_BYTES_MAX, PARQUET_BATCH_ROWS};
 
+/// How Parquet files begin, and those with an encrypted footer, of which their reader tells.
+const MAGIC: [&[u8]; 2] = [b"PAR1", b"PARE"];
+/// So much of a file that is no Parquet is looked at.
+const HEAD_BYTES: usize = 512;
+
 /// An open file and the names of its columns.
 pub(crate) struct ParquetInput {
     pub(crate) columns: Vec<String>,
@@ -29,7 +34,10 @@ impl ParquetInput {
     pub(crate) fn open(path: &Path, row_bytes_max: usize, raw: &RawBytes) -> Result<Self> {
         let place = || format!("`{}`", path.display());
         let mut file = File::open(path).map_err(|error| EngineError::from(error).context(place()))?;
-        hash_file(&mut file, raw).map_err(|error| EngineError::from(error).context(place()))?;
+        let head = hash_file(&mut file, raw).map_err(|error| EngineError::from(error).context(place()))?;
+        if let Some(problem) = other_kind(&head) {
+            return Err(EngineError::invalid(format!("{} is no Parquet file{problem}", place())));
+        }
         let damaged = |error: parquet::errors::ParquetError| {
             EngineError::invalid(format!(
                 "{} is not a whole Parquet file ({error}); get a whole copy and land that",
@@ -48,16 +56,45 @@ fn column_names(schema: &Schema) -> Vec<String> {
     schema.fields().iter().map(|field| field.name().clone()).collect()
 }
 
-fn hash_file(file: &mut File, raw: &RawBytes) -> std::io::Result<()> {
+/// Hashes a file; how it begins.
+fn hash_file(file: &mut File, raw: &RawBytes) -> std::io::Result<Vec<u8>> {
     use std::io::Read;
     let mut buffer = vec![0; 1 << 20];
+    let mut head = Vec::with_capacity(HEAD_BYTES);
     loop {
         let length = file.read(&mut buffer)?;
         if length == 0 {
-            return Ok(());
+            return Ok(head);
         }
         raw.add(&buffer[..length]);
+        head.extend_from_slice(&buffer[..length.min(HEAD_BYTES - head.len())]);
     }
+}
+
+/// What to do with a file that begins as no Parquet file does. One that ends within the first bytes of such a file is a part of
+/// one.
+fn other_kind(head: &[u8]) -> Option<&'static str> {
+    let first = &head[..head.len().min(4)];
+    if MAGIC.iter().any(|magic| magic.starts_with(first)) {
+        return None;
+    }
+    let text = match std::str::from_utf8(head) {
+        Ok(text) => text,
+        // The last character may be cut off.
+        Err(error) if error.error_len().is_none() => {
+            std::str::from_utf8(&head[..error.valid_up_to()]).unwrap_or_default()
+        }
+        Err(_) => "",
+    };
+    let text = text.trim_start_matches('\u{feff}').trim_start();
+    let is_text = !text.contains(|character: char| character.is_control() && !character.is_whitespace());
+    Some(match text.chars().next() {
+        Some('{') if is_text => {
+            " but seems to be JSON; set `format = \"ndjson\"` in its source, or `\"segment\"` if it holds calls of the Segment spec"
+        }
+        Some(_) if is_text => " but seems to be text; set `format = \"csv\"` in its source",
+        _ => "; get the Parquet file and land that",
+    })
 }
 
 /// Parses the rows of a batch. `first_row` is the 1-based number of the first in the file.
@@ -145,4 +182,48 @@ fn nested_json(array: &dyn Array, row: usize) -> Result<String> {
     let mut json = Vec::new();
     make_encoder(&field, &value, &EncoderOptions::default())?.encode(0, &mut json);
     Ok(String::from_utf8_lossy(&json).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    fn problem(content: &[u8]) -> String {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), content).unwrap();
+        let opened = ParquetInput::open(file.path(), 1 << 20, &RawBytes::default());
+        let error = opened.map(|input| input.columns).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        let message = error.to_string();
+        let (_, problem) = message.split_once(&format!("`{}` ", file.path().display())).unwrap();
+        assert!(!problem.contains("ada"), "{problem}");
+        problem.to_owned()
+    }
+
+    #[test]
+    fn test_a_file_that_is_no_parquet_is_told_its_format() {
+        for json in ["{\"email\":\"ada@example.com\"}\n", "\u{feff}\n {\"type\":\"page\"}"] {
+            let message = problem(json.as_bytes());
+            assert!(
+                message.contains("is no Parquet file but seems to be JSON") && message.contains("ndjson"),
+                "{message}"
+            );
+        }
+        // The first bytes that are looked at end within a character.
+        let long = format!("a,{}", "é".repeat(HEAD_BYTES));
+        for text in ["id,email\n1,ada@example.com\n", "id", &long] {
+            assert!(problem(text.as_bytes()).contains("set `format = \"csv\"`"), "{text}");
+        }
+        for other in [&b"PK\x03\x04\x14\x00"[..], b"\x1f\x8b\x08\x00", b"caf\xe9,1", b"  \n\n", b"{\x00\x01\x02"] {
+            assert!(problem(other).ends_with("is no Parquet file; get the Parquet file and land that"), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn test_a_part_of_a_parquet_file_is_told_so() {
+        for part in [&b""[..], b"PA", b"PAR1", b"PAR1\x15\x04\x15\x10", b"PARE\x00\x00\x00\x00PARE"] {
+            assert!(problem(part).contains("is not a whole Parquet file"), "{part:?}");
+        }
+    }
 }

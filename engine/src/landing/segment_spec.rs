@@ -11,7 +11,7 @@ use crate::decimal::parse_decimal;
 use crate::landing::consent::push_consents;
 use crate::landing::identifier_rules::IdentifierRules;
 use crate::landing::json::{
-    Object, ObjectWriter, id_text, is_object, parse_object, parse_part, raw_fields, scalar_text, value_text,
+    Object, ObjectWriter, check_part, id_text, is_object, parse_object, parse_part, raw_fields, scalar_text, value_text,
 };
 use crate::landing::quarantine::{QuarantineBuilder, Reason, Rejection};
 use crate::landing::row_id::{EventId, content_hash};
@@ -26,6 +26,7 @@ raw_fields! {
         message_id: "messageId",
         event: "event",
         name: "name",
+        category: "category",
         user_id: "userId",
         anonymous_id: "anonymousId",
         previous_id: "previousId",
@@ -80,6 +81,8 @@ raw_fields! {
         total: "total",
         value: "value",
         currency: "currency",
+        name: "name",
+        category: "category",
     }
 }
 
@@ -113,6 +116,7 @@ struct Envelope<'a> {
 
 impl<'a> Envelope<'a> {
     fn new(batch: &Call<'a>) -> Result<Self, Rejection> {
+        check_part("context", batch.context)?;
         let context = batch.context.filter(|text| is_object(text));
         // A batch's own `timestamp` is the time of its flush (two SDKs send it): it is nobody's event time.
         Ok(Self {
@@ -202,6 +206,7 @@ impl SegmentParser {
             return Err(Rejection::too_large(length, self.event_bytes_max));
         }
         let kind = call_type(call.kind)?;
+        check_parts(call)?;
         let name = event_name(kind, call.event)?;
         let times = call_times(call, envelope)?;
         let own_context = call.context.filter(|text| is_object(text));
@@ -213,11 +218,11 @@ impl SegmentParser {
         let identifiers = self.identifiers_of(kind, call, &context)?;
         let mut attributes = if kind == "identify" { traits(call.traits, context.traits)? } else { Vec::new() };
         push_consents(&mut attributes, context.consent, context.consent_management)?;
-        let properties_text = properties_text(kind, call)?;
         let properties: Properties<'_> = match kind {
             "track" | "page" | "screen" => parse_part(call.properties)?,
             _ => Properties::default(),
         };
+        let properties_text = properties_text(kind, call, &properties)?;
         let page = PageAndUtm::new(&context, &properties, call.name.filter(|_| matches!(kind, "page" | "screen")))?;
         let currency = properties.currency.and_then(scalar_text);
         events.push(&EventRow {
@@ -289,6 +294,13 @@ fn call_type(raw: Option<&str>) -> Result<&'static str, Rejection> {
             "`type` is none of track, page, screen, identify, group, alias; a call needs one of them",
         )
     })
+}
+
+/// Of every type of call: what one type does not read, its sender meant to say all the same.
+fn check_parts(call: &Call<'_>) -> Result<(), Rejection> {
+    check_part("context", call.context)?;
+    check_part("properties", call.properties)?;
+    check_part("traits", call.traits)
 }
 
 fn event_name<'a>(kind: &str, event: Option<&'a str>) -> Result<Cow<'a, str>, Rejection> {
@@ -392,7 +404,11 @@ fn traits<'a>(own: Option<&'a str>, remembered: Option<&'a str>) -> Result<Vec<P
     Ok(by_name.into_iter().filter_map(|(name, raw)| Some((name, value_text(raw)?))).collect())
 }
 
-fn properties_text<'a>(kind: &str, call: &Call<'a>) -> Result<Option<Cow<'a, str>>, Rejection> {
+fn properties_text<'a>(
+    kind: &str,
+    call: &Call<'a>,
+    properties: &Properties<'a>,
+) -> Result<Option<Cow<'a, str>>, Rejection> {
     match kind {
         "identify" | "alias" => Ok(None),
         "group" => {
@@ -408,8 +424,25 @@ fn properties_text<'a>(kind: &str, call: &Call<'a>) -> Result<Option<Cow<'a, str
             }
             Ok(Some(Cow::Owned(properties.finish().to_owned())))
         }
+        "page" | "screen" => Ok(page_properties(call, properties)),
         _ => Ok(call.properties.filter(|text| is_object(text)).map(Cow::Borrowed)),
     }
+}
+
+/// The properties of a page or screen call, with its `name` and `category`: browser SDKs put them there, server SDKs beside.
+fn page_properties<'a>(call: &Call<'a>, properties: &Properties<'a>) -> Option<Cow<'a, str>> {
+    let own = call.properties.filter(|text| is_object(text));
+    let told = [("name", call.name, properties.name), ("category", call.category, properties.category)];
+    let missing = told.map(|(key, beside, inside)| {
+        let beside = beside.filter(|raw| inside.is_none() && value_text(raw).is_some());
+        beside.map(|raw| (key, raw))
+    });
+    if missing.iter().all(Option::is_none) {
+        return own.map(Cow::Borrowed);
+    }
+    let mut whole = ObjectWriter::continuing(own.unwrap_or("{}"));
+    missing.into_iter().flatten().for_each(|(key, raw)| whole.push_json(key, raw));
+    Some(Cow::Owned(whole.finish().to_owned()))
 }
 
 fn push_identifier<'a>(

@@ -234,6 +234,23 @@ fn test_csv_without_a_header_tells_nothing_of_its_first_row() {
 }
 
 #[test]
+fn test_csv_that_is_another_kind_of_file_is_told_so() {
+    let gzip = |content: &[u8]| {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        gzip.write_all(content).unwrap();
+        gzip.finish().unwrap()
+    };
+    let text = "customer_id,purchased_on,quantity,amount\n1,1997-01-01,1,1\n";
+    assert_eq!(land(ORDERS, gzip(text.as_bytes())).rows.num_rows(), 1);
+    let twice = land(ORDERS, gzip(&gzip(text.as_bytes()))).outcome.unwrap_err().to_string();
+    assert!(twice.contains("the header of `input`") && twice.contains("a gzip inside of another"), "{twice}");
+    let workbook = b"PK\x03\x04\x14\x00\x06\x00\x08\x00\n[Content_Types].xml\xff\n";
+    let workbook = land(ORDERS, workbook).outcome.unwrap_err();
+    assert_eq!(workbook.kind(), crate::error::ErrorKind::InvalidInput);
+    assert!(workbook.to_string().contains("save the sheet as CSV"), "{workbook}");
+}
+
+#[test]
 fn test_csv_header_may_end_with_a_tab() {
     let landed = land(ORDERS, "\t \ncustomer_id\tpurchased_on\tquantity\tamount\t\r\n1\t1997-01-01\t1\t2\t\r\n");
     assert_eq!(landed.reasons(), []);
@@ -506,8 +523,8 @@ fn test_segment_call_counts_with_the_context_of_its_batch() {
     let calls = [call("", 900), call("", 1200), call(own, 900), call(own, 1200)].join(",");
     let batch = |context: &str| format!(r#"{{"context":{context},"batch":[{calls}]}}"#);
     let context = format!(r#"{{"pad":"{}"}}"#, "x".repeat(3000));
-    // A context that is no object is not copied.
-    let text = [batch(&context), batch(&format!(r#""{}""#, "x".repeat(3000)))].join("\n");
+    // A context that says nothing is not copied.
+    let text = [batch(&context), batch(&format!("[{}]", " ".repeat(3000)))].join("\n");
     let landed = land_input(WEB, "event_bytes_max = 4096", stream(text), 2);
     assert_eq!(landed.reasons(), vec![(1, "too_large".to_owned()); 2]);
     let merged = context.replace("{", r#"{"ip":"1","#);

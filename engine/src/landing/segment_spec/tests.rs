@@ -88,9 +88,70 @@ fn test_segment_batch_of_a_server_sdk() {
     assert_eq!(parsed.time("occurred_at", 1), at("2026-01-02T03:04:05Z"));
     assert_eq!(parsed.pairs("attributes", 1), "");
     assert_eq!((parsed.text("page_path", 2), parsed.text("page_title", 2)), (Some("/docs"), Some("Install")));
+    assert_eq!(
+        parsed.text("properties", 2),
+        Some(r#"{"url":"https://example.com/docs","path":"/docs","name":"Install","category":"Docs"}"#)
+    );
     assert_eq!(parsed.text("properties", 3), Some(r#"{"groupId":"acme","name":"Acme","employees":42}"#));
     assert_eq!(parsed.pairs("identifiers", 3), "user_id:user_1");
     assert_eq!(parsed.pairs("identifiers", 4), "user_id:user_1 anonymous_id:anon_9");
+}
+
+#[test]
+fn test_segment_pages_keep_their_name_and_category_among_the_properties() {
+    let properties = |fields: &str| {
+        let parsed = parse(&format!(r#"{{{fields},"userId":"u","timestamp":"2026-01-02"}}"#));
+        assert_eq!(parsed.rows.num_rows(), 1, "{fields}");
+        parsed.text("properties", 0).map(str::to_owned)
+    };
+    let told = r#""name":"Install","category":"Docs""#;
+    let cases = [
+        // As it is written: the order, the blanks, the digits.
+        (
+            r#"{"z": 1.50, "title":"T", "a":1e2 }"#,
+            r#"{"z": 1.50, "title":"T", "a":1e2,"name":"Install","category":"Docs"}"#,
+        ),
+        (r#"{"n\u0061me":"Own"}"#, r#"{"n\u0061me":"Own","category":"Docs"}"#),
+        (r#"{"name":null,"category":"Own"}"#, r#"{"name":null,"category":"Own"}"#),
+        ("{}", r#"{"name":"Install","category":"Docs"}"#),
+        ("[]", r#"{"name":"Install","category":"Docs"}"#),
+        ("null", r#"{"name":"Install","category":"Docs"}"#),
+    ];
+    for (own, expected) in cases {
+        for kind in ["page", "screen"] {
+            let properties = properties(&format!(r#""type":"{kind}",{told},"properties":{own}"#));
+            assert_eq!(properties.as_deref(), Some(expected), "{kind} {own}");
+        }
+    }
+    let nothing = r#""type":"page","name":" ","category":null"#;
+    assert_eq!(properties(nothing), None);
+    assert_eq!(properties(&format!(r#"{nothing},"properties":{{"a":1}}"#)).as_deref(), Some(r#"{"a":1}"#));
+    let track = format!(r#""type":"track","event":"Seen",{told},"properties":{{"a":1}}"#);
+    assert_eq!(properties(&track).as_deref(), Some(r#"{"a":1}"#));
+}
+
+#[test]
+fn test_segment_parts_that_are_no_objects_are_refused() {
+    let line = |kind: &str, key: &str, value: &str| {
+        format!(r#"{{"type":"{kind}","event":"Seen","userId":"u","timestamp":"2026-01-02","{key}":{value}}}"#)
+    };
+    for kind in ["track", "page", "screen", "identify", "group", "alias"] {
+        for key in ["context", "properties", "traits"] {
+            for lost in [r#""ada@example.com""#, "[1]", "7", "true", "false"] {
+                assert_eq!(reason_of(&line(kind, key, lost)), "not_an_object");
+            }
+            for nothing in ["{}", "null", "[]", "[ ]", r#""""#, r#"" ""#] {
+                assert_eq!(parse(&line(kind, key, nothing)).rows.num_rows(), 1, "{kind} {key} {nothing}");
+            }
+        }
+    }
+    let detail = check_part("traits", Some(r#""ada@example.com""#)).unwrap_err().detail;
+    assert_eq!(detail, "`traits` is no object; send one, or leave the key out");
+    // Of a batch, it would be lost to all calls.
+    let good = line("page", "context", "{}");
+    assert_eq!(reason_of(&format!(r#"{{"context":"oops","batch":[{good},{good}]}}"#)), "not_an_object");
+    let parsed = parse(&format!(r#"{{"context":[],"batch":[{good},{}]}}"#, line("page", "traits", "[1]")));
+    assert_eq!((parsed.rows.num_rows(), parsed.reasons.len()), (1, 1));
 }
 
 #[test]
@@ -184,7 +245,7 @@ fn test_segment_revenue_hides_under_three_names_for_orders_only() {
     assert_eq!(revenue("Viewed", r#"{"revenue":2}"#), Some(20_000));
     assert_eq!(revenue("Order Completed", r#"{"revenue":"free"}"#), None);
     assert_eq!(revenue("Order Completed", r#"{"revenue":{"a":1}}"#), None);
-    assert_eq!(revenue("Order Completed", "[1]"), None);
+    assert_eq!(revenue("Order Completed", "[]"), None);
 }
 
 #[test]
