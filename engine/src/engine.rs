@@ -439,8 +439,8 @@ impl Engine {
         self.sql(query, parameters, as_of).await?.batches.try_collect().await
     }
 
-    /// Checks the project: models and the columns that they name; and, once something is published, segments and the
-    /// invariants of the newest generation, whose number it returns.
+    /// Checks the project: models and the columns that they name, traits, segments and lists; and, once something is published,
+    /// the attributes that these name, and the invariants of the newest generation, whose number it returns.
     ///
     /// # Errors
     /// InvalidInput saying file, line and what to do; FailedPrecondition for a broken invariant.

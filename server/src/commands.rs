@@ -65,7 +65,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
                     ))?;
                 }
                 None => say(
-                    "ok: configuration and models; segments and tables are checked after the first `tessera refresh`",
+                    "ok: configuration, models, traits and segments; the attributes that these name are checked after the first \
+                     `tessera refresh`",
                 )?,
             }
             Ok(())

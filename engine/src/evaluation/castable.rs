@@ -1,5 +1,5 @@
-//! Texts as casts read them: JavaScript writes small and large numbers with an exponent, and forms write times without seconds;
-//! Arrow 59 reads neither.
+//! Texts as casts read them: JavaScript writes small and large numbers with an exponent, forms write times without seconds, and
+//! people type blanks around them; Arrow 59 reads none of these.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::query::functions::{of_column, text};
 /// Numbers with more digits are left as they are: no type holds them.
 const EXPONENT_MAX: i32 = 64;
 
-/// `castable(text)`: `1e3` as `1000`, `2026-05-08T18:40` as `2026-05-08T18:40:00`, every other text as it is.
+/// `castable(text)`: `1e3` as `1000`, `2026-05-08T18:40` as `2026-05-08T18:40:00`, every other text without the blanks around it.
 pub(super) fn function() -> Arc<ScalarUDF> {
     of_column("castable", DataType::Utf8View, |texts| {
         let mut castable_texts = StringViewBuilder::with_capacity(texts.len());
@@ -25,13 +25,14 @@ pub(super) fn function() -> Arc<ScalarUDF> {
 }
 
 fn castable(known: &str) -> Cow<'_, str> {
+    let known = known.trim();
     let read = without_exponent(known).or_else(|| with_seconds(known));
     read.map_or(Cow::Borrowed(known), Cow::Owned)
 }
 
 /// `-1.5e-3` as `-0.0015`; `None` for what is no number with an exponent.
 fn without_exponent(known: &str) -> Option<String> {
-    let (number, exponent) = known.trim().split_once(['e', 'E'])?;
+    let (number, exponent) = known.split_once(['e', 'E'])?;
     let (sign, digits) = match number.strip_prefix(['-', '+']) {
         Some(digits) => (&number[..1], digits),
         None => ("", number),
@@ -56,7 +57,6 @@ fn without_exponent(known: &str) -> Option<String> {
 /// `2026-05-08 20:40+02:00` as `2026-05-08 20:40:00+02:00`; `None` for what is no such time.
 fn with_seconds(known: &str) -> Option<String> {
     const SHAPE: &[u8] = b"0000-00-00T00:00";
-    let known = known.trim();
     let is_like = |(byte, shape): (u8, &u8)| match shape {
         b'0' => byte.is_ascii_digit(),
         b'T' => matches!(byte, b'T' | b' '),
@@ -85,6 +85,10 @@ mod tests {
             ("2026-05-08T18:40", "2026-05-08T18:40:00"),
             ("2026-05-08 18:40Z", "2026-05-08 18:40:00Z"),
             ("2026-05-08T20:40+02:00", "2026-05-08T20:40:00+02:00"),
+            (" 1e3\t", "1000"),
+            ("\n2026-05-08T18:40 ", "2026-05-08T18:40:00"),
+            (" 2026-05-08 ", "2026-05-08"),
+            ("  ", ""),
         ] {
             assert_eq!(castable(known), expected, "{known}");
             if let (Ok(left), Ok(right)) = (known.parse::<f64>(), expected.parse::<f64>()) {

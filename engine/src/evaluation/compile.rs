@@ -202,8 +202,8 @@ impl Compiler<'_> {
             (Function::Greatest, _) => functions::greatest(arguments),
             (Function::Least, _) => functions::least(arguments),
             (Function::Abs, [number]) => functions::abs(number.clone()),
-            (Function::Floor, [number]) => functions::floor(number.clone()),
-            (Function::Ceil, [number]) => functions::ceil(number.clone()),
+            (Function::Floor, [number]) => functions::floor(roomy(number)),
+            (Function::Ceil, [number]) => functions::ceil(roomy(number)),
             (Function::NullIf, [value, other]) => functions::nullif(value.clone(), other.clone()),
             (Function::ListLength, [list]) => cast(nested::array_length(list.clone()), DataType::Int64),
             (Function::DateTrunc, [unit, time]) => {
@@ -226,12 +226,20 @@ impl Compiler<'_> {
     }
 }
 
+/// A decimal with room for another digit before the point: the greatest amount that is kept has none, and rounded up it needs
+/// one.
+fn roomy(number: &Expr) -> Expr {
+    cast(number.clone(), QUOTIENT)
+}
+
 /// A text as a value of a type; null where it is none.
 fn read_as(text: Expr, as_type: ColumnType) -> Expr {
     match as_type {
         ColumnType::Text => text,
         // `35.0` and `35.7` are 35: many write whole numbers with a fraction.
         ColumnType::Integer => try_cast(read_as(text, ColumnType::Decimal), arrow_type(as_type)),
+        // A day is that of an instant in UTC. As dates, Arrow reads other texts than as times, and leap seconds otherwise.
+        ColumnType::Date => try_cast(read_as(text, ColumnType::Timestamp), arrow_type(as_type)),
         _ => try_cast(castable::function().call(vec![text]), arrow_type(as_type)),
     }
 }

@@ -194,7 +194,8 @@ pub(crate) enum Window {
     Ever,
     /// The last days or months before the day for which it is computed, or some before those.
     Within {
-        /// How long; not nothing, and no minutes. Without `ago`, the day itself counts beside them.
+        /// How long; no minutes. Without `ago`, the day itself counts beside them, and alone if this is no time at all; with
+        /// `ago`, it is some.
         last: Span,
         /// They end just before the day that lies so far back: just before the day itself if that is no time at all.
         ago: Option<Span>,

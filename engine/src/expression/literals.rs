@@ -131,16 +131,10 @@ pub(super) fn interval(interval: &Interval) -> Checked<Span> {
     span_of_text(&interval_text(interval)?, 2 * DAYS_MAX, |_, _| Ok(()))
 }
 
-/// The same of whole days, as windows have them.
+/// The same of whole days, as windows have them. `0 days` is a length, too: such a window is today, and one that ends so far
+/// back leaves out today alone.
 pub(super) fn interval_days(interval: &Interval) -> Checked<Span> {
     days_of_text(&interval_text(interval)?)
-}
-
-/// Whether it is `interval '0 days'`, which no other place takes.
-pub(super) fn is_no_day(interval: &Interval) -> bool {
-    let is_none =
-        |text: String| matches!(text.split_whitespace().collect::<Vec<_>>().as_slice(), ["0", "day" | "days"]);
-    interval_text(interval).is_ok_and(is_none)
 }
 
 /// The minutes of `interval '1 day'` or `interval '1 hour 30 minutes'`: how far apart instants may be.
@@ -172,8 +166,12 @@ fn interval_text(interval: &Interval) -> Checked<String> {
     })
 }
 
-/// The whole days of `90 days`, `3 months` or `1 week 3 days`.
+/// The whole days of `90 days`, `3 months`, `1 week 3 days` or `0 days`.
 pub(super) fn days_of_text(text: &str) -> Checked<Span> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    if matches!(words.as_slice(), ["0", unit] if ["day", "days"].iter().any(|day| unit.eq_ignore_ascii_case(day))) {
+        return Ok(Span::default());
+    }
     span_of_text(text, DAYS_MAX, |word, span| match span.minutes {
         0 => Ok(()),
         _ => Err(format!("`{word}` is finer than a day, and behaviour is counted by day; write days, weeks or months")),

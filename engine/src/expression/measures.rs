@@ -232,8 +232,12 @@ fn valued(measure: Measure) -> Typed {
     (Expr::Measure(measure), Some(column_type))
 }
 
+/// The day that lies so long before today; today, if that is no time at all.
 fn day_before(span: Span) -> Expr {
     let today = Expr::Function { function: ScalarFunction::CurrentDate, arguments: Vec::new() };
+    if span.is_nothing() {
+        return today;
+    }
     let (left, right) = (Box::new(today), Box::new(Expr::Literal(Literal::Interval(span))));
     Expr::Binary { op: BinaryOp::Subtract, left, right }
 }

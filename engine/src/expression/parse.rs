@@ -10,12 +10,14 @@ pub(super) use datafusion::sql::sqlparser as sql_parser;
 
 use std::collections::BTreeSet;
 
+use self::sql_parser::ast::Expr as SqlExpr;
 use super::check::{Checker, Scope};
 use super::header::read_header;
 use super::order::order;
 use super::references::{KnownNames, references_in};
+use super::search::{measures_in, names_only};
 use super::syntax::{Kind, check_text, parse_sql};
-use super::{ColumnType, Expr, SegmentDefinition, SourceFile};
+use super::{ColumnType, Expr, Literal, SegmentDefinition, SourceFile};
 use crate::error::{EngineError, Result};
 
 const HEADER_KEYS: [&str; 3] = ["title", "purpose", "description"];
@@ -28,23 +30,38 @@ const HEADER_KEYS: [&str; 3] = ["title", "purpose", "description"];
 ///
 /// `InvalidInput` as `file:line:column: what is wrong, what is allowed`; positions count from 1, columns in characters.
 pub(crate) fn parse_segment(source: &SourceFile, columns: &[(String, ColumnType)]) -> Result<SegmentDefinition> {
+    let SourceFile { name, file, .. } = source;
+    read_segment(source, |parsed| Checker::new(Scope::Segment, name, file, columns).condition(parsed))
+}
+
+/// Parses one segment, whose expression `check` makes of what the parser does.
+fn read_segment(source: &SourceFile, check: impl FnOnce(&SqlExpr) -> Result<Expr>) -> Result<SegmentDefinition> {
+    let SegmentHeader { title, purpose, description, sql } = read_segment_header(source)?;
     let SourceFile { name, file, text } = source;
-    check_name(name, file)?;
-    let text = check_text(Kind::Segment, file, text)?;
-    let header = read_header(text);
-    header.check(file, &HEADER_KEYS)?;
-    let parsed = parse_sql(Kind::Segment, file, text)?;
-    let expression = Checker::new(Scope::Segment, name, file, columns).condition(&parsed)?;
-    Ok(SegmentDefinition {
-        name: name.to_owned(),
-        file: file.to_owned(),
-        title: header.text("title"),
-        purpose: header.text("purpose"),
-        description: header.text("description"),
-        sql: as_written(header.rest),
-        expression,
-        references: references_in(&parsed),
-    })
+    let parsed = parse_sql(Kind::Segment, file, check_text(Kind::Segment, file, text)?)?;
+    let (name, file, references) = (name.to_owned(), file.to_owned(), references_in(&parsed));
+    Ok(SegmentDefinition { name, file, title, purpose, description, sql, expression: check(&parsed)?, references })
+}
+
+impl SourceFile {
+    /// Checks segments as far as it shows without any data. `columns` are those that profiles always have, and traits: what else
+    /// one names may be an attribute, and then only its figures are checked, and what it names that is no column.
+    ///
+    /// # Errors
+    ///
+    /// As [`ReadSegments::checked`].
+    pub(crate) fn check_segments(files: &[Self], columns: &[(String, ColumnType)], known: KnownNames) -> Result<()> {
+        let check = |source: &Self| {
+            let Self { name, file, text } = source;
+            read_segment(source, |parsed| match names_only(parsed, columns) {
+                true => Checker::new(Scope::Segment, name, file, columns).condition(parsed),
+                // Nobody computes it.
+                false => measures_in(text, file).map(|_| Expr::Literal(Literal::Boolean(false))),
+            })
+        };
+        let names = files.iter().map(|file| file.name.clone()).collect();
+        ReadSegments { names, read: files.iter().map(check).collect() }.checked(known).map(drop)
+    }
 }
 
 /// Parses and checks all segments, in an order in which each comes after those that it names. Lists and purposes of consent

@@ -10,7 +10,7 @@ use super::header::read_header;
 use super::parse::sql_parser::ast::{Expr as SqlExpr, Function, Ident, Visit, Visitor};
 use super::syntax::{Kind, check_text, parse_sql};
 use super::traits::window_of;
-use super::tree::Expr;
+use super::tree::{ColumnType, Expr};
 use super::used::{measures_used, sequences_used};
 use crate::error::{EngineError, Result};
 
@@ -35,6 +35,23 @@ pub(crate) fn sequences_in(text: &str, file: &str) -> Result<Vec<Sequence>> {
     let calls = calls(text, file)?;
     let sequences: BTreeSet<Sequence> = calls.iter().flat_map(sequences_used).collect();
     Ok(sequences.into_iter().collect())
+}
+
+/// Whether every column that an expression names is one of some.
+pub(super) fn names_only(sql: &SqlExpr, columns: &[(String, ColumnType)]) -> bool {
+    let is_column = |name: &Ident| {
+        columns.iter().any(|(column, _)| match name.quote_style {
+            Some(_) => *column == name.value,
+            None => column.eq_ignore_ascii_case(&name.value),
+        })
+    };
+    let mut names_others = false;
+    walk(sql, &mut |node| {
+        if let Node::Name(name) = node {
+            names_others |= !is_column(name);
+        }
+    });
+    !names_others
 }
 
 /// The checked calls of measures and sequences.

@@ -1,5 +1,6 @@
 //! From text to the SQL parser's tree, within bounds of size and depth.
 
+use super::functions::{Family, family};
 use super::parse::sql_parser::ast::Expr as SqlExpr;
 use super::parse::sql_parser::dialect::PostgreSqlDialect;
 use super::parse::sql_parser::keywords::Keyword;
@@ -18,6 +19,8 @@ const NESTED_TOKENS_MAX: usize = 100;
 /// Calls inside the arguments of calls. The parser reads each argument twice, first as the name of one, and so the innermost
 /// a power of two times.
 const NESTED_CALLS_MAX: usize = 12;
+/// Of a quote that is not closed, shown in a message.
+const QUOTED_MAX: usize = 20;
 /// Before an opening bracket that is no call's.
 const NO_FUNCTIONS: [Keyword; 9] = [
     Keyword::AND,
@@ -102,11 +105,74 @@ pub(super) fn check_text<'t>(kind: Kind, file: &str, text: &'t str) -> Result<&'
 pub(super) fn parse_sql(kind: Kind, file: &str, text: &str) -> Result<SqlExpr> {
     let mut tokens = Tokenizer::new(&PostgreSqlDialect {}, text)
         .tokenize_with_location()
-        .map_err(|error| refused(file, error.location, lower_first(&error.message)))?;
+        .map_err(|error| refused(file, error.location, untokenized(&error.message, text, error.location)))?;
+    check_arguments(file, &tokens)?;
     separate_steps(file, &mut tokens)?;
     check_size(kind, file, &tokens)?;
     check_conjunctions(file, &tokens)?;
     parse_expression(kind, file, tokens)
+}
+
+/// What the tokenizer cannot read; of a quote that is not closed, which one it is.
+fn untokenized(message: &str, text: &str, at: Location) -> String {
+    let is_open = ["Unterminated string literal", "Expected close delimiter"].iter().any(|of| message.starts_with(of));
+    let place = (usize::try_from(at.line.saturating_sub(1)), usize::try_from(at.column.saturating_sub(1)));
+    let (true, (Ok(line), Ok(column))) = (is_open, place) else { return lower_first(message) };
+    let begins: String = text.lines().nth(line).unwrap_or_default().chars().skip(column).take(QUOTED_MAX).collect();
+    let quote = begins.chars().next().unwrap_or('\'');
+    format!(
+        "the quote that begins `{begins}` is not closed; write `{quote}` at its end, and twice for one inside of it"
+    )
+}
+
+/// Refuses names of events without quotes, and windows without `=>`: the parser would only miss a bracket after their first word.
+fn check_arguments(file: &str, tokens: &[TokenWithSpan]) -> Result<()> {
+    let told: Vec<&TokenWithSpan> = tokens.iter().filter(|token| !is_blank(token)).collect();
+    for (index, token) in told.iter().enumerate() {
+        let following = told.get(index + 1..).unwrap_or_default();
+        let before = index.checked_sub(1).and_then(|before| told.get(before));
+        let message = match &token.token {
+            Token::LParen if before.is_some_and(|call| takes_event(&call.token)) => unquoted_event(following),
+            Token::Comma => unnamed_window(following),
+            _ => None,
+        };
+        if let (Some(message), Some(first)) = (message, following.first()) {
+            return Err(refused(file, first.span.start, message));
+        }
+    }
+    Ok(())
+}
+
+/// What to write instead of `Order Completed`; `None` if no such words begin the arguments.
+fn unquoted_event(arguments: &[&TokenWithSpan]) -> Option<String> {
+    let word = |token: &&TokenWithSpan| match &token.token {
+        Token::Word(word) if word.quote_style.is_none() => Some(word.value.clone()),
+        _ => None,
+    };
+    let words: Vec<String> = arguments.iter().map_while(word).collect();
+    let is_other = |word: &String| ["not", "then", "case", "distinct"].iter().any(|it| word.eq_ignore_ascii_case(it));
+    let is_name = words.len() > 1 && !words.iter().any(is_other);
+    is_name.then(|| format!("the name of an event stands in single quotes: '{}'", words.join(" ")))
+}
+
+/// What to write instead of `within 30 days` or `within interval '30 days'`.
+fn unnamed_window(arguments: &[&TokenWithSpan]) -> Option<String> {
+    let [name, value, ..] = arguments else { return None };
+    let begins_interval =
+        matches!(&value.token, Token::Number(..) | Token::SingleQuotedString(_)) || is_word(&value.token, "interval");
+    let name = ["within", "ago", "span"].into_iter().find(|known| is_word(&name.token, known))?;
+    begins_interval.then(|| format!("`=>` follows `{name}`: write `{name} => interval '30 days'`"))
+}
+
+/// Whether it is a function whose first argument is the name of an event.
+fn takes_event(token: &Token) -> bool {
+    match token {
+        Token::Word(word) => {
+            let family = family(&word.value.to_lowercase());
+            matches!(family, Some(Family::Measure | Family::Sequence | Family::Step))
+        }
+        _ => false,
+    }
 }
 
 /// SQL has no `'A' then 'B'`: inside the brackets of `did_sequence`, and not deeper, a `then` becomes a comma. Refuses what the

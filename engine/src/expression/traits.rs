@@ -18,7 +18,7 @@ use super::parse::as_written;
 use super::parse::sql_parser::ast::{Expr as SqlExpr, Ident};
 use super::parse::sql_parser::tokenizer::Location;
 use super::references::{KnownNames, references_in};
-use super::search::{Node, walk};
+use super::search::{Node, measures_in, names_only, walk};
 use super::syntax::{Kind, check_text, parse_sql, refused};
 use super::text::needs_quotes;
 use super::tree::{ColumnType, Expr};
@@ -79,6 +79,16 @@ pub(crate) fn read_trait_header(source: &SourceFile) -> Result<TraitHeader> {
 /// `InvalidInput` with a line for each problem, as `file:line:column: what is wrong, what is allowed`. Of traits that
 /// name a wrong one nothing is said: whether they are right is not known yet.
 pub(crate) fn parse_traits(files: &[SourceFile], columns: &[(String, ColumnType)]) -> Result<Vec<TraitDefinition>> {
+    checked(files, columns, |found, known, is_ready| is_ready.then(|| check_trait(found, known)).transpose())
+}
+
+/// Reads traits, and checks each by `check`, after those that it names: against the columns that are known by then, told whether
+/// all of those are right. Those of which nothing comes are left out.
+fn checked(
+    files: &[SourceFile],
+    columns: &[(String, ColumnType)],
+    check: impl Fn(&ReadTrait<'_>, &[(String, ColumnType)], bool) -> Result<Option<TraitDefinition>>,
+) -> Result<Vec<TraitDefinition>> {
     let mut problems: Vec<String> = Vec::new();
     let mut read: BTreeMap<&str, ReadTrait<'_>> = BTreeMap::new();
     for source in files {
@@ -109,12 +119,11 @@ pub(crate) fn parse_traits(files: &[SourceFile], columns: &[(String, ColumnType)
     for found in ordered {
         let name = found.source.name.as_str();
         let is_typed = |needed: &&str| definitions.iter().any(|definition| definition.name == **needed);
-        // One that waits for a wrong trait, or for itself.
-        if !needs.get(name).into_iter().flatten().all(is_typed) {
-            continue;
-        }
-        match check_trait(found, &known) {
-            Ok(definition) => {
+        // Another one waits for a wrong trait, or for itself.
+        let is_ready = needs.get(name).into_iter().flatten().all(is_typed);
+        match check(found, &known, is_ready) {
+            Ok(None) => {}
+            Ok(Some(definition)) => {
                 known.push((definition.name.clone(), definition.column_type));
                 definitions.push(definition);
             }
@@ -122,6 +131,21 @@ pub(crate) fn parse_traits(files: &[SourceFile], columns: &[(String, ColumnType)
         }
     }
     if problems.is_empty() { Ok(definitions) } else { Err(EngineError::invalid(problems.join("\n"))) }
+}
+
+impl SourceFile {
+    /// Checks traits as far as it shows without any data, and returns those that are right. `columns` are those that profiles
+    /// always have: what else one names may be an attribute, and then only its figures are checked.
+    ///
+    /// # Errors
+    ///
+    /// As [`parse_traits`].
+    pub(crate) fn check_traits(files: &[Self], columns: &[(String, ColumnType)]) -> Result<Vec<TraitDefinition>> {
+        checked(files, columns, |found, known, _| match names_only(&found.parsed, known) {
+            true => check_trait(found, known).map(Some),
+            false => measures_in(&found.source.text, &found.source.file).map(|_| None),
+        })
+    }
 }
 
 /// Refuses traits that name something that there is not.

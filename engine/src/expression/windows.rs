@@ -57,19 +57,17 @@ impl Checker<'_> {
         };
         let Some(ago) = call.named("ago") else { return Ok(window) };
         match (window, call.named("within")) {
-            (Window::Within { last, .. }, Some(_)) => Ok(Window::Within { last, ago: Some(self.ago(call, ago)?) }),
+            (Window::Within { last, .. }, Some(within)) if last.is_nothing() => {
+                let usage = "write at least `within => interval '1 day'`, or remove `ago`";
+                self.refuse(within, format!("0 days are today alone, and `ago` leaves out today; {usage}"))
+            }
+            (Window::Within { last, .. }, Some(_)) => {
+                Ok(Window::Within { last, ago: Some(self.days(call, "ago", ago)?) })
+            }
             _ => {
                 let usage = "write `within => interval '30 days', ago => interval '30 days'`";
                 self.refuse(ago, format!("`ago` moves the window of `within` back; {usage}"))
             }
-        }
-    }
-
-    /// How far back a window ends; `0 days` leaves out today alone.
-    fn ago(&self, call: &Call<'_>, value: &SqlExpr) -> Result<Span> {
-        match value {
-            SqlExpr::Interval(interval) if literals::is_no_day(interval) => Ok(Span::default()),
-            other => self.days(call, "ago", other),
         }
     }
 

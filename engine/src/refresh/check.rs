@@ -25,14 +25,16 @@ use crate::query::catalog::register;
 use crate::query::functions::text;
 use crate::query::session::CATALOG;
 use crate::refresh::definitions::{register_keeping, register_lists, register_segments, register_traits, words};
+use crate::refresh::history;
+use crate::refresh::lists::{self, List};
 use crate::refresh::report::StepReport;
-use crate::refresh::{history, lists};
 use crate::segment::saved::with_saved;
 use crate::store::TableName;
 use crate::{landing, profile};
 
 /// Plans all models, each as a full and as an incremental refresh would run it. Which attributes and traits profiles have is
-/// known of what is `published`, if anything is. Returns the session, which has all tables, without rows.
+/// known of what is `published`, if anything is. If nothing is, traits, segments and lists are checked here, as far as that takes
+/// no data. Returns the session, which has all tables, without rows.
 ///
 /// # Errors
 /// InvalidInput naming the file, and the line where the planner knows it.
@@ -62,7 +64,10 @@ pub(crate) async fn check(
             register_known_names(&session, &told)?;
             (traits, settled)
         }
-        None => (Vec::new(), BTreeSet::new()),
+        None => {
+            check_without_data(project, catalog).await?;
+            (Vec::new(), BTreeSet::new())
+        }
     };
     for name in landing::tables() {
         let table: Arc<dyn TableProvider> = Arc::new(EmptyTable::new(Arc::new(landing::table_schema(&name))));
@@ -127,6 +132,38 @@ pub(crate) async fn check(
     Ok(session)
 }
 
+/// Checks traits, segments and lists as far as no attribute is needed to: which there are is known once data is.
+///
+/// # Errors
+/// As [`check_definitions`].
+async fn check_without_data(project: &Project, catalog: &Catalog) -> Result<()> {
+    let own = catalog.get(&profile::traits::persons()).map(|persons| persons.columns.as_slice()).unwrap_or_default();
+    let own = own.iter().filter_map(|column| Some((column.name.clone(), column_type(&column.data_type)?)));
+    let mut columns: Vec<(String, ColumnType)> = own.collect();
+    let traits = SourceFile::check_traits(&expression::load(&project.folder, "traits")?, &columns)?;
+    let files = with_saved(project, expression::load(&project.folder, "segments")?).await?;
+    columns.extend(traits.into_iter().map(|definition| (definition.name, definition.column_type)));
+    let lists = lists::load(project).await;
+    // To which purposes somebody consents is in the data.
+    let known = KnownNames { segments: None, lists: names_of(&lists), purposes: None };
+    both(SourceFile::check_segments(&files, &columns, known), lists)
+}
+
+/// The names of lists, if all could be read.
+fn names_of(lists: &Result<Vec<List>>) -> Option<BTreeSet<String>> {
+    lists.as_ref().ok().map(|lists| lists.iter().map(|list| list.name.clone()).collect())
+}
+
+/// What is wrong with segments, and with lists.
+fn both<S, L>(segments: Result<S>, lists: Result<L>) -> Result<()> {
+    match (segments, lists) {
+        (Err(of_segments), Err(of_lists)) => {
+            Err(EngineError::new(of_segments.kind(), format!("{of_segments}\n{of_lists}")))
+        }
+        (segments, lists) => segments.map(drop).and(lists.map(drop)),
+    }
+}
+
 /// Those of the project's traits that the published generation has, too.
 async fn settled_traits(traits: &[SourceFile], published: &SessionContext) -> Result<BTreeSet<String>> {
     let names: BTreeSet<String> = traits.iter().map(|file| file.name.clone()).collect();
@@ -171,16 +208,9 @@ pub(crate) async fn check_definitions(
         known.filter_map(|field| Some((field.name().clone(), column_type(field.data_type())?))).collect();
     columns.extend(traits.iter().map(|definition| (definition.name.clone(), definition.column_type)));
     let lists = lists::load(project).await;
-    let list_names = lists.as_ref().ok().map(|lists| lists.iter().map(|list| list.name.clone()).collect());
-    let known = KnownNames { segments: None, lists: list_names, purposes: Some(purposes(published).await?) };
+    let known = KnownNames { segments: None, lists: names_of(&lists), purposes: Some(purposes(published).await?) };
     expression::check_trait_names(&traits, &known)?;
-    let segments = expression::read_segments(&files, &columns).checked(known);
-    match (segments, lists) {
-        (Err(of_segments), Err(of_lists)) => {
-            Err(EngineError::new(of_segments.kind(), format!("{of_segments}\n{of_lists}")))
-        }
-        (segments, lists) => segments.map(drop).and(lists.map(drop)),
-    }
+    both(expression::read_segments(&files, &columns).checked(known), lists)
 }
 
 /// The purposes of consent that the configuration names or somebody told.

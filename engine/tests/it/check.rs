@@ -79,3 +79,67 @@ async fn test_what_a_segment_names_has_a_column_however_many_are_told() {
     assert_eq!(shop.rows("select segment, size from segment.sizes where generation = 2").await, ["rare | 1"]);
     assert_eq!(shop.rows(columns).await, ["1"]);
 }
+
+#[tokio::test]
+async fn test_what_needs_no_data_is_checked_before_the_first_refresh() {
+    let shop = Shop::new(CONFIG);
+    // Which attributes there are is not known, so that any name may be one, and those of traits that name them are right, too.
+    shop.write("traits/orders.sql", "event_count('Order Completed')");
+    shop.write("traits/place.sql", "coalesce(country, 'nowhere')");
+    shop.write("traits/is_far.sql", "place <> 'FR'");
+    shop.write("segments/far.sql", "-- title: Far\nis_far and in_segment('buyers')");
+    shop.write("segments/buyers.sql", "orders > 0 and consented('email')");
+    assert_eq!(checked(&shop).await, Ok(()));
+
+    shop.write("traits/spent.sql", "-- window: soon\nevent_sum('Order Completed', revenue)");
+    shop.write("traits/Best Of.sql", "orders > 3");
+    shop.write("traits/one.sql", "two + 1");
+    shop.write("traits/two.sql", "one + 1");
+    shop.write("traits/lately.sql", "country = 'FR' and did('X', within => interval '14 dayz')");
+    shop.write("traits/kind.sql", "in_segment('buyers')");
+    let error = checked(&shop).await.unwrap_err();
+    for expected in [
+        "traits/spent.sql:1:1: header `window`: 'soon' is not an interval",
+        "traits/Best Of.sql: trait name `Best Of` may hold only",
+        "traits/one.sql:1:1: traits refer to each other in a circle: `one` -> `two` -> `one`",
+        "traits/lately.sql:1:48: `dayz` is not a unit of time",
+        "traits/kind.sql:1:1: `in_segment` is not available in traits",
+    ] {
+        assert!(error.contains(expected), "{expected} is not in:\n{error}");
+    }
+    assert_eq!(error.lines().count(), 5, "{error}");
+}
+
+#[tokio::test]
+async fn test_segments_that_need_no_data_are_checked_before_the_first_refresh() {
+    let shop = Shop::new(CONFIG);
+    shop.write("traits/orders.sql", "event_count('Order Completed')");
+    shop.write("lists/vips.csv", "email\nada@example.com\n");
+    for (name, text) in [
+        ("Bad Name", "order_count > 3"),
+        ("headed", "-- titel: x\norder_count > 3"),
+        ("open", "country = 'FR"),
+        ("dayz", "country = 'FR' and did('X', within => interval '14 dayz')"),
+        ("number", "orders + order_count"),
+        ("circle", "country = 'FR' and in_segment('circles')"),
+        ("circles", "in_segment('circle')"),
+        ("nobody", "plan = 'gold' and in_segment('nobdy') and in_list('vip')"),
+        ("right", "plan = 'gold' and in_list('vips') and did('X', within => interval '0 days')"),
+    ] {
+        shop.write(&format!("segments/{name}.sql"), text);
+    }
+    let error = checked(&shop).await.unwrap_err();
+    for expected in [
+        "segments/Bad Name.sql: segment name `Bad Name` may hold only",
+        "segments/headed.sql:1:1: unknown header `titel`; did you mean `title`?",
+        "segments/open.sql:1:11: the quote that begins `'FR` is not closed",
+        "segments/dayz.sql:1:48: `dayz` is not a unit of time",
+        "segments/number.sql:1:1: ",
+        "segments/circle.sql:1:20: segments refer to each other in a circle: `circle` -> `circles` -> `circle`",
+        "segments/nobody.sql:1:19: there is no segment `nobdy`",
+        "segments/nobody.sql:1:43: there is no list `vip`; did you mean `vips`?",
+    ] {
+        assert!(error.contains(expected), "{expected} is not in:\n{error}");
+    }
+    assert_eq!(error.lines().count(), 8, "{error}");
+}

@@ -64,6 +64,18 @@ fn reads_windows_that_lie_back() {
 }
 
 #[test]
+fn no_days_before_today_are_today() {
+    let today = measure("did('x', within => interval '0 days')").window;
+    assert_eq!(today, Window::last(Span::default()));
+    // What wrong clocks send is in it, as in every window that ends with the day.
+    assert_eq!(today.bounds("2026-06-01".parse().unwrap()), ("2026-06-01".parse().ok(), None));
+    let message = "1:29: 0 days are today alone, and `ago` leaves out today; write at least `within => interval '1 day'`, or \
+                   remove `ago`";
+    refuses_segment("did('x', within => interval '0 days', ago => interval '0 days')", message);
+    refuses_segment("did('x', within => interval '0 days', ago => interval '1 week')", message);
+}
+
+#[test]
 fn conditions_are_over_columns_and_properties_of_events() {
     for (text, condition) in [
         ("currency = 'EUR' and property('q') >= 2", "currency = 'EUR' and property('q') >= 2"),

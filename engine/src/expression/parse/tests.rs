@@ -247,7 +247,8 @@ fn refuses_windows_that_are_not_whole_days() {
     check_refused("birthday > current_date - interval '201 years'", "1:36", "more than nothing, and at most 200 years");
     for (interval, words) in [
         ("12 hours", "`hours` is finer than a day, and behaviour is counted by day"),
-        ("0 days", "must be more than nothing, and at most 100 years"),
+        ("0 weeks", "must be more than nothing, and at most 100 years"),
+        ("0 hours", "`hours` is finer than a day"),
         ("999999 weeks", "must be more than nothing, and at most 100 years"),
         ("4294967297 months", "must be more than nothing, and at most 100 years"),
         ("1200 months 1 day", "must be more than nothing, and at most 100 years"),
@@ -294,7 +295,25 @@ fn refuses_what_is_not_a_condition_over_one_profile() {
     check_refused("(country, age) = ('FR', 5)", "1:2", "compare columns one by one");
     check_refused("country = $1", "1:11", "is not available");
     check_refused("country =", "1:10", "expected: an expression");
-    check_refused("country = 'FR", "1:11", "unterminated string literal");
+    check_refused(
+        "country = 'FR",
+        "1:11",
+        "the quote that begins `'FR` is not closed; write `'` at its end, and twice for one inside of it",
+    );
+    check_refused("age > 3 and\n did('Women's Day')", "2:18", "the quote that begins `')` is not closed");
+    check_refused(
+        "\"firstName = 'Ada'",
+        "1:1",
+        "the quote that begins `\"firstName = 'Ada'` is not closed; write `\"`",
+    );
+    check_refused("did(Page Viewed)", "1:5", "the name of an event stands in single quotes: 'Page Viewed'");
+    check_refused(
+        "event_sum( Order Was Completed, revenue) > 1",
+        "1:12",
+        "the name of an event stands in single quotes: 'Order Was Completed'",
+    );
+    check_refused("did('A', within 30 days)", "1:10", "`=>` follows `within`: write `within => interval '30 days'`");
+    check_refused("did('A', WITHIN interval '3 days')", "1:10", "`=>` follows `within`");
     check_refused("is_customer and (age > 3", "1:25", "expected: )");
     check_refused("event_count('A', within => 20 days) > 1", "1:31", "a span of time is written `interval '90 days'`");
     check_refused("age > 18 years", "1:10", "a span of time is written `interval '90 days'`");
@@ -385,6 +404,8 @@ fn windows_are_days() {
             Window::Between(day("2024-02-29"), day("2024-02-29")),
         ),
         ("did('x', within => interval '2 weeks')", Window::last(Span::of_days(14))),
+        ("did('x', within => interval '0 days')", Window::last(Span::default())),
+        ("did('x', within => interval '0' DAY)", Window::last(Span::default())),
         ("did('x')", Window::Ever),
     ];
     for (text, window) in cases {

@@ -39,6 +39,20 @@ where (profiles.country = 'FR')
 }
 
 #[test]
+fn test_days_of_texts_are_those_of_their_instants_and_amounts_have_room_to_be_rounded() {
+    let sql = members_sql(&segment("cast(country as date) = date '2026-05-20' and ceil(lifetime_value) > 3"), as_of());
+    let day = "try_cast(arrow_try_cast(castable(profiles.country), 'Timestamp(Microsecond, Some(\"UTC\"))') as date)";
+    assert!(sql.contains(&format!("({day} = date '2026-05-20')")), "{sql}");
+    assert!(sql.contains("(ceil(cast(profiles.lifetime_value as decimal(38, 10))) > 3)"), "{sql}");
+}
+
+#[test]
+fn test_a_window_of_no_days_is_today() {
+    let sql = members_sql(&segment("did('x', within => interval '0 days')"), as_of());
+    assert!(sql.contains("event_name = 'x' and cast(occurred_at as date) >= date '2026-06-01')"), "{sql}");
+}
+
+#[test]
 fn test_instants_that_nanoseconds_cannot_say_are_microseconds() {
     let sql = members_sql(
         &segment("last_seen_at < timestamp '9999-12-31 00:00:00' and last_seen_at > timestamp '2026-01-01'"),

@@ -201,6 +201,9 @@ impl<'q> Values<'q> {
                 let there = format!("arrow_cast({time}, 'Timestamp(Microsecond, Some(\"{zone}\"))')");
                 return format!("arrow_cast(to_local_time({there}), 'Timestamp(Microsecond, Some(\"UTC\"))')");
             }
+            // The greatest amount that is kept has no room for another digit.
+            ScalarFunction::Floor => return format!("floor(cast({list} as decimal(38, 10)))"),
+            ScalarFunction::Ceil => return format!("ceil(cast({list} as decimal(38, 10)))"),
             ScalarFunction::ListLength => return format!("cast(array_length({list}) as bigint)"),
             ScalarFunction::DatePart => return format!("cast(date_part({list}) as bigint)"),
             ScalarFunction::Plain(plain) => plain.sql,
@@ -210,8 +213,6 @@ impl<'q> Values<'q> {
             ScalarFunction::DateTrunc => "date_trunc",
             ScalarFunction::Concat => "concat",
             ScalarFunction::ConcatWith => "concat_ws",
-            ScalarFunction::Floor => "floor",
-            ScalarFunction::Ceil => "ceil",
             ScalarFunction::NullIf => "nullif",
             ScalarFunction::Greatest => "greatest",
             ScalarFunction::Least => "least",
@@ -271,6 +272,11 @@ fn read_as(text: &str, as_type: ColumnType) -> String {
     match as_type {
         ColumnType::Text => text.to_owned(),
         ColumnType::Integer => format!("try_cast({} as {})", read_as(text, ColumnType::Decimal), sql_type(as_type)),
+        // The day of the instant. SQL takes `timestamp` for nanoseconds, which end in 2262.
+        ColumnType::Date => {
+            let instant = format!("arrow_try_cast(castable({text}), 'Timestamp(Microsecond, Some(\"UTC\"))')");
+            format!("try_cast({instant} as {})", sql_type(as_type))
+        }
         _ => format!("try_cast(castable({text}) as {})", sql_type(as_type)),
     }
 }

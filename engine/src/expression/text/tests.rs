@@ -104,6 +104,7 @@ fn writes_figures_and_sequences() {
         "event_count('Order Completed', within => interval '90 days')",
         "event_days('x', within => interval '1 day', ago => interval '30 days')",
         "event_days('x', within => interval '14 days', ago => interval '0 days')",
+        "event_days('x', within => interval '0 days')",
         "event_count('x', within => interval '3 months', ago => interval '1 year 2 days')",
         "did('x', since => date '2026-01-31')",
         "first_event_at('x', between => (date '2026-01-01', date '2026-01-31'))",
@@ -145,6 +146,11 @@ fn different_spellings_have_one_text() {
     check(
         "did_first_time('x', within => interval '30 days')",
         "(first_event_at('x') >= current_date - interval '30 days') is true",
+    );
+    check("did_first_time('x', within => interval '0 days')", "(first_event_at('x') >= current_date) is true");
+    check(
+        "did_first_time('x', within => interval '1 day', ago => interval '0 days')",
+        "(first_event_at('x') >= current_date - interval '1 day' and first_event_at('x') < current_date) is true",
     );
 }
 

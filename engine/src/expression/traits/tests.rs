@@ -49,6 +49,8 @@ fn the_header_may_say_any_window() {
     for (written, expected) in [
         ("last 3 months", Window::last(Span { months: 3, ..Span::default() })),
         ("1 week 2 days", Window::last(Span::of_days(9))),
+        ("0 days", Window::last(Span::default())),
+        ("last 0 days", Window::last(Span::default())),
         ("Since 2026-01-31", Window::Since(day("2026-01-31"))),
         ("between 2026-01-01 and 2026-01-31", Window::Between(day("2026-01-01"), day("2026-01-31"))),
     ] {

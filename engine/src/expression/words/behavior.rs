@@ -74,6 +74,7 @@ fn selected(events: &EventSelector, words: &str) -> String {
 pub(super) fn window(window: Window) -> String {
     match window {
         Window::Ever => String::new(),
+        Window::Within { last, ago: None } if last.is_nothing() => " today".to_owned(),
         Window::Within { last, ago: None } => format!(" in the last {}", span_words(last, " and ")),
         Window::Within { last, ago: Some(ago) } if ago.is_nothing() => {
             format!(" in the {} before today", span_words(last, " and "))

@@ -103,6 +103,9 @@ fn says_what_profiles_do() {
         ("event_count('x') = 1", "did 'x' exactly 1 time"),
         ("did('x', within => interval '1 year')", "did 'x' in the last 1 year"),
         ("did('x', within => interval '14 days', ago => interval '0 days')", "did 'x' in the 14 days before today"),
+        ("did('x', within => interval '0 days')", "did 'x' today"),
+        ("event_count('x', within => interval '0 days') >= 2", "did 'x' at least 2 times today"),
+        ("did_first_time('x', within => interval '0 days')", "the first time of 'x' is at or after today"),
         (
             "did('x', within => interval '2 weeks', ago => interval '1 month 3 days')",
             "did 'x' in the 14 days before the last 1 month and 3 days",
