@@ -22,6 +22,9 @@ use url::Url;
 /// The most bytes of a piece. A group of rows of Parquet or a batch of wide rows is more than clients of gRPC take in one
 /// message: 4 MiB, unless they are told otherwise.
 const PIECE_BYTES_MAX: usize = 1 << 20;
+/// Rows and bytes of a row group of Parquet, about: a writer holds one until it is complete. As in the files of the lake.
+const ROW_GROUP_ROWS: usize = 256 << 10;
+const ROW_GROUP_BYTES: usize = 64 << 20;
 
 /// A kind of file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -66,8 +69,12 @@ pub(crate) fn begin(format: FileFormat, schema: &SchemaRef) -> Result<(Box<dyn E
         FileFormat::Ndjson => (Box::new(Ndjson), Vec::new()),
         FileFormat::Parquet => {
             let pieces = Pieces::default();
-            let properties = WriterProperties::builder().set_compression(Compression::ZSTD(Default::default()));
-            let writer = ArrowWriter::try_new(pieces.clone(), Arc::clone(schema), Some(properties.build()))?;
+            let properties = WriterProperties::builder()
+                .set_compression(Compression::ZSTD(Default::default()))
+                .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+                .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
+                .build();
+            let writer = ArrowWriter::try_new(pieces.clone(), Arc::clone(schema), Some(properties))?;
             (Box::new(Parquet { writer, pieces }), Vec::new())
         }
     })
@@ -264,6 +271,7 @@ impl Write for Pieces {
 #[cfg(test)]
 mod tests {
     use arrow::array::ListBuilder;
+    use parquet::file::reader::{FileReader, SerializedFileReader};
 
     use super::*;
 
@@ -276,6 +284,20 @@ mod tests {
         let batch = RecordBatch::try_from_iter([("tags", Arc::new(lists.finish()) as ArrayRef)]).unwrap();
         let expected = "tags\n\"[\"\"x, y\"\",\"\"z\"\"]\"\n\"[\"\"x\"\",null,\"\"\\\"\"\"\"]\"\n\"\"\n";
         assert_eq!(String::from_utf8(csv(&batch, true).unwrap()).unwrap(), expected);
+    }
+
+    #[test]
+    fn test_a_long_parquet_file_has_several_row_groups() {
+        let rows = ROW_GROUP_ROWS + 1;
+        let numbers: ArrayRef = Arc::new(arrow::array::Int64Array::from_iter_values(0..rows as i64));
+        let batch = RecordBatch::try_from_iter([("number", numbers)]).unwrap();
+        let (mut encoder, mut file) = begin(FileFormat::Parquet, &batch.schema()).unwrap();
+        file.extend(encoder.encode(&batch).unwrap());
+        assert!(file.len() > 64 << 10, "a complete group is handed on before the file ends: {}", file.len());
+        file.extend(encoder.end().unwrap());
+        let reader = SerializedFileReader::new(Bytes::from(file)).unwrap();
+        let groups: Vec<i64> = reader.metadata().row_groups().iter().map(|group| group.num_rows()).collect();
+        assert_eq!(groups, [ROW_GROUP_ROWS as i64, 1]);
     }
 
     #[test]

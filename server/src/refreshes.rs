@@ -108,7 +108,7 @@ impl Refreshes {
             Ok(report) => {
                 tracing::info!(generation = report.generation, seconds = report.seconds, "refresh published");
                 if let Err(error) = self.engine.reload().await {
-                    tracing::error!(%error, "the new generation cannot be opened");
+                    tracing::error!(error = error.without_values(), "the new generation cannot be opened");
                 }
                 State::Published(report.generation)
             }

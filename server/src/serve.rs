@@ -200,7 +200,7 @@ async fn look_for_generation(engine: &Engine) -> ServingStatus {
     let generation = || engine.current().and_then(|open| open.number());
     let before = generation();
     if let Err(error) = engine.reload().await {
-        tracing::warn!(%error, "the lake cannot be looked at");
+        tracing::warn!(error = error.without_values(), "the lake cannot be looked at");
     }
     match generation() {
         Some(generation) => {

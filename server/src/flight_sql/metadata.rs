@@ -18,6 +18,9 @@ pub(crate) const CATALOG: &str = "tessera";
 const TABLE: &str = "TABLE";
 const VIEW: &str = "VIEW";
 
+/// A longer pattern is that of no name, and one that is much longer cannot be looked for. pandas sends whole queries as patterns.
+const PATTERN_BYTES_MAX: usize = 1024;
+
 /// Answers GetXdbcTypeInfo.
 pub(crate) static TYPES: LazyLock<Result<XdbcTypeInfoData, FlightError>> = LazyLock::new(|| {
     let mut types = XdbcTypeInfoDataBuilder::new();
@@ -65,7 +68,8 @@ pub(crate) fn catalogs(query: CommandGetCatalogs) -> Result<RecordBatch, FlightE
 }
 
 /// Answers GetDbSchemas.
-pub(crate) fn schemas(query: CommandGetDbSchemas, tables: &[TableInfo]) -> Result<RecordBatch, FlightError> {
+pub(crate) fn schemas(mut query: CommandGetDbSchemas, tables: &[TableInfo]) -> Result<RecordBatch, FlightError> {
+    let tables = if is_of_no_name(&mut query.db_schema_filter_pattern) { &[] } else { tables };
     let mut builder = query.into_builder();
     let mut names: Vec<&str> = tables.iter().map(|table| table.schema.as_str()).collect();
     names.dedup(); // tables come sorted
@@ -84,12 +88,19 @@ pub(crate) fn tables(mut query: CommandGetTables, tables: &[TableInfo]) -> Resul
             other => other.to_owned(),
         };
     }
+    let patterns = [&mut query.db_schema_filter_pattern, &mut query.table_name_filter_pattern];
+    let tables = if patterns.map(is_of_no_name).contains(&true) { &[] } else { tables };
     let mut builder = query.into_builder();
     for table in tables {
         let kind = if table.is_view { VIEW } else { TABLE };
         builder.append(CATALOG, &table.schema, &table.table, kind, &wire_schema(&table.columns))?;
     }
     builder.build()
+}
+
+/// Whether no name is like a pattern because it is too long; then it is taken away.
+fn is_of_no_name(pattern: &mut Option<String>) -> bool {
+    pattern.take_if(|pattern| pattern.len() > PATTERN_BYTES_MAX).is_some()
 }
 
 /// Answers GetTableTypes.
@@ -128,4 +139,25 @@ pub(crate) fn foreign_keys_schema() -> SchemaRef {
     fields.push(Field::new("update_rule", DataType::UInt8, false));
     fields.push(Field::new("delete_rule", DataType::UInt8, false));
     Arc::new(Schema::new(fields))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn test_no_name_is_like_a_very_long_pattern() {
+        let columns = Arc::new(Schema::empty());
+        let known = [TableInfo { schema: "profile".to_owned(), table: "profiles".to_owned(), is_view: false, columns }];
+        let find = |db_schema_filter_pattern: Option<String>, table_name_filter_pattern: Option<String>| {
+            let query = CommandGetTables { db_schema_filter_pattern, table_name_filter_pattern, ..Default::default() };
+            tables(query, &known).unwrap().num_rows()
+        };
+        for (pattern, rows) in [("p%", 1), (&*"_".repeat(PATTERN_BYTES_MAX), 0), (&*"_".repeat(12_000), 0)] {
+            let pattern = || Some(pattern.to_owned());
+            assert_eq!([find(pattern(), None), find(None, pattern()), find(pattern(), pattern())], [rows; 3]);
+            let query = CommandGetDbSchemas { db_schema_filter_pattern: pattern(), ..Default::default() };
+            assert_eq!(schemas(query, &known).unwrap().num_rows(), rows);
+        }
+    }
 }

@@ -67,9 +67,21 @@ impl FlightSql {
 
     /// Plans a query over the newest generation.
     async fn plan(&self, sql: &str) -> Result<Statement, Status> {
-        let snapshot = self.snapshot().await?;
-        let planned = self.reader.engine.prepare(&snapshot, sql, self.reader.limits).await;
+        self.plan_over(&self.snapshot().await?, sql).await
+    }
+
+    async fn plan_over(&self, snapshot: &Arc<Snapshot>, sql: &str) -> Result<Statement, Status> {
+        let planned = self.reader.engine.prepare(snapshot, sql, self.reader.limits).await;
         planned.map_err(|error| if writes(sql) { read_only() } else { to_status(error) })
+    }
+
+    /// Plans a query with the values of its parameters.
+    async fn bound(&self, snapshot: &Arc<Snapshot>, query: &Prepared) -> Result<Statement, Status> {
+        let statement = self.plan_over(snapshot, &query.sql).await?;
+        match &query.values {
+            Some(values) => statement.bind(values).map_err(to_status),
+            None => Ok(statement),
+        }
     }
 
     /// The newest generation; before the first refresh, one with the logs only.
@@ -94,25 +106,11 @@ impl FlightSql {
         self.statements.prepared(&String::from_utf8_lossy(handle)).ok_or_else(no_statement)
     }
 
-    /// An execution of a prepared statement, and the bytes of what was prepared.
-    async fn execution(&self, handle: &[u8]) -> Result<(Statement, usize), Status> {
-        let prepared = self.prepared(handle)?;
-        let statement = self.plan(&prepared.sql).await?;
-        let statement = match &prepared.values {
-            Some(values) => statement.bind(values).map_err(to_status)?,
-            None => statement,
-        };
-        Ok((statement, prepared.bytes()))
-    }
-
-    fn fetchable(&self, statement: Statement) -> Fetchable {
-        Fetchable { statement, cancel: self.stop.child_token() }
-    }
-
-    /// Where to fetch the rows of a statement of so many `bytes`.
-    fn offer(&self, statement: Statement, bytes: usize, descriptor: FlightDescriptor) -> Result<FlightInfo, Status> {
+    /// Where to fetch the rows of a query, which is planned over the newest generation.
+    async fn offer(&self, query: Prepared, descriptor: FlightDescriptor) -> Result<FlightInfo, Status> {
+        let statement = self.bound(&self.snapshot().await?, &query).await?;
         let schema = wire_schema(&statement.schema());
-        let handle = self.statements.offer(self.fetchable(statement), bytes);
+        let handle = self.statements.offer(Fetchable::new(query, statement, self.stop.child_token()));
         let ticket = TicketStatementQuery { statement_handle: handle.into() };
         described(&schema, ticket.as_any().encode_to_vec(), descriptor)
     }
@@ -131,15 +129,19 @@ impl FlightSql {
 
     /// Rows as they are computed. A query ends when its client goes, is cancelled, or the server stops.
     async fn rows(&self, fetchable: Arc<Fetchable>) -> Result<FlightStream<FlightData>, Status> {
-        let schema = wire_schema(&fetchable.statement.schema());
-        let statement = fetchable.statement.giving(Arc::clone(&schema));
+        let statement = match fetchable.take_plan() {
+            Some(statement) => statement,
+            None => self.bound(&fetchable.snapshot, &fetchable.query).await?,
+        };
+        let schema = wire_schema(&statement.schema());
+        let statement = statement.giving(Arc::clone(&schema));
         let result = self.reader.engine.execute(&statement, self.reader.limits).await.map_err(to_status)?;
         let cancelled = fetchable.cancel.clone().cancelled_owned();
         let batches =
             result.batches.map_err(|error| FlightError::Tonic(Box::new(to_status(error)))).inspect_ok(|batch| {
                 metrics::counter!("tessera_rows_sent_total").increment(batch.num_rows() as u64);
             });
-        // This holds the statement to the end of the rows, so that it can be cancelled until then.
+        // This holds what was fetched to the end of the rows, so that it can be cancelled until then.
         let is_cancelled = async move { fetchable.cancel.is_cancelled() };
         let ended = futures::stream::once(is_cancelled).filter_map(|is_cancelled| async move {
             let status =
@@ -148,7 +150,7 @@ impl FlightSql {
         });
         let batches = batches.take_until(cancelled).chain(ended);
         let encoded = FlightDataEncoderBuilder::new().with_schema(schema).build(batches);
-        Ok(encoded.map_err(Status::from).boxed())
+        Ok(encoded.map_err(flight_status).boxed())
     }
 
     async fn tables(&self) -> Result<Vec<tessera_engine::TableInfo>, Status> {
@@ -173,9 +175,19 @@ fn described_metadata(
 }
 
 fn sent(batch: Result<RecordBatch, FlightError>) -> Result<Response<FlightStream<FlightData>>, Status> {
-    let batch = batch.map_err(Status::from)?;
+    let batch = batch.map_err(flight_status)?;
     let encoder = FlightDataEncoderBuilder::new().with_schema(batch.schema());
-    Ok(Response::new(encoder.build(futures::stream::iter([Ok(batch)])).map_err(Status::from).boxed()))
+    Ok(Response::new(encoder.build(futures::stream::iter([Ok(batch)])).map_err(flight_status).boxed()))
+}
+
+/// An error of what we send. The library's own conversion would give no reason, and tell the caller what only a log may know.
+fn flight_status(error: FlightError) -> Status {
+    match error {
+        FlightError::Tonic(status) => *status,
+        FlightError::Arrow(error) => arrow_status(error),
+        FlightError::ExternalError(error) => arrow_status(ArrowError::ExternalError(error)),
+        error => to_status(EngineError::internal(error.to_string())),
+    }
 }
 
 fn arrow_status(error: ArrowError) -> Status {
@@ -262,8 +274,8 @@ impl FlightSqlService for FlightSql {
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
         let work = async {
-            let statement = self.plan(&query.query).await?;
-            self.offer(statement, query.query.len(), request.into_inner())
+            let query = Prepared { sql: query.query, values: None };
+            self.offer(query, request.into_inner()).await
         };
         answered("FlightSql/GetFlightInfoStatement", work).await
     }
@@ -274,8 +286,8 @@ impl FlightSqlService for FlightSql {
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
         let work = async {
-            let (statement, bytes) = self.execution(&query.prepared_statement_handle).await?;
-            self.offer(statement, bytes, request.into_inner())
+            let query = self.prepared(&query.prepared_statement_handle)?.as_ref().clone();
+            self.offer(query, request.into_inner()).await
         };
         answered("FlightSql/GetFlightInfoPreparedStatement", work).await
     }
@@ -295,8 +307,9 @@ impl FlightSqlService for FlightSql {
     ) -> Result<Response<<Self as FlightService>::DoGetStream>, Status> {
         // Clients that make the ticket themselves.
         let work = async {
-            let (statement, _) = self.execution(&query.prepared_statement_handle).await?;
-            self.rows(Arc::new(self.fetchable(statement))).await
+            let query = self.prepared(&query.prepared_statement_handle)?.as_ref().clone();
+            let statement = self.bound(&self.snapshot().await?, &query).await?;
+            self.rows(Arc::new(Fetchable::new(query, statement, self.stop.child_token()))).await
         };
         streamed("FlightSql/DoGetPreparedStatement", work).await
     }
@@ -580,5 +593,82 @@ impl FlightSql {
             let ticket = ticket.and_then(|ticket| ticket.unpack::<TicketStatementQuery>().ok().flatten());
             ticket.is_some_and(|ticket| self.statements.cancel(&String::from_utf8_lossy(&ticket.statement_handle)))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::Int64Array;
+    use tonic_types::StatusExt;
+
+    use super::*;
+    use crate::project;
+
+    const CONFIG: &str = "version = 1\n[[source]]\nname = 'web'\nformat = 'segment'\ntouchpoint = 'web'\n";
+
+    /// Over a project of which nothing has landed.
+    fn served(folder: &tempfile::TempDir) -> FlightSql {
+        std::fs::write(folder.path().join(project::CONFIG_FILE), CONFIG).unwrap();
+        FlightSql::new(Reader::new(project::open(folder.path()).unwrap()), CancellationToken::new())
+    }
+
+    /// The handle of a ticket for a query.
+    async fn offered(flight: &FlightSql, sql: &str, values: Option<RecordBatch>) -> Bytes {
+        let query = Prepared { sql: sql.to_owned(), values };
+        let info = flight.offer(query, FlightDescriptor::default()).await.unwrap();
+        let ticket = info.endpoint[0].ticket.clone().unwrap();
+        let ticket = arrow_flight::sql::Any::decode(ticket.ticket).unwrap();
+        ticket.unpack::<TicketStatementQuery>().unwrap().unwrap().statement_handle
+    }
+
+    fn plan_bytes(flight: &FlightSql, handle: &Bytes) -> usize {
+        flight.statements.fetchable(std::str::from_utf8(handle).unwrap()).unwrap().plan_bytes()
+    }
+
+    async fn fetched(flight: &FlightSql, handle: &Bytes) -> Vec<RecordBatch> {
+        let data = flight.fetch(handle).await.unwrap().map_err(FlightError::from);
+        FlightRecordBatchStream::new_from_flight_data(data).try_collect().await.unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn test_a_plan_is_kept_until_it_is_fetched_and_a_ticket_for_longer() {
+        let folder = tempfile::tempdir().unwrap();
+        let flight = served(&folder);
+        let number: ArrayRef = Arc::new(Int64Array::from(vec![41]));
+        let values = RecordBatch::try_from_iter([("1", number)]).unwrap();
+        let handle = offered(&flight, "select cast($1 as bigint) + 1 as answer", Some(values)).await;
+        assert!(plan_bytes(&flight, &handle) > 0);
+        for _ in 0..3 {
+            let rows = fetched(&flight, &handle).await;
+            assert_eq!(rows[0].column(0).as_primitive::<arrow::datatypes::Int64Type>().values(), &[42]);
+            assert_eq!(plan_bytes(&flight, &handle), 0, "only the query is kept");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn test_plans_that_nobody_fetches_are_kept_within_bounds() {
+        let folder = tempfile::tempdir().unwrap();
+        let flight = served(&folder);
+        let text = |bytes: usize| format!("select '{}' as text", "x".repeat(bytes));
+        let short = offered(&flight, "select 1", None).await;
+        let longest = offered(&flight, &text(700 << 10), None).await;
+        assert!(plan_bytes(&flight, &short) > 0);
+        assert_eq!(plan_bytes(&flight, &longest), 0, "it alone is more than may be kept");
+        let older = offered(&flight, &text(350 << 10), None).await;
+        let newer = offered(&flight, &text(350 << 10), None).await;
+        assert_eq!(plan_bytes(&flight, &older), 0);
+        assert!(plan_bytes(&flight, &newer) > 0);
+        for handle in [short, longest, older, newer] {
+            assert_eq!(fetched(&flight, &handle).await.iter().map(RecordBatch::num_rows).sum::<usize>(), 1);
+        }
+    }
+
+    #[test]
+    fn test_an_error_of_metadata_is_told_as_others_are() {
+        let error = FlightError::Arrow(ArrowError::ComputeError("of ada@example.com".to_owned()));
+        let status = sent(Err(error)).err().unwrap();
+        assert!(!status.message().contains("ada"), "{status}");
+        let info = status.get_details_error_info().unwrap();
+        assert_eq!((info.reason.as_str(), info.metadata.contains_key("incident")), ("INTERNAL", true));
     }
 }

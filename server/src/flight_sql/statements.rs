@@ -1,11 +1,12 @@
 //! What clients prepared, what they may fetch, and what runs: kept for a while under handles that nobody can guess.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
-use tessera_engine::Statement;
+use tessera_engine::{Snapshot, Statement};
 use tokio_util::sync::CancellationToken;
 
 /// What nobody used for so long is forgotten.
@@ -17,8 +18,16 @@ const KEPT_MAX: usize = 10_000;
 /// So do more bytes of texts and values of a kind. Larger than any request.
 const KEPT_BYTES_MAX: usize = 64 << 20;
 
+/// What plans of statements that nobody has fetched yet may take. Beyond it those of the longest unused are dropped: whoever
+/// fetches one of them waits until it is planned again.
+const PLANS_BYTES_MAX: usize = 64 << 20;
+/// A plan takes about so many bytes for each of its text, as was measured,
+const PLAN_BYTES_PER_BYTE: usize = 110;
+/// and these besides: `select *` is short, and its table may have hundreds of columns.
+const PLAN_BYTES_MIN: usize = 64 << 10;
+
 /// A prepared statement: planned anew each time, over the newest generation.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Prepared {
     pub(crate) sql: String,
     /// The values of its parameters, one row.
@@ -35,8 +44,32 @@ impl Prepared {
 /// A statement to fetch, and the means to stop that.
 #[derive(Debug)]
 pub(crate) struct Fetchable {
-    pub(crate) statement: Statement,
+    pub(crate) query: Prepared,
+    /// What it reads: whoever fetches it again gets the same rows.
+    pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) cancel: CancellationToken,
+    /// Only until it is fetched, see [`Fetchable::take_plan`].
+    plan: Mutex<Option<Statement>>,
+}
+
+impl Fetchable {
+    /// A query, and what it was planned as.
+    pub(crate) fn new(query: Prepared, statement: Statement, cancel: CancellationToken) -> Self {
+        let snapshot = Arc::clone(statement.snapshot());
+        Self { query, snapshot, cancel, plan: Mutex::new(Some(statement)) }
+    }
+
+    /// Its plan, for who fetches it first. It is not kept for another time, which seldom comes: it takes a hundred times the
+    /// memory of its text.
+    pub(crate) fn take_plan(&self) -> Option<Statement> {
+        lock(&self.plan).take()
+    }
+
+    /// What the plan takes, about; 0 once there is none.
+    pub(crate) fn plan_bytes(&self) -> usize {
+        let estimate = PLAN_BYTES_MIN + self.query.sql.len() * PLAN_BYTES_PER_BYTE;
+        lock(&self.plan).as_ref().map_or(0, |_| estimate)
+    }
 }
 
 /// All of them.
@@ -74,10 +107,12 @@ impl Statements {
         lock(&self.prepared).entries.remove(handle);
     }
 
-    /// Keeps a statement of so many `bytes` to fetch; returns the handle of its ticket.
-    pub(crate) fn offer(&self, fetchable: Fetchable, bytes: usize) -> String {
-        let handle = new_handle();
-        lock(&self.fetchable).put(handle.clone(), fetchable, bytes, Instant::now());
+    /// Keeps a statement to fetch; returns the handle of its ticket.
+    pub(crate) fn offer(&self, fetchable: Fetchable) -> String {
+        let (handle, bytes) = (new_handle(), fetchable.query.bytes());
+        let mut kept = lock(&self.fetchable);
+        kept.put(handle.clone(), fetchable, bytes, Instant::now());
+        kept.drop_plans();
         handle
     }
 
@@ -167,6 +202,23 @@ impl<T> Kept<T> {
 
     fn bytes(&self) -> usize {
         self.entries.values().map(|entry| entry.bytes).sum()
+    }
+}
+
+impl Kept<Fetchable> {
+    /// Drops plans, those of the longest unused statements first, until the others are within bounds.
+    fn drop_plans(&self) {
+        let mut planned: Vec<_> = self.entries.values().filter(|entry| entry.value.plan_bytes() > 0).collect();
+        planned.sort_unstable_by_key(|entry| Reverse(entry.used));
+        let mut kept = 0;
+        for entry in planned {
+            let bytes = entry.value.plan_bytes();
+            if kept + bytes <= PLANS_BYTES_MAX {
+                kept += bytes;
+            } else {
+                drop(entry.value.take_plan());
+            }
+        }
     }
 }
 

@@ -86,7 +86,7 @@ impl Row<'_> {
     /// The value as one of `data_type`, alone in an array; `None` for null.
     fn cast(&self, name: &str, data_type: &DataType) -> Result<Option<ArrayRef>, Status> {
         let column = self.column(name)?.map(|column| cast(&column.slice(self.number, 1), data_type));
-        column.transpose().map_err(|error| to_status(EngineError::internal(error.to_string())))
+        column.transpose().map_err(|error| to_status(EngineError::from(error)))
     }
 
     /// A text, or any other value as text; `None` for null.
@@ -164,8 +164,7 @@ fn value(column: &dyn Array) -> Result<Value, Status> {
 
 fn text(column: &dyn Array) -> Result<String, Status> {
     let options = FormatOptions::default();
-    let formatter = ArrayFormatter::try_new(column, &options)
-        .map_err(|error| to_status(EngineError::internal(error.to_string())))?;
+    let formatter = ArrayFormatter::try_new(column, &options).map_err(|error| to_status(EngineError::from(error)))?;
     Ok(formatter.value(0).to_string())
 }
 

@@ -8,6 +8,9 @@ use tonic::Status;
 
 use super::status::invalid_field;
 
+/// The most bytes of a page, unless it has one entry: clients take 4 MiB if nobody tells them otherwise.
+const PAGE_BYTES_MAX: usize = 3 << 20;
+
 /// Where a listing goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PageToken {
@@ -66,6 +69,17 @@ pub(crate) fn page_size(asked: i32, default: usize, most: usize) -> Result<usize
     }
 }
 
+/// How many entries a page has of which these are the encoded `lengths`: at most `size`, as many as one message may hold, and at
+/// least one.
+pub(crate) fn fitting(lengths: impl Iterator<Item = usize>, size: usize) -> usize {
+    let mut bytes = 0;
+    let fitting = lengths.take(size).take_while(|length| {
+        bytes += length;
+        bytes <= PAGE_BYTES_MAX
+    });
+    fitting.count().max(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,5 +110,13 @@ mod tests {
         assert_eq!(page_size(0, 100, 1000).unwrap(), 100);
         assert_eq!(page_size(1000, 100, 1000).unwrap(), 1000);
         assert!(page_size(-1, 100, 1000).is_err() && page_size(1001, 100, 1000).is_err());
+    }
+
+    #[test]
+    fn test_a_page_is_no_longer_than_clients_read() {
+        let third = PAGE_BYTES_MAX / 3;
+        assert_eq!(fitting([third; 7].into_iter(), 100), 3);
+        assert_eq!(fitting([third; 7].into_iter(), 2), 2);
+        assert_eq!(fitting([PAGE_BYTES_MAX + 1, 1].into_iter(), 100), 1, "one that is longer is a page of its own");
     }
 }

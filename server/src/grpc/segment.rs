@@ -21,7 +21,7 @@ use tonic::{Code, Request, Response, Status, Streaming};
 use super::Reader;
 use super::call::{answered, streamed};
 use super::convert::{generation, rows, timestamp};
-use super::page_token::{PageToken, page_size};
+use super::page_token::{PageToken, fitting, page_size};
 use super::status::{invalid_field, to_status, with_reason};
 use crate::segments::lifts;
 
@@ -33,8 +33,6 @@ const CHANGES: &str = "select generation, change, profile_id, at from segment.ch
 /// Any segment that a generation had.
 const EVER: &str = "select segment from segment.sizes where segment = $1 limit 1";
 const LISTING: &str = "segments";
-/// The most bytes of a page of segments, unless it has one: clients take 4 MiB if nobody tells them otherwise.
-const PAGE_BYTES_MAX: usize = 3 << 20;
 /// The most examples of an estimate.
 const PREVIEW_MAX: usize = 100;
 /// The most segments that are compared at once.
@@ -160,12 +158,7 @@ impl Segments {
         let after = token.map(|token| token.last).unwrap_or_default();
         let all = self.all(&snapshot).await?.into_values();
         let mut segments: Vec<v1::Segment> = all.filter(|segment| segment.segment > after).take(size + 1).collect();
-        let mut bytes = 0;
-        let fitting = segments.iter().take_while(|segment| {
-            bytes += segment.encoded_len();
-            bytes <= PAGE_BYTES_MAX
-        });
-        let size = size.min(fitting.count()).max(1);
+        let size = fitting(segments.iter().map(Message::encoded_len), size);
         let next_page_token = next_token(&snapshot, LISTING, &mut segments, size, |segment| &segment.segment);
         Ok(v1::ListSegmentsResponse { generation: generation(&snapshot), segments, next_page_token })
     }

@@ -83,7 +83,8 @@ pub(crate) fn said(field: &str, text: &str) -> Result<(), Status> {
 /// A bug of ours: the caller gets a number to quote, the log has the error under it.
 fn internal(error: &EngineError) -> Status {
     let incident = uuid::Uuid::new_v4().simple().to_string();
-    tracing::error!(incident, error = ?error, "internal error");
+    // What libraries report may quote a row, and so may its causes.
+    tracing::error!(incident, error = error.without_values(), "internal error");
     let mut details =
         ErrorDetails::with_error_info("INTERNAL", DOMAIN, HashMap::from([("incident".to_owned(), incident.clone())]));
     details.set_request_info(&incident, "");
