@@ -379,7 +379,7 @@ impl ProjectConfig {
         self.sources.iter().find(|source| source.name == name).ok_or_else(|| {
             let hint = suggestion(name, self.sources.iter().map(|source| source.name.as_str()));
             EngineError::not_found(format!(
-                "tessera.toml has no source `{name}`: {hint}; to add it, write a [[source]] with that name"
+                "tessera.toml has no source `{name}` ({hint}); use one that it has, or add a [[source]] with that name"
             ))
         })
     }

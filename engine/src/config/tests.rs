@@ -283,7 +283,7 @@ fn reads_sizes() {
 fn names_the_nearest_source() {
     let error = parse(EXAMPLE).source("shop_order").expect_err("unknown");
     assert!(
-        error.to_string().starts_with("tessera.toml has no source `shop_order`: did you mean `shop_orders`?"),
+        error.to_string().starts_with("tessera.toml has no source `shop_order` (did you mean `shop_orders`?)"),
         "{error}"
     );
 }

@@ -111,7 +111,7 @@ fn test_mistakes_are_told_with_their_place_and_remedy() {
     let cases: [(&[&str], &str); 10] = [
         (&["sql", "select * from profile.profiles"], early),
         (&["segment", "list"], early),
-        (&["ingest", "--source", "tills", "a.csv"], "no source `tills`: it has till"),
+        (&["ingest", "--source", "tills", "a.csv"], "no source `tills` (did you mean `till`?)"),
         (&["ingest", "--source", "till", "missing.csv"], "missing.csv"),
         (&["sql", "drop table x"], "not"),
         (&["profile", "nobody"], "write namespace:value"),
