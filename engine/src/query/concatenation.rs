@@ -19,6 +19,7 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::AnalyzerRule;
 
 use super::generators::{MAKES_TOO_MUCH, refusal};
+use crate::error::EngineError;
 use crate::limits::{DELIMITER_BYTES_MAX, FUNCTION_BYTES_MAX};
 
 /// Asks of each `||` first how much it will make, and refuses a long delimiter of `string_agg`.
@@ -34,8 +35,9 @@ impl Default for BoundConcatenation {
 }
 
 impl AnalyzerRule for BoundConcatenation {
+    /// What errors begin with.
     fn name(&self) -> &str {
-        "bound_concatenation"
+        "putting texts together"
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
@@ -61,9 +63,10 @@ impl BoundConcatenation {
             Expr::AggregateFunction(aggregate) if aggregate.func.name() == "string_agg" => {
                 match aggregate.params.args.get(1).is_none_or(is_short) {
                     true => Ok(Transformed::no(Expr::AggregateFunction(aggregate))),
-                    false => Err(DataFusionError::Plan(format!(
-                        "`string_agg`: its delimiter must be a text of at most {DELIMITER_BYTES_MAX} bytes"
-                    ))),
+                    false => Err(EngineError::invalid(format!(
+                        "the delimiter of `string_agg` must be a text of at most {DELIMITER_BYTES_MAX} bytes"
+                    ))
+                    .into()),
                 }
             }
             other => Ok(Transformed::no(other)),
@@ -135,6 +138,7 @@ mod tests {
     use datafusion::prelude::SessionContext;
 
     use super::*;
+    use crate::error::ErrorKind;
     use crate::query::functions::text;
 
     async fn answer(query: &str) -> Result<String> {
@@ -174,6 +178,8 @@ mod tests {
             assert!(matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)), "{query}: {error}");
         }
         let error = answer("select string_agg('a', repeat('x', 10000))").await.unwrap_err();
-        assert!(error.to_string().contains("its delimiter must be"), "{error}");
+        let error = EngineError::from(error);
+        let said = "putting texts together: the delimiter of `string_agg` must be a text of at most 1024 bytes";
+        assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::InvalidInput, said));
     }
 }
