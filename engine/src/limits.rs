@@ -172,8 +172,11 @@ pub(crate) const QUERY_TOKENS_READ_MAX: u64 = 2_000_000;
 /// Bytes of a saved segment's title, purpose or description.
 pub(crate) const SEGMENT_WORDS_BYTES_MAX: usize = 4 * 1024;
 
-/// What a function such as `repeat` or `range` makes of one batch of rows at most, in bytes: no operator reserves it.
+/// What a function such as `repeat` or `range` adds to one batch of rows at most, in bytes: no operator reserves it.
 pub(crate) const FUNCTION_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Bytes that `||` makes of one batch of rows at most, those included that it is given: it is often part of another.
+pub(crate) const CONCATENATED_BYTES_MAX: usize = 128 * 1024 * 1024;
 
 /// Bytes of a delimiter of `string_agg`, which is behind each row of a batch before its size is asked.
 pub(crate) const DELIMITER_BYTES_MAX: usize = 1024;

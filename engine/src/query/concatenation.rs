@@ -18,9 +18,9 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
-use super::generators::{MAKES_TOO_MUCH, refusal};
+use super::generators::refusal;
 use crate::error::EngineError;
-use crate::limits::{DELIMITER_BYTES_MAX, FUNCTION_BYTES_MAX};
+use crate::limits::{CONCATENATED_BYTES_MAX, DELIMITER_BYTES_MAX};
 
 /// Asks of each `||` first how much it will make, and refuses a long delimiter of `string_agg`.
 #[derive(Debug)]
@@ -112,8 +112,8 @@ impl ScalarUDFImpl for Beside {
                 }
             });
         }
-        if bytes > FUNCTION_BYTES_MAX {
-            return Err(refusal("||", MAKES_TOO_MUCH));
+        if bytes > CONCATENATED_BYTES_MAX {
+            return Err(refusal("||", "would make more than 128 MiB of one batch of rows: ask for less at once"));
         }
         arguments.args.into_iter().next().ok_or_else(|| DataFusionError::Internal("`||` has no operand".to_owned()))
     }
@@ -172,7 +172,7 @@ mod tests {
                 select 'x' as n, 1 as i union all select n || n, i + 1 from a where i < 40
             ) select cast(max(length(n)) as varchar) from a";
         let side_by_side =
-            "with a as (select repeat('x', 9000000) as n) select n || n || n || n || n || n || n || n from a";
+            "with a as (select repeat('x', 18000000) as n) select n || n || n || n || n || n || n || n from a";
         for query in [doubled, side_by_side] {
             let error = answer(query).await.expect_err(query);
             assert!(matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)), "{query}: {error}");

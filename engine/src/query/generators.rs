@@ -3,29 +3,28 @@
 //! What they make is in no operator's reservation, so nothing else would stop them before the process has no memory left. The
 //! operator `||` and the aggregate `string_agg` are bounded by `query::concatenation`.
 
-use std::cell::OnceCell;
+mod arguments;
+mod estimates;
+
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, FieldRef, Int64Type, IntervalMonthDayNanoType, TimeUnit};
+use arrow::datatypes::{DataType, FieldRef};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::registry::FunctionRegistry;
 use datafusion::logical_expr::{
     ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
 use datafusion::prelude::SessionContext;
-use regex::Regex;
 
-use super::functions::text;
+use self::arguments::Arguments;
+use self::estimates::{
+    all_lists, all_texts, compared_texts, formatted_time, joined_list, padded_text, repeated_element, repeated_text,
+    replaced_elements, replaced_pattern, replaced_text, resized_list, separated_texts, series, split_text,
+};
 use crate::limits::FUNCTION_BYTES_MAX;
 
-const MICROS_PER_DAY: i128 = 86_400_000_000;
-/// What an element of a list takes, but for the letters of a text.
-const ELEMENT_BYTES: i128 = 16;
-
-/// The bytes, roughly and never below 0, of what a function makes of one row.
+/// The bytes, roughly and never below 0, that a function makes of one row besides those that it is given.
 type BytesOfRow = fn(&Arguments, usize) -> i128;
 
 /// Puts bounded functions in the place of those that a session has.
@@ -64,7 +63,7 @@ fn bound_one(session: &SessionContext, name: &str, bytes_of_row: BytesOfRow, too
 }
 
 /// What is more than [`FUNCTION_BYTES_MAX`].
-pub(super) const MAKES_TOO_MUCH: &str = "would make more than 64 MiB of one batch of rows: ask for less at once";
+const MAKES_TOO_MUCH: &str = "would make more than 64 MiB of one batch of rows: ask for less at once";
 const COMPARES_TOO_MUCH: &str =
     "would compare for seconds on one batch of rows: compare shorter texts, such as `left(a, 200)` with `left(b, 200)`";
 
@@ -92,167 +91,6 @@ impl Bounded {
         }
         Ok(())
     }
-}
-
-/// The arguments of a call; those that are the same for all rows have one.
-struct Arguments {
-    columns: Vec<ArrayRef>,
-    rows: usize,
-    /// The second one as a pattern, if it is the same for all rows and is one.
-    pattern: OnceCell<Option<Regex>>,
-}
-
-impl Arguments {
-    fn new(arguments: &ScalarFunctionArgs) -> Result<Self> {
-        let columns: Vec<ArrayRef> = arguments.args.iter().map(one_row_or_all).collect::<Result<_>>()?;
-        let is_column = |argument: &ColumnarValue| matches!(argument, ColumnarValue::Array(_));
-        let rows = if arguments.args.iter().any(is_column) { arguments.number_rows } else { 1 };
-        Ok(Self { columns, rows, pattern: OnceCell::new() })
-    }
-
-    fn place(&self, argument: usize, row: usize) -> Option<(&ArrayRef, usize)> {
-        let column = self.columns.get(argument)?;
-        let place = if column.len() == 1 { 0 } else { row };
-        (place < column.len() && column.is_valid(place)).then_some((column, place))
-    }
-
-    /// A number, `None` for null or if there is no such argument.
-    fn number(&self, argument: usize, row: usize) -> Option<i128> {
-        let (column, place) = self.place(argument, row)?;
-        Some(column.as_primitive_opt::<Int64Type>()?.value(place).into())
-    }
-
-    fn interval_micros(&self, argument: usize, row: usize) -> Option<i128> {
-        let (column, place) = self.place(argument, row)?;
-        let interval = column.as_primitive_opt::<IntervalMonthDayNanoType>()?.value(place);
-        let days = i128::from(interval.months) * 28 + i128::from(interval.days);
-        Some(days * MICROS_PER_DAY + i128::from(interval.nanoseconds / 1_000))
-    }
-
-    /// What an argument takes as an element of a list: it may be a text, or a list itself.
-    fn element_bytes(&self, argument: usize, row: usize) -> i128 {
-        ELEMENT_BYTES * self.elements(argument, row).max(1) + self.text_bytes(argument, row)
-    }
-
-    fn text(&self, argument: usize, row: usize) -> Option<&str> {
-        let (column, place) = self.place(argument, row)?;
-        Some(column.as_string_view_opt()?.value(place))
-    }
-
-    fn text_bytes(&self, argument: usize, row: usize) -> i128 {
-        self.text(argument, row).map_or(0, str::len) as i128
-    }
-
-    /// How many elements a list has.
-    fn elements(&self, argument: usize, row: usize) -> i128 {
-        let length = |(column, place): (&ArrayRef, usize)| Some(column.as_list_opt::<i32>()?.value_length(place));
-        self.place(argument, row).and_then(length).unwrap_or(0).into()
-    }
-
-    /// How often the pattern is found in a text, at most.
-    fn matches(&self, text: &str) -> i128 {
-        let pattern = self.pattern.get_or_init(|| {
-            let is_one = self.columns.get(1).is_some_and(|column| column.len() == 1);
-            self.text(1, 0).filter(|_| is_one).and_then(|pattern| Regex::new(&format!("(?i){pattern}")).ok())
-        });
-        pattern.as_ref().map_or(text.len() + 1, |pattern| pattern.find_iter(text).count()) as i128
-    }
-}
-
-/// Texts as views, whole numbers and times as 64 bits; others as they are.
-fn one_row_or_all(argument: &ColumnarValue) -> Result<ArrayRef> {
-    let column = match argument {
-        ColumnarValue::Array(column) => Arc::clone(column),
-        ColumnarValue::Scalar(value) => value.to_array_of_size(1)?,
-    };
-    let as_time = DataType::Timestamp(TimeUnit::Microsecond, None);
-    Ok(match column.data_type() {
-        of_text if of_text.is_string() => Arc::new(text(&column)?),
-        of_number if of_number.is_integer() => cast(&column, &DataType::Int64)?,
-        DataType::Date32 | DataType::Date64 | DataType::Timestamp(..) => {
-            cast(&cast(&column, &as_time)?, &DataType::Int64)?
-        }
-        _ => column,
-    })
-}
-
-fn repeated_text(of: &Arguments, row: usize) -> i128 {
-    of.number(1, row).unwrap_or(0).max(0) * of.text_bytes(0, row)
-}
-
-fn padded_text(of: &Arguments, row: usize) -> i128 {
-    of.number(1, row).unwrap_or(0).max(0)
-}
-
-fn replaced_text(of: &Arguments, row: usize) -> i128 {
-    let (Some(text), Some(from), Some(to)) = (of.text(0, row), of.text(1, row), of.text(2, row)) else { return 0 };
-    // Most make no text longer; nothing is found in place of nothing.
-    let times = if from.is_empty() || to.len() <= from.len() { 0 } else { text.matches(from).count() };
-    (text.len() + times * to.len().saturating_sub(from.len())) as i128
-}
-
-/// `(text, pattern, replacement, flags)`: the first match, with the flag `g` each. A replacement may have what was found, by `\1`.
-fn replaced_pattern(of: &Arguments, row: usize) -> i128 {
-    let (Some(text), Some(to)) = (of.text(0, row), of.text(2, row)) else { return 0 };
-    let is_each = of.text(3, row).is_some_and(|flags| flags.contains('g'));
-    let times = if is_each && to.len() > 1 { of.matches(text) } else { 1 };
-    let found = to.matches(['\\', '$']).count() + 1;
-    (text.len() * found) as i128 + times * to.len() as i128
-}
-
-fn all_texts(of: &Arguments, row: usize) -> i128 {
-    (0..of.columns.len()).map(|argument| of.text_bytes(argument, row)).sum()
-}
-
-fn separated_texts(of: &Arguments, row: usize) -> i128 {
-    all_texts(of, row) + of.text_bytes(0, row) * of.columns.len() as i128
-}
-
-fn formatted_time(of: &Arguments, row: usize) -> i128 {
-    of.text_bytes(1, row)
-}
-
-fn split_text(of: &Arguments, row: usize) -> i128 {
-    let (Some(text), delimiter) = (of.text(0, row), of.text(1, row).unwrap_or("")) else { return 0 };
-    let parts = if delimiter.is_empty() { text.len() } else { text.matches(delimiter).count() + 1 };
-    text.len() as i128 + ELEMENT_BYTES * parts as i128
-}
-
-fn joined_list(of: &Arguments, row: usize) -> i128 {
-    of.elements(0, row) * (ELEMENT_BYTES + of.text_bytes(1, row) + of.text_bytes(2, row))
-}
-
-fn all_lists(of: &Arguments, row: usize) -> i128 {
-    (0..of.columns.len()).map(|argument| ELEMENT_BYTES * of.elements(argument, row)).sum()
-}
-
-fn replaced_elements(of: &Arguments, row: usize) -> i128 {
-    of.elements(0, row) * of.element_bytes(2, row)
-}
-
-/// Each letter of one with each of the other: so many comparisons take as long as 16 times fewer bytes at the bound, seconds.
-fn compared_texts(of: &Arguments, row: usize) -> i128 {
-    of.text_bytes(0, row) * of.text_bytes(1, row) / 16
-}
-
-fn repeated_element(of: &Arguments, row: usize) -> i128 {
-    of.number(1, row).unwrap_or(0).max(0) * of.element_bytes(0, row)
-}
-
-fn resized_list(of: &Arguments, row: usize) -> i128 {
-    of.number(1, row).unwrap_or(0).max(0) * of.element_bytes(2, row)
-}
-
-/// `(stop)`, `(start, stop)` or `(start, stop, step)`: of whole numbers, or of times with an interval.
-fn series(of: &Arguments, row: usize) -> i128 {
-    let (start, stop) = match of.columns.len() {
-        1 => (Some(0), of.number(0, row)),
-        _ => (of.number(0, row), of.number(1, row)),
-    };
-    let (Some(start), Some(stop)) = (start, stop) else { return 0 };
-    let step = of.number(2, row).or_else(|| of.interval_micros(2, row)).unwrap_or(1);
-    // Away from where it goes there is nothing; a step of nothing is refused by the function itself.
-    ((stop - start) / if step == 0 { 1 } else { step }).max(0) * ELEMENT_BYTES
 }
 
 impl std::fmt::Debug for Bounded {
@@ -313,6 +151,7 @@ impl ScalarUDFImpl for Bounded {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::query::functions::text;
 
     #[tokio::test]
     async fn test_a_row_that_gives_nothing_makes_no_room_for_another() {
@@ -384,8 +223,8 @@ mod tests {
             "cardinality(array_resize([1], 1000000000, 0))",
             "length(regexp_replace(repeat('a', 100000), 'a', repeat('b', 1000), 'g'))",
             "length(regexp_replace(repeat('a', 1000000), '(a+)', repeat('\\1', 1000)))",
-            "(select max(length(concat(n, n, n, n, n, n, n, n))) from (select repeat('x', 9000000) as n from (values (1)) as t(i)) as long)",
-            "length(concat_ws(repeat('x', 9000000), 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'))",
+            "(select max(length(concat(n, n, n, n, n, n, n, n, n))) from (select repeat('x', 9000000) as n from (values (1)) as t(i)) as long)",
+            "length(concat_ws(repeat('x', 9000000), 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i'))",
             "(select max(length(to_char(day, repeat('x', 40000000)))) from (values (date '2026-05-01'), (null), (date '2026-05-02')) as t(day))",
             "cardinality(string_to_array(repeat('x', 10000000), ''))",
             "length(array_to_string(range(1, 100000), repeat('x', 1000)))",
