@@ -6,8 +6,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, OffsetSizeTrait};
+use arrow::compute::kernels::concat_elements::concat_elements_dyn;
 use arrow::datatypes::DataType;
+use datafusion::common::ScalarValue;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::{DataFusionError, Result};
@@ -25,12 +27,13 @@ use crate::limits::{CONCATENATED_BYTES_MAX, DELIMITER_BYTES_MAX};
 /// Asks of each `||` first how much it will make, and refuses a long delimiter of `string_agg`.
 #[derive(Debug)]
 pub(crate) struct BoundConcatenation {
-    beside: Arc<ScalarUDF>,
+    bounded: Arc<ScalarUDF>,
 }
 
 impl Default for BoundConcatenation {
     fn default() -> Self {
-        Self { beside: Arc::new(ScalarUDF::from(Beside { signature: Signature::any(2, Volatility::Immutable) })) }
+        let signature = Signature::any(2, Volatility::Immutable);
+        Self { bounded: Arc::new(ScalarUDF::from(Concatenation { signature })) }
     }
 }
 
@@ -53,12 +56,11 @@ impl AnalyzerRule for BoundConcatenation {
 }
 
 impl BoundConcatenation {
-    /// `a || b` as `beside(a, b) || b`; others as they are.
+    /// A function in the place of `||`; others as they are.
     fn bounded(&self, expression: Expr) -> Result<Transformed<Expr>> {
         match expression {
             Expr::BinaryExpr(BinaryExpr { left, op: Operator::StringConcat, right }) => {
-                let left = Box::new(self.beside.call(vec![*left, (*right).clone()]));
-                Ok(Transformed::yes(Expr::BinaryExpr(BinaryExpr { left, op: Operator::StringConcat, right })))
+                Ok(Transformed::yes(self.bounded.call(vec![*left, *right])))
             }
             Expr::AggregateFunction(aggregate) if aggregate.func.name() == "string_agg" => {
                 match aggregate.params.args.get(1).is_none_or(is_short) {
@@ -83,15 +85,15 @@ fn is_short(delimiter: &Expr) -> bool {
     }
 }
 
-/// Its first argument as it is, if that and the second are not too long to be put together.
+/// `||` of two texts, which have one type by then, if that does not make too much.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Beside {
+struct Concatenation {
     signature: Signature,
 }
 
-impl ScalarUDFImpl for Beside {
+impl ScalarUDFImpl for Concatenation {
     fn name(&self) -> &str {
-        "beside"
+        "bounded_concatenation"
     }
 
     fn signature(&self) -> &Signature {
@@ -99,38 +101,47 @@ impl ScalarUDFImpl for Beside {
     }
 
     fn return_type(&self, arguments: &[DataType]) -> Result<DataType> {
-        Ok(arguments[0].clone())
+        arguments.first().cloned().ok_or_else(|| DataFusionError::Internal("`||` has no operand".to_owned()))
     }
 
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let is_column = |argument: &ColumnarValue| matches!(argument, ColumnarValue::Array(_));
+        let has_columns = arguments.args.iter().any(is_column);
+        let rows = if has_columns { arguments.number_rows } else { 1 };
         let mut bytes = 0_usize;
         for argument in &arguments.args {
             bytes = bytes.saturating_add(match argument {
                 ColumnarValue::Array(column) => text_bytes(column),
-                ColumnarValue::Scalar(value) => {
-                    text_bytes(&value.to_array_of_size(1)?).saturating_mul(arguments.number_rows)
-                }
+                ColumnarValue::Scalar(value) => text_bytes(&value.to_array_of_size(1)?).saturating_mul(rows),
             });
         }
         if bytes > CONCATENATED_BYTES_MAX {
             return Err(refusal("||", "would make more than 128 MiB of one batch of rows: ask for less at once"));
         }
-        arguments.args.into_iter().next().ok_or_else(|| DataFusionError::Internal("`||` has no operand".to_owned()))
+        let columns = ColumnarValue::values_to_arrays(&arguments.args)?;
+        let [left, right] = columns.as_slice() else {
+            return Err(DataFusionError::Internal("`||` has two operands".to_owned()));
+        };
+        let whole = concat_elements_dyn(left, right)?;
+        match has_columns {
+            true => Ok(ColumnarValue::Array(whole)),
+            false => Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&whole, 0)?)),
+        }
     }
 }
 
 /// The bytes of all texts of a column; 0 if it has none.
 fn text_bytes(column: &ArrayRef) -> usize {
-    let length = |offsets: &[i64]| offsets.last().zip(offsets.first()).map_or(0, |(end, start)| (end - start) as usize);
     match column.data_type() {
         DataType::Utf8View => column.as_string_view().lengths().map(|length| length as usize).sum(),
-        DataType::LargeUtf8 => length(column.as_string::<i64>().value_offsets()),
-        DataType::Utf8 => {
-            let offsets = column.as_string::<i32>().value_offsets();
-            offsets.last().zip(offsets.first()).map_or(0, |(end, start)| (end - start) as usize)
-        }
+        DataType::LargeUtf8 => between_offsets(column.as_string::<i64>().value_offsets()),
+        DataType::Utf8 => between_offsets(column.as_string::<i32>().value_offsets()),
         _ => 0,
     }
+}
+
+fn between_offsets<O: OffsetSizeTrait>(offsets: &[O]) -> usize {
+    offsets.first().zip(offsets.last()).map_or(0, |(first, last)| (*last - *first).as_usize())
 }
 
 #[cfg(test)]
@@ -155,6 +166,11 @@ mod tests {
             ("select 'a' || n from (values ('b'), (null), ('c')) as t(n)", "ab,ac"),
             ("select \"Utf8(\"\"a\"\") || t.n\" from (select 'a' || n from (values ('b')) as t(n))", "ab"),
             ("select 1 || n from (values ('2')) as t(n)", "12"),
+            ("select 'a' || 'b' || null", ""),
+            ("select n || null || 'a' from (values ('2')) as t(n)", ""),
+            ("select arrow_cast(n, 'LargeUtf8') || n from (values ('b')) as t(n)", "bb"),
+            ("select arrow_cast(n, 'Utf8') || arrow_cast('c', 'Utf8') from (values ('b')) as t(n)", "bc"),
+            ("select arrow_cast(n, 'Dictionary(Int32, Utf8)') || 'c' from (values ('b'), (null)) as t(n)", "bc"),
             ("select array_to_string([1] || [2], '-')", "1-2"),
             ("select string_agg(n, ', ' order by n) from (values ('b'), ('a')) as t(n)", "a, b"),
             ("select n from (values ('ab'), ('b')) as t(n) where n || 'c' = (select max('ab' || 'c'))", "ab"),
@@ -164,6 +180,12 @@ mod tests {
                 Err(error) => panic!("{query}: {error}"),
             }
         }
+    }
+
+    #[tokio::test]
+    async fn test_operands_are_not_planned_twice() {
+        let nested = format!("select {}n{} from (values ('b')) as t(n)", "'a' || (".repeat(20), ")".repeat(20));
+        assert_eq!(answer(&nested).await.unwrap(), format!("{}b", "a".repeat(20)));
     }
 
     #[tokio::test]

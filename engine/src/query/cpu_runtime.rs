@@ -110,13 +110,13 @@ impl CpuRuntime {
                     break; // nobody listens any more
                 }
             }
-            drop(last_batch.send(None));
+            let _ = last_batch.send(()); // nobody may listen any more
         })?;
         let (last_word, mut heard) = oneshot::channel();
         let sending = task.0.abort_handle();
         tokio::spawn(async move {
             let ended = tokio::select! {
-                ended = all_sent => ended,
+                ended = all_sent => ended.map(|()| None),
                 error = give_up => {
                     sending.abort();
                     Ok(Some(error))
