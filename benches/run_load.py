@@ -17,7 +17,6 @@ import json
 import os
 import pathlib
 import random
-import re
 import shutil
 import socket
 import statistics
@@ -26,47 +25,15 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.request
 
 from run_main_job import CONFIG, HERE, make_data
+from served import Server
 
 SEGMENTS = {"buyers": "order_count >= 1", "spenders": "lifetime_value > 100"}
 SIMPLE, WITH_EVENTS = "lifetime_value > 100", "event_count('Order Completed', within => interval '400 days') >= 2"
 # Ten million rows of every kind that an analyst asks for: ids, times, names, money.
 EXTRACT = ["event_id", "occurred_at", "touchpoint", "event_name", "namespace", "value", "page_path", "revenue", "currency"]
 MIXED_REFRESHES = 3
-
-
-class Server:
-    """A running `tessera serve`."""
-
-    def __init__(self, arguments, project, log):
-        command = [arguments.tessera, "--project", str(project), "serve", "--address", "127.0.0.1:0", "--http-address", "127.0.0.1:0"]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=open(log, "wb"), text=True)
-        lines = self.process.stdout.readline() + self.process.stdout.readline()
-        found = re.search(r"on (127\.0\.0\.1:\d+)\n.*(http://127\.0\.0\.1:\d+)", lines)
-        if not found:
-            sys.exit(f"the server does not serve; see {log}")
-        self.address, self.http = found[1], found[2]
-        started = time.monotonic()
-        while not self.is_ready():
-            time.sleep(0.1)
-        self.ready_seconds = time.monotonic() - started
-
-    def is_ready(self):
-        try:
-            return urllib.request.urlopen(self.http + "/ready", timeout=10).status == 200
-        except OSError:
-            return False
-
-    def memory_mib(self):
-        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) / 1024
-
-    def end(self):
-        self.process.terminate()
-        if self.process.wait(60) != 0:
-            sys.exit(f"the server ended with {self.process.returncode}")
 
 
 class Postgres:
@@ -296,7 +263,7 @@ def main():
     project, identifiers, later = make_project(arguments, work)
     wanted = arguments.only or ["lookups", "estimates", "stream", "postgres", "mixed"]
     print(f"{arguments.events} events of {arguments.people} people, {arguments.threads} threads, load average {os.getloadavg()[0]:.2f} at the start.", flush=True)
-    server = Server(arguments, project, work / "serve.log")
+    server = Server(arguments.tessera, project, work / "serve.log")
     try:
         if "lookups" in wanted:
             measure_lookups(arguments, server, identifiers)
@@ -312,7 +279,7 @@ def main():
             # What arrives meanwhile must arrive again next time.
             shutil.rmtree(work / "mixed", ignore_errors=True)
             shutil.copytree(project, work / "mixed")
-            server = Server(arguments, work / "mixed", work / "serve.log")
+            server = Server(arguments.tessera, work / "mixed", work / "serve.log")
             measure_mixed(arguments, server, work / "mixed", identifiers, later, work)
             server.end()
             shutil.rmtree(work / "mixed")

@@ -1,11 +1,13 @@
 """Segments beside DuckDB's: the same people and events, two threads each, in turn.
 
     python3 -m venv target/peers && target/peers/bin/pip install duckdb deltalake pyarrow
-    cargo build --release && cargo build --release -p tessera-generator --example generate
+    cargo build --release --workspace --bins --examples
     target/peers/bin/python benches/run_segments.py [--people 1000000] [--events 10000000] [--segments 1000] [--rounds 1]
 
 A project with events but no segments is made once. In each round it gets the segments of `peers/segments/generate.py` and is
-refreshed, which evaluates all of them; then 1 % more events arrive, and it is refreshed again. DuckDB's side is
+refreshed, which evaluates all of them; then 1 % more events arrive, and it is refreshed again: by the command line, and by a
+server, which keeps in memory what its refreshes read. There the first thousand of these events are refreshed before, for which
+it reads that. DuckDB's side is
 `peers/segments/duckdb_segments.py`, on Parquet that is exported once: a sample of the segments one by one, each writing the
 list of its members, from which the time of all is extrapolated by kind; and everything without a sequence in one query fused
 by hand, which only counts. Tessera writes members, changes and sizes of all segments.
@@ -29,10 +31,13 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "peers" / "segm
 
 from generate import KINDS, generate, write
 from run_main_job import CONFIG, HERE, make_data, medians, run
+from served import Server
 
 PEER = HERE / "peers" / "segments" / "duckdb_segments.py"
 # What is kept of events. Both are found at the same time.
 STATES = ("behavior.defined_measures", "behavior.instants")
+# Of the later events, those of the first refresh of a server.
+FIRST_LINES = 1000
 # Nobody writes a query of more by hand, and DuckDB has no memory for it.
 FUSED_MAX = 2000
 # Members; then what they are made into, both at the same time.
@@ -88,18 +93,27 @@ class Bench:
     def export(self, project):
         run([sys.executable, str(PEER), "export", str(project), str(self.exported), "--threads", str(self.arguments.threads)], self.log)
 
-    def new_project(self):
-        """A copy of the base. Data files never change, so they may be the same ones."""
-        shutil.rmtree(self.project, ignore_errors=True)
-
-        def copy(source, target):
-            return os.link(source, target) if source.endswith(".parquet") else shutil.copy2(source, target)
-
-        shutil.copytree(self.base, self.project, copy_function=copy)
-
     def refresh(self, what):
         """Refreshes, and returns the size of every segment."""
-        whole = self.tessera(self.project, "refresh")
+        return self.refreshed(what, self.tessera(self.project, "refresh"))
+
+    def refresh_served(self, what, later):
+        """The same by a server that has refreshed before."""
+        lines = pathlib.Path(later).read_bytes().splitlines(keepends=True)
+        server = Server(self.arguments.tessera, self.project, self.work / "serve.log")
+        try:
+            for number, part in enumerate((lines[:FIRST_LINES], lines[FIRST_LINES:])):
+                file = self.work / f"later-{number}.ndjson"
+                file.write_bytes(b"".join(part))
+                self.tessera(self.project, "ingest", "--source", "web", str(file))
+                asked = subprocess.run([self.arguments.load, "refresh", "--address", server.address], check=True, capture_output=True)
+            whole = {"seconds": json.loads(asked.stdout)["seconds"], "cpu": 0, "memory": server.memory_mib(most=True)}
+        finally:
+            server.end()
+        return self.refreshed(what, whole)
+
+    def refreshed(self, what, whole):
+        """Notes what the last refresh took, and returns the size of every segment."""
         steps = {step["name"]: step["seconds"] for step in self.ask(STEPS)}
         self.note(f"Tessera, {what}: `segment.member_sets`", steps["segment.member_sets"])
         self.note(f"Tessera, {what}: evaluation", sum(max(steps.get(name, 0) for name in together) for together in EVALUATION))
@@ -156,18 +170,35 @@ class Bench:
         print(f"  sizes of {len(theirs)} segments are the same {what}", flush=True)
 
 
+def copy(project, to):
+    """A copy of a project. Data files never change, so they may be the same ones."""
+    shutil.rmtree(to, ignore_errors=True)
+
+    def copied(source, target):
+        return os.link(source, target) if source.endswith(".parquet") else shutil.copy2(source, target)
+
+    shutil.copytree(project, to, copy_function=copied)
+
+
 def one_round(bench, later, number):
     print(f"round {number + 1}", flush=True)
 
     # Who goes first changes with the round.
     answers = bench.duckdb() if number % 2 == 1 else None
-    bench.new_project()
+    copy(bench.base, bench.project)
     write(bench.segments, bench.project / "segments")
     full = bench.refresh("full")
     answers = answers or bench.duckdb()
     bench.compare("after the full evaluation", full, answers)
+    evaluated = bench.work / "evaluated"
+    copy(bench.project, evaluated)
+    served = bench.refresh_served("1 % more, served", later)
+    copy(evaluated, bench.project)
     bench.tessera(bench.project, "ingest", "--source", "web", later)
-    return full, bench.refresh("1 % more"), answers
+    following = bench.refresh("1 % more")
+    if served != following:
+        sys.exit("sizes differ after 1 % more by a server and by the command line")
+    return full, following, answers
 
 
 def check_next(bench, sizes):
@@ -207,7 +238,8 @@ def report(bench, middle, sizes, answers, load):
     ratio("full evaluation / DuckDB one by one", full, [middle["DuckDB, one by one"]["seconds"]] * 2, 0.05)
     if fused:
         ratio("full evaluation / DuckDB fused", full, [middle["DuckDB, fused"]["seconds"]] * 2, 1)
-    ratio("after 1 % more / full evaluation", seconds("1 % more"), full, 0.1)
+    ratio("after 1 % more, served / full evaluation", seconds("1 % more, served"), full, 0.1)
+    ratio("after 1 % more, command line / full evaluation", seconds("1 % more"), full, 0.1)
     peak = max(m["memory"] for row, m in middle.items() if row.startswith("Tessera"))
     print(f"| peak memory of a refresh, MiB | {peak:.0f} | | 4096 |")
 
@@ -224,6 +256,7 @@ def main():
     parser.add_argument("--batches", type=int, default=1, help="queries that DuckDB's fused one is split into, at least")
     parser.add_argument("--check-next", action="store_true", help="compare sizes after 1 %% more events, too")
     parser.add_argument("--tessera", default=str(HERE.parent / "target/release/tessera"))
+    parser.add_argument("--load", default=str(HERE.parent / "target/release/load"))
     parser.add_argument("--generate", default=str(HERE.parent / "target/release/examples/generate"))
     parser.add_argument("--work", default=os.path.join(tempfile.gettempdir(), "tessera-bench"), help="folder for data and tables")
     arguments = parser.parse_args()

@@ -45,6 +45,7 @@ use crate::query::cpu_runtime::CpuRuntime;
 use crate::query::limited::{QueryLimits, too_long, too_many_rows};
 use crate::query::session::QueryRuntime;
 use crate::refresh::check;
+use crate::refresh::kept::Kept;
 use crate::refresh::report::RefreshReport;
 use crate::refresh::run::{RefreshOptions, RefreshRun};
 use crate::snapshot::{Snapshot, Statement};
@@ -96,6 +97,8 @@ pub struct Engine {
     reloading: Arc<tokio::sync::Mutex<()>>,
     /// What look-ups share; `None` if profiles are found by scans.
     lookups: Option<Arc<LookupCache>>,
+    /// What a refresh leaves for the next; `None` if nothing is kept.
+    kept: Option<Arc<Kept>>,
 }
 
 /// Generations that are open: the newest, and older ones that were asked for.
@@ -160,6 +163,7 @@ impl Engine {
             snapshots: Arc::default(),
             reloading: Arc::default(),
             lookups: None,
+            kept: None,
         })
     }
 
@@ -176,6 +180,13 @@ impl Engine {
         let share = |bytes| runtime.share(bytes, "lookup_memory_max");
         self.lookups = Some(Arc::new(LookupCache::new(bytes, share(bytes / 2), &share(bytes))));
         (self.snapshots, self.reloading) = Default::default();
+        self
+    }
+
+    /// The same project, where a refresh leaves in memory what the next one reads: worth it to whoever refreshes again and again.
+    #[must_use]
+    pub fn with_memory_of_refreshes(mut self) -> Self {
+        self.kept = Some(Arc::new(Kept::new(&self.project.runtime)));
         self
     }
 
@@ -228,7 +239,7 @@ impl Engine {
     /// Conflict while another refresh runs.
     pub async fn begin_refresh(&self, options: RefreshOptions) -> Result<Option<RefreshRun>> {
         self.check_lake().await?;
-        RefreshRun::begin(&self.project, options).await
+        RefreshRun::begin(&self.project, options, self.kept.clone()).await
     }
 
     /// Refreshes, on the query threads. Once `stop` ends the refresh does too, and publishes nothing.

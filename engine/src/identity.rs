@@ -6,6 +6,7 @@
 //! * [`chain`] is how two identifiers hang together, [`explain`] what it takes to tell it, and [`explain_function`] the same in SQL.
 //! * [`corrections`] are what somebody knows better than the data; [`correction_log`] keeps those made while serving.
 //! * [`sets`] are what one event or record says.
+//! * [`graph`] is who is connected with whom, in memory; [`touched_components`] adds links to it in SQL.
 //! * [`replay`] takes clusters apart that break the limit of a namespace.
 
 use std::sync::Arc;
@@ -16,8 +17,9 @@ use crate::config::{IdentityConfig, Namespace};
 use crate::error::Result;
 use crate::project::JudgeIdentifiers;
 use crate::query::connected_components::{ConnectedComponents, Limits};
-use crate::query::relation::Relation;
+use crate::query::relation::{Planner, Relation};
 use crate::query::session::QueryRuntime;
+use touched_components::SharedGraph;
 
 pub(crate) mod blocklist;
 pub(crate) mod chain;
@@ -26,9 +28,11 @@ pub(crate) mod corrections;
 pub(crate) mod explain;
 pub(crate) mod explain_function;
 pub(crate) mod functions;
+pub(crate) mod graph;
 pub(crate) mod normalize;
 mod replay;
 pub(crate) mod sets;
+pub(crate) mod touched_components;
 
 /// Relations of identity in SQL: `connected_components((select ...))` and `replay_links((select ...))`.
 pub(crate) fn relations(config: &IdentityConfig) -> Vec<Arc<dyn Relation>> {
@@ -51,6 +55,19 @@ pub(crate) fn relations(config: &IdentityConfig) -> Vec<Arc<dyn Relation>> {
 /// InvalidInput for identity rules that cannot be used.
 pub fn session(config: &IdentityConfig, memory_bytes: usize, threads: usize) -> Result<SessionContext> {
     QueryRuntime::new(memory_bytes, threads)?.session(&functions::functions(config)?, &relations(config))
+}
+
+/// Keeps an identity graph in memory: `known` gives the namespace and value of each identifier, a text that names its person, and
+/// two numbers, its own and its person's. From then on the session knows `touched_components((select ...))` and `moved_components((select ...))`,
+/// which add links to it.
+///
+/// # Errors
+/// Exhausted if there is no memory for it; what the query reports.
+pub async fn keep_graph(session: &SessionContext, known: &str) -> Result<()> {
+    let graph = SharedGraph::new(&session.runtime_env().memory_pool);
+    graph.settle(session, known).await?;
+    session.register_relation_planner(Arc::new(Planner(graph.relations())))?;
+    Ok(())
 }
 
 /// Tells which identifiers name no person, for stages that do not know this one.

@@ -60,7 +60,7 @@ pub use engine::uploaded_lists::ListSummary;
 pub use engine::{Engine, EngineOptions, QueryResult};
 pub use error::{EngineError, ErrorKind, Result};
 pub use identity::explain::{ExplainedLink, Explanation};
-pub use identity::session as identity_session;
+pub use identity::{keep_graph as keep_identity_graph, session as identity_session};
 pub use landing::{BatchReport, Input};
 pub use lookup::{ProfileCard, ProfileKey};
 pub use progress::{Event, Progress};

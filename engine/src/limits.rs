@@ -76,6 +76,15 @@ pub(crate) const FOOTER_BYTES: usize = 64 * 1024;
 /// The share of the memory for queries that look-ups may hold unless [serve] says otherwise.
 pub(crate) const LOOKUP_MEMORY_SHARE: usize = 4;
 
+/// The share of the memory for queries that the identity graph may hold which a server keeps from refresh to refresh.
+pub(crate) const GRAPH_MEMORY_SHARE: usize = 8;
+
+/// The share of it that files may hold which a server's refreshes read again and again.
+pub(crate) const KEPT_FILES_MEMORY_SHARE: usize = 8;
+
+/// What an identifier takes in the graph, about.
+pub(crate) const GRAPH_IDENTIFIER_BYTES: usize = 128;
+
 /// Rows with more stored bytes count as wide.
 pub(crate) const WIDE_ROW_BYTES: u64 = 48;
 

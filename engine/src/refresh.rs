@@ -3,6 +3,7 @@
 //! * [`run`] takes the lease, runs the models in order, the checks, and publishes.
 //! * [`definitions`] is what the project defines beside models: traits and segments; [`lists`] are those that they name,
 //!   [`list_log`] keeps those that were uploaded.
+//! * [`kept`] is what one leaves in memory for the next.
 //! * [`history`] is what histories need of the last generation.
 //! * [`check`] plans every model without data, and runs the checks on what is to be published.
 //! * [`merges`] stops one that merges too much; [`simulate`] shows what another configuration would do.
@@ -13,6 +14,7 @@
 pub(crate) mod check;
 mod definitions;
 mod history;
+pub(crate) mod kept;
 pub(crate) mod ledger;
 pub(crate) mod list_log;
 pub(crate) mod lists;

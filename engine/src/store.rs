@@ -4,6 +4,7 @@
 //! * [`delta`] opens a table at a version and commits an exact set of files.
 //! * [`writer`] turns a stream of batches into Parquet files.
 //! * [`scan`] reads a pinned version as a plain Parquet scan with statistics.
+//! * [`kept_files`] keeps files in memory that are read again and again.
 //! * [`keyed`] finds the rows with a key in a pinned version without a scan.
 //! * [`generation`] publishes and reads generations.
 //! * [`lease`] lets one refresh at a time through.
@@ -16,6 +17,7 @@
 pub(crate) mod delta;
 mod durable;
 pub(crate) mod generation;
+pub(crate) mod kept_files;
 pub(crate) mod keyed;
 pub(crate) mod layout;
 pub(crate) mod lease;

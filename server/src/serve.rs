@@ -60,7 +60,7 @@ const REQUEST_BYTES_MAX: usize = 16 << 20;
 
 /// Serves until the process is told to end.
 pub(crate) async fn run(engine: &Engine, arguments: &ServeArguments) -> Result<()> {
-    let engine = &engine.clone().with_lookups();
+    let engine = &engine.clone().with_lookups().with_memory_of_refreshes();
     let serve = &engine.config().serve;
     let address = arguments.address.as_ref().unwrap_or(&serve.address);
     let http_address = arguments.http_address.as_ref().unwrap_or(&serve.http_address);

@@ -1,5 +1,6 @@
 -- What links connected in the last generation and this refresh changes. A table, not a part of the query that needs it: how
--- few rows these are is not known otherwise, and that query would hold all identifiers in memory to join them.
+-- few rows these are is not known otherwise, and that query would hold all identifiers in memory to join them. Empty where a
+-- server keeps the graph in memory.
 --
 -- key: component
 -- strategy: scratch

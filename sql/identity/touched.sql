@@ -1,5 +1,5 @@
 -- Identifiers that this refresh has to resolve again: the changed ones, and all others that links connected to those in
--- the last generation, dropped links included.
+-- the last generation, dropped links included. A server finds them without this query, in the graph that it keeps in memory.
 --
 -- key: identifier
 -- strategy: scratch

@@ -27,6 +27,7 @@ use super::series::{self, Chunk, Chunks, NOWHERE, Needs, Series};
 use crate::error::{EngineError, Result};
 use crate::query::cpu_runtime::{blocking, joined};
 use crate::query::functions::text;
+use crate::store::kept_files;
 
 /// The query that keeps what traits and segments define, here run for what is not kept.
 const DEFINED_SQL: &str = include_str!("../../../sql/behavior/defined_measures.sql");
@@ -141,7 +142,10 @@ async fn of_all_events(
 /// What is kept of some people and measures, and maybe of others. Those have no row among the people and no series: to leave
 /// them out here would cost more than to read them.
 async fn state(session: &SessionContext, table: &str, people: &People) -> Result<DataFrame> {
-    let state = session.table(table).await?;
+    let state = match people.scope() {
+        Some(_) => kept_files::table(session, table).await?,
+        None => session.table(table).await?,
+    };
     Ok(match people.few_identifiers(SEARCHED_MAX) {
         Some(few) => state.filter(col("ordinal").in_list(few.into_iter().map(lit).collect(), false))?,
         None => state,

@@ -101,6 +101,11 @@ impl Forest {
         }
     }
 
+    /// Makes `node` a child of `parent`, or a root of its own.
+    pub(crate) fn hang(&mut self, node: Node, parent: Node) {
+        self.parents[node as usize] = parent;
+    }
+
     /// Hangs each node under its root. A parent is older than its child, so what is above it was hung before.
     pub(crate) fn flatten(&mut self) {
         for node in 0..self.parents.len() {
@@ -164,6 +169,15 @@ impl Forest {
             whole.push(':');
         }
         whole.push_str(self.value(node));
+    }
+
+    /// Whether a node comes before another one in the order of texts `namespace:value`.
+    pub(crate) fn is_before(&self, node: Node, other: Node) -> bool {
+        let bytes = |node: Node| {
+            let name = self.namespace_name(node).map(|name| name.bytes().chain([b':']));
+            name.into_iter().flatten().chain(self.value(node).bytes())
+        };
+        bytes(node).lt(bytes(other))
     }
 
     /// Of each root the smallest node of its tree by text. After [`Forest::flatten`].

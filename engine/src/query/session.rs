@@ -65,6 +65,11 @@ impl QueryRuntime {
         }
     }
 
+    /// What all queries together hold memory of.
+    pub(crate) fn pool(&self) -> Arc<dyn MemoryPool> {
+        Arc::clone(&self.environment.memory_pool)
+    }
+
     /// Bytes that all queries together hold.
     pub(crate) fn memory_held_bytes(&self) -> usize {
         self.environment.memory_pool.reserved()

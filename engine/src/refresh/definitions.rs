@@ -13,6 +13,7 @@ use crate::clock::Micros;
 use crate::error::{EngineError, Result};
 use crate::evaluation::{self, Census, Keeping, Kept, Listed, Scope, all_listed, attribute_beside, day_of};
 use crate::expression::{self, SegmentHeader, SourceFile, TraitHeader};
+use crate::identity::touched_components::SharedGraph;
 use crate::model::catalog::Catalog;
 use crate::model::definition::{Reference, Slice};
 use crate::model::workspace::Workspace;
@@ -53,6 +54,8 @@ pub(crate) struct Definitions {
     /// What is known of those that the refresh touches, if that is all that can be new: it is incremental, and the day is
     /// the one of the last generation, so that no window has moved.
     pub(crate) touched: Option<Census>,
+    /// The identity graph of the last generation, if one is kept.
+    pub(crate) graph: Option<SharedGraph>,
 }
 
 impl Definitions {
@@ -109,6 +112,7 @@ impl Definitions {
             generation,
             census: census(Scope::Everybody),
             touched: (workspace.incremental && is_same_day).then(|| census(Scope::Touched { persons })),
+            graph: None,
         })
     }
 

@@ -29,6 +29,7 @@ use crate::query::session::CATALOG;
 use crate::refresh::check;
 use crate::refresh::definitions::Definitions;
 use crate::refresh::history::{self, FROM_BACKUP};
+use crate::refresh::kept::{self, Kept};
 use crate::refresh::ledger::Ledger;
 use crate::refresh::merges;
 use crate::refresh::report::{RefreshReport, StepReport};
@@ -59,6 +60,8 @@ pub struct RefreshRun {
     options: RefreshOptions,
     lease: Lease,
     ledger: Ledger,
+    /// What is kept for the next one; `None` if this process makes only one.
+    kept: Option<Arc<Kept>>,
 }
 
 impl std::fmt::Debug for RefreshRun {
@@ -72,7 +75,11 @@ impl RefreshRun {
     ///
     /// # Errors
     /// Conflict while another refresh runs.
-    pub(crate) async fn begin(project: &Arc<Project>, options: RefreshOptions) -> Result<Option<Self>> {
+    pub(crate) async fn begin(
+        project: &Arc<Project>,
+        options: RefreshOptions,
+        kept: Option<Arc<Kept>>,
+    ) -> Result<Option<Self>> {
         let refresh_id = ids::refresh_id();
         let lease = Lease::acquire(&project.lake, &refresh_id, &project.clock).await?;
         // Only who holds the lease can know that nobody is about to publish.
@@ -93,7 +100,7 @@ impl RefreshRun {
         }
         let mut ledger = Ledger::new(&refresh_id, project.clock.now());
         ledger.is_full = options.full; // also of one that is stopped before it is known what else needs a full one
-        Ok(Some(Self { project: Arc::clone(project), options, lease, ledger }))
+        Ok(Some(Self { project: Arc::clone(project), options, lease, ledger, kept }))
     }
 
     /// The refresh's id.
@@ -111,9 +118,9 @@ impl RefreshRun {
     /// # Errors
     /// FailedPrecondition if a check fails; Cancelled if it was stopped; what the store and the queries report.
     pub(crate) async fn run(self, progress: &Progress, stop: BoxFuture<'static, ()>) -> Result<RefreshReport> {
-        let Self { project, options, lease, mut ledger } = self;
+        let Self { project, options, lease, mut ledger, kept } = self;
         let mut result = tokio::select! {
-            result = refresh_holding_lease(&project, options, progress, &mut ledger, &lease) => result,
+            result = refresh_holding_lease(&project, options, progress, &mut ledger, &lease, kept.as_deref()) => result,
             () = stop => Err(EngineError::new(
                 ErrorKind::Cancelled,
                 "the refresh was stopped: what was published before is still served",
@@ -145,6 +152,7 @@ async fn refresh_holding_lease(
     progress: &Progress,
     ledger: &mut Ledger,
     lease: &Lease,
+    kept: Option<&Kept>,
 ) -> Result<RefreshReport> {
     let catalog = Catalog::load(built_in::MODELS, &project.folder)?;
     let corrections = Corrections::load(project).await?;
@@ -165,8 +173,11 @@ async fn refresh_holding_lease(
     }
     ledger.is_full = base.is_none();
     // Boxed, as models are: what a future holds of expressions costs the compiler minutes wherever it is part of another.
-    let definitions =
+    let mut definitions =
         Definitions::load(project, &workspace, last.as_ref(), number, project.clock.now()).boxed().await?;
+    if let Some(kept) = kept {
+        definitions.graph = kept.take(&workspace, base).await;
+    }
     let columns = profile_columns(project, last.as_ref()).await?;
     register_known_names(&workspace.session, &definitions.named(&columns, &catalog))?;
 
@@ -191,6 +202,9 @@ async fn refresh_holding_lease(
         ));
     }
     ledger.generation = Some(next.number);
+    if let Some(kept) = kept {
+        kept.put(&workspace, definitions.graph, &next.refresh_id).await;
+    }
     Ok(ledger.report(project))
 }
 
@@ -366,7 +380,13 @@ async fn run_model<'m>(
             segment::evaluate(workspace, model, segments, census, touched.as_ref(), *as_of, *generation).await?
         }
         Some(definitions) if definitions.empty_states.contains(&model.name) => {
-            workspace.materialize(model, |sql| format!("select * from (\n{sql}\n) nothing where false"), false).await?
+            workspace.materialize(model, nothing_of, false).await?
+        }
+        Some(Definitions { graph: Some(_), .. }) if model.name == kept::touched() => {
+            workspace.materialize(model, |_| kept::TOUCHED.to_owned(), false).await?
+        }
+        Some(Definitions { graph: Some(_), .. }) if model.name == kept::changed_components() => {
+            workspace.materialize(model, nothing_of, false).await?
         }
         _ if model.name == traits::profiles() => {
             let sql = traits::with_traits(&workspace.session, &model.sql(workspace.incremental)).await?;
@@ -375,6 +395,11 @@ async fn run_model<'m>(
         _ => workspace.materialize(model, |sql| sql, false).await?,
     };
     Ok((model, outcome, started.elapsed().as_secs_f64()))
+}
+
+/// A query that gives no row, with the columns of another one.
+fn nothing_of(sql: String) -> String {
+    format!("select * from (\n{sql}\n) nothing where false")
 }
 
 /// Runs a model that has a column for each attribute.

@@ -18,13 +18,14 @@ use crate::error::{EngineError, Result};
 use crate::evaluation::People;
 use crate::query::cpu_runtime::joined;
 use crate::query::functions::text;
+use crate::store::kept_files;
 
 /// The change of those who enter.
 pub(super) const ENTERED: &str = "entered";
 /// The change of those who leave.
 pub(super) const LEFT: &str = "left";
 /// The columns that members are made of.
-const COLUMNS: &str = "segment, generation, change, at, members";
+const COLUMNS: [&str; 5] = ["segment", "generation", "change", "at", "members"];
 
 /// Rows of `segment.member_sets`, in any order.
 #[derive(Debug, Default)]
@@ -63,8 +64,11 @@ impl MemberSets {
     /// # Errors
     /// What the query reports; Corrupt for a set that cannot be read.
     pub(super) async fn read(session: &SessionContext, table: &str, touched: Option<Touched>) -> Result<Self> {
-        let frame = session.sql(&format!("select {COLUMNS} from {table}")).await?;
-        let tasks = frame.execute_stream_partitioned().await?.into_iter().map(|mut stream| {
+        let sets = match touched {
+            Some(_) => kept_files::table(session, table).await?,
+            None => session.table(table).await?,
+        };
+        let tasks = sets.select_columns(&COLUMNS)?.execute_stream_partitioned().await?.into_iter().map(|mut stream| {
             let touched = touched.clone();
             joined(SpawnedTask::spawn(async move {
                 let mut sets = Self::default();

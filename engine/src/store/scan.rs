@@ -25,7 +25,7 @@ use super::{Lake, TableName, layout};
 use crate::limits;
 
 /// Some or all files of one version of a table.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Scan {
     lake: Lake,
     version: Version,
@@ -58,6 +58,14 @@ impl Scan {
         let is_wide = self.version.bytes() > self.version.rows().saturating_mul(limits::WIDE_ROW_BYTES);
         self.reads_filters_first = is_wide && self.version.partition_columns.is_empty();
         self
+    }
+
+    /// Each of the files by itself, with its path and table.
+    pub(crate) fn by_file(&self) -> impl Iterator<Item = (String, Self)> + '_ {
+        self.version.files.iter().map(|file| {
+            let path = format!("{}/{}", self.version.name, file.path);
+            (path, Self { version: Version { files: vec![file.clone()], ..self.version.clone() }, ..self.clone() })
+        })
     }
 
     /// `is_filtered` if files can be pruned: for that each has statistics of its own, which say no more than its partition, but

@@ -72,7 +72,7 @@ pub(crate) fn delivery() -> impl Strategy<Value = Delivery> {
 }
 
 /// The text of a `corrections.toml`: some logins and devices apart, some addresses and logins together.
-fn corrections() -> impl Strategy<Value = String> {
+pub(crate) fn corrections() -> impl Strategy<Value = String> {
     let pairs = prop::collection::btree_set((prop::bool::ANY, 0..6_u8, 0..8_u8), 0..4);
     pairs.prop_map(|pairs| {
         let correction = |(is_always, user, other): (bool, u8, u8)| {

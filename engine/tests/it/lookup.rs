@@ -88,7 +88,8 @@ fn many_events(from: u64, to: u64) -> String {
 async fn test_the_latest_of_many_events_are_found_wherever_they_are() {
     // Memory for everything, for indexes and few rows, and for nothing.
     for memory in ["64MB", "2MB", "1KB"] {
-        let shop = shop_with_segments(&format!("{CONFIG}\n[serve]\nlookup_memory_max = \"{memory}\"\n")).await;
+        let config = format!("{CONFIG}\n[serve]\nlookup_memory_max = \"{memory}\"\n");
+        let shop = shop_with_segments(&config).await.forgetful(&config);
         let indexed = shop.engine.clone().with_lookups();
         for part in 0..3 {
             shop.land("web", &many_events(part * 4_000, (part + 1) * 4_000)).await;

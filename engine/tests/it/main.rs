@@ -6,6 +6,7 @@ mod check;
 mod damage;
 mod identity_doc;
 mod incremental;
+mod kept;
 mod lookup;
 mod segments;
 mod segments_doc;

@@ -63,7 +63,7 @@ pub(crate) fn limited() -> String {
     limited
 }
 
-/// A project with its engine; the folder goes with it. Its clock moves only when told.
+/// A project with its engine, which keeps from refresh to refresh what a server does; the folder goes with it. Its clock moves only when told.
 pub(crate) struct Shop {
     pub(crate) folder: TempDir,
     pub(crate) engine: Engine,
@@ -87,13 +87,18 @@ impl Shop {
     pub(crate) fn new(config: &str) -> Self {
         let folder = TempDir::new().unwrap();
         let clock = Arc::new(AtomicI64::new(START_MICROS));
-        let engine = open(&folder, config, &clock);
+        let engine = open(&folder, config, &clock).with_memory_of_refreshes();
         Self { folder, engine, clock }
+    }
+
+    /// The same with an engine that keeps nothing from refresh to refresh, as a command line does.
+    pub(crate) fn forgetful(self, config: &str) -> Self {
+        Self { engine: open(&self.folder, config, &self.clock), ..self }
     }
 
     /// Goes on with another configuration.
     pub(crate) fn configure(&mut self, config: &str) {
-        self.engine = open(&self.folder, config, &self.clock);
+        self.engine = open(&self.folder, config, &self.clock).with_memory_of_refreshes();
     }
 
     /// Another engine of the same project, whose clock is ahead.
