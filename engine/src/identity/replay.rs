@@ -18,8 +18,8 @@
 //!    once for each owner.
 //!
 //! All links of an identifier that was seen with more than `links_max` others are dropped. So is a link that would break a
-//! limit or bring together what is kept apart; persons only grow, so nothing that follows can make it fit. The idea is that of [Adobe's identity graph linking rules][rules]; the effect on
-//! a shared device is that its cookie belongs to who logged in last.
+//! limit or bring together what is kept apart; persons only grow, so nothing that follows can make it fit. The idea is that of
+//! [Adobe's identity graph linking rules][rules]; the effect on a shared device is that its cookie belongs to who logged in last.
 //!
 //! The answer has each link of the clusters once: `a` and `b`, the more trusted one first, the persons that they belong
 //! to (`a_component`, `b_component`: the smallest identifier of each), when the link was last seen, and for a dropped link
@@ -55,10 +55,9 @@ const LAYING_BYTES: usize = size_of::<((bool, bool, usize, Reverse<Micros>), &Li
     + 2 * size_of::<(u32, u32)>()
     + size_of::<Option<Conflict>>()
     + size_of::<Laid>();
-/// What laying takes for each identifier: its rank, its place among the members, its degree, its parent, its foes, and its
-/// counts.
-const IDENTIFIER_BYTES: usize =
-    3 * size_of::<usize>() + size_of::<u32>() + 2 * size_of::<Vec<(usize, u32)>>() + 4 * size_of::<(usize, u32)>();
+/// What laying takes for each identifier: its rank, its place among the members, itself there, its degree, its parent, and its
+/// foes. Its counts are as many as there are limits.
+const IDENTIFIER_BYTES: usize = 2 * size_of::<usize>() + 3 * size_of::<u32>() + size_of::<Vec<(usize, usize)>>();
 
 /// The relation, with the namespaces' ranks and limits.
 #[derive(Debug)]
@@ -145,16 +144,19 @@ impl Operator for Replay {
             return Err(DataFusionError::Execution(format!("{NAME}: a value is null")));
         }
         // All texts at once: their numbers are found in parallel.
-        let members: Vec<&str> = sets.iter().flatten().flat_map(|set| set.split(SEPARATOR)).collect();
-        let (mut of_rows, mut numbers) = (Vec::new(), Vec::with_capacity(members.len()));
+        let (mut members, mut ends) = (Vec::with_capacity(2 * sets.len()), Vec::with_capacity(sets.len()));
+        for set in sets.iter().flatten() {
+            members.extend(set.split(SEPARATOR));
+            ends.push(members.len());
+        }
+        let (mut of_rows, mut numbers) = (Vec::with_capacity(sets.len()), Vec::with_capacity(members.len()));
         self.clusters.numbers(batch.num_rows(), |row| clusters.value(row), &mut of_rows)?;
         self.identifiers.numbers(members.len(), |place| members[place], &mut numbers)?;
-        let mut numbers = numbers.as_slice();
-        for (row, cluster) in of_rows.into_iter().enumerate() {
+        let mut start = 0;
+        for (row, (cluster, end)) in of_rows.into_iter().zip(ends).enumerate() {
             // A correction was seen at no time.
             let time = if times.is_null(row) { Micros::MIN } else { times.value(row) };
-            let (members, rest) = numbers.split_at(sets.value(row).split(SEPARATOR).count());
-            numbers = rest;
+            let members = &numbers[std::mem::replace(&mut start, end)..end];
             if kinds.value(row) == "never" {
                 self.apart.extend(members.get(..2).map(|pair| (cluster, pair[0], pair[1])));
                 continue;
@@ -166,7 +168,8 @@ impl Operator for Replay {
             }
         }
         // What the sets take, and what laying their links will.
-        let of_identifiers = self.identifiers.len() as usize * IDENTIFIER_BYTES;
+        let of_identifier = IDENTIFIER_BYTES + self.config.namespaces.len() * size_of::<u32>();
+        let of_identifiers = self.identifiers.len() as usize * of_identifier;
         let of_links = self.links.capacity() * size_of::<Link>() + self.links.len() * LAYING_BYTES;
         self.reservation.try_resize(
             self.clusters.allocated_bytes() + self.identifiers.allocated_bytes() + of_identifiers + of_links,
@@ -193,6 +196,7 @@ impl Operator for Replay {
         });
         let rules = Rules::new(&config, &identifiers);
         let mut laid = Vec::with_capacity(links.len());
+        let mut places = vec![0; identifiers.len() as usize];
         let mut fetched = 0;
         for of_cluster in links.chunk_by(|left, right| left.cluster == right.cluster) {
             let cluster = of_cluster[0].cluster;
@@ -204,7 +208,7 @@ impl Operator for Replay {
             let first = apart.partition_point(|&(of, ..)| of < cluster);
             let apart: Vec<_> = apart[first..].iter().take_while(|&&(of, ..)| of == cluster).collect();
             let apart: Vec<_> = apart.into_iter().map(|&(_, a, b)| (a, b)).collect();
-            lay(of_cluster, &apart, &rules, &identifiers, &mut laid);
+            lay(&Cluster::new(of_cluster, &apart, &rules, &identifiers, &mut places), &mut laid);
         }
         vec![Box::new((0..laid.len()).step_by(OUTPUT_ROWS).map(move |start| {
             let _held = &reservation;
@@ -217,8 +221,8 @@ impl Operator for Replay {
 struct Rules {
     /// The rank of each one's namespace.
     ranks: Vec<usize>,
-    /// The most values that a person has of a namespace, by its rank.
-    limits: Vec<Option<u32>>,
+    /// The ranks of namespaces of which a person has so many values at most, ascending.
+    limits: Vec<(usize, u32)>,
     /// An identifier linked to more others than this links nobody.
     links_max: Option<u32>,
 }
@@ -226,17 +230,12 @@ struct Rules {
 impl Rules {
     fn new(config: &IdentityConfig, identifiers: &Interner) -> Self {
         let rank = |number| config.priority_of(namespace(identifiers.text(number)));
+        let limit = |rank| Some((rank, config.with_rank(rank).and_then(Namespace::values_max)?));
         Self {
             ranks: (0..identifiers.len()).map(rank).collect(),
-            limits: (0..=2 * config.namespaces.len())
-                .map(|rank| config.with_rank(rank).and_then(Namespace::values_max))
-                .collect(),
+            limits: (0..=2 * config.namespaces.len()).filter_map(limit).collect(),
             links_max: config.links_max,
         }
-    }
-
-    fn limit(&self, rank: usize) -> Option<u32> {
-        self.limits.get(rank).copied().flatten()
     }
 }
 
@@ -262,22 +261,72 @@ enum Conflict {
     Apart(u32, u32),
 }
 
-/// Lays the links of one cluster, and adds them to `laid`. `apart` are the pairs that are never one person.
-fn lay(links: &[Link], apart: &[(u32, u32)], rules: &Rules, identifiers: &Interner, laid: &mut Vec<Laid>) {
-    let latest = links.iter().filter(|link| link.was_seen).map(|link| link.last_seen_at).min();
+/// What is known of a cluster before its links are laid.
+struct Cluster<'r> {
+    links: &'r [Link],
+    /// Pairs of identifiers that are never one person.
+    apart: &'r [(u32, u32)],
+    rules: &'r Rules,
+    identifiers: &'r Interner,
+    /// The identifiers, in the order of their numbers.
+    members: Vec<u32>,
+    /// The place of each one among the members, by its number; of those of other clusters anything.
+    places: &'r [u32],
+    /// How many others each one was seen with; what only a correction says is not counted.
+    degrees: Vec<u32>,
+}
+
+impl<'r> Cluster<'r> {
+    /// `places` are for its use, one for each identifier.
+    fn new(
+        links: &'r [Link],
+        apart: &'r [(u32, u32)],
+        rules: &'r Rules,
+        identifiers: &'r Interner,
+        places: &'r mut [u32],
+    ) -> Self {
+        let mut members: Vec<u32> = links.iter().flat_map(|link| [link.a, link.b]).collect();
+        members.sort_unstable();
+        members.dedup();
+        (0..).zip(&members).for_each(|(place, &member)| places[member as usize] = place);
+        let mut degrees = vec![0; members.len()];
+        for end in links.iter().filter(|link| link.was_seen).flat_map(|link| [link.a, link.b]) {
+            degrees[places[end as usize] as usize] += 1;
+        }
+        Self { links, apart, rules, identifiers, members, places, degrees }
+    }
+
+    /// The place of an identifier, if it is one of the cluster.
+    fn place_of(&self, identifier: u32) -> Option<usize> {
+        let place = self.place(identifier);
+        (self.members.get(place) == Some(&identifier)).then_some(place)
+    }
+
+    /// The place of an identifier of the cluster.
+    fn place(&self, identifier: u32) -> usize {
+        self.places[identifier as usize] as usize
+    }
+
+    fn rank(&self, identifier: u32) -> usize {
+        self.rules.ranks[identifier as usize]
+    }
+}
+
+/// Lays the links of one cluster, and adds them to `laid`.
+fn lay(cluster: &Cluster<'_>, laid: &mut Vec<Laid>) {
+    let latest = cluster.links.iter().filter(|link| link.was_seen).map(|link| link.last_seen_at).min();
     let key = |link: &Link| {
-        let trust = rules.ranks[link.a as usize] + rules.ranks[link.b as usize];
+        let trust = cluster.rank(link.a) + cluster.rank(link.b);
         (link.is_seen, Some(link.last_seen_at) != latest, trust, link.last_seen_at)
     };
-    let mut order: Vec<_> = links.iter().map(|link| (key(link), link)).collect();
+    let mut order: Vec<_> = cluster.links.iter().map(|link| (key(link), link)).collect();
     order.sort_unstable_by(|(left, of_left), (right, of_right)| {
-        let ends = |link: &Link| (identifiers.text(link.a), identifiers.text(link.b));
+        let ends = |link: &Link| (cluster.identifiers.text(link.a), cluster.identifiers.text(link.b));
         left.cmp(right).then_with(|| ends(of_left).cmp(&ends(of_right)))
     });
-    let order: Vec<&Link> = order.into_iter().map(|(_, link)| link).collect();
-    let order = last_those_leading_back(order, links, apart, rules, identifiers);
+    let order = last_those_leading_back(cluster, order.into_iter().map(|(_, link)| link).collect());
 
-    let mut persons = Persons::new(links, apart, rules, identifiers);
+    let mut persons = Persons::new(cluster);
     let conflicts: Vec<Option<Conflict>> = order.iter().map(|link| persons.join(link.a, link.b)).collect();
     laid.extend(order.into_iter().zip(conflicts).map(|(link, conflict)| Laid {
         a: link.a,
@@ -291,14 +340,11 @@ fn lay(links: &[Link], apart: &[(u32, u32)], rules: &Rules, identifiers: &Intern
 
 /// The links in the same order, but last those that lead from what corrections took off somebody back to whom that one is
 /// with when nothing is linked to what was taken off.
-fn last_those_leading_back<'l>(
-    order: Vec<&'l Link>,
-    links: &[Link],
-    apart: &[(u32, u32)],
-    rules: &Rules,
-    identifiers: &Interner,
-) -> Vec<&'l Link> {
-    let taken_off = taken_off(apart, rules);
+fn last_those_leading_back<'l>(cluster: &Cluster<'l>, order: Vec<&'l Link>) -> Vec<&'l Link> {
+    let taken_off = taken_off(cluster);
+    if taken_off.is_empty() {
+        return order;
+    }
     let mut back = HashSet::new();
     let mut last_back = order.clone();
     // What depends on others' is settled a round after theirs. Owners that depend on each other may never be: that ends, too.
@@ -306,15 +352,14 @@ fn last_those_leading_back<'l>(
         let mut found = HashSet::new();
         for (&owner, taken_off) in &taken_off {
             let touches = |link: &&Link| taken_off.contains(&link.a) || taken_off.contains(&link.b);
-            let mut persons = Persons::new(links, apart, rules, identifiers);
-            if !persons.has(owner) {
-                continue;
-            }
+            let Some(owner) = cluster.place_of(owner) else { continue };
+            let mut persons = Persons::new(cluster);
             for link in last_back.iter().filter(|link| !touches(link)) {
                 persons.join(link.a, link.b);
             }
             let person = persons.root(owner);
-            let mut leads_back = |from: u32, to: u32| taken_off.contains(&from) && persons.root(to) == person;
+            let mut leads_back =
+                |from: u32, to: u32| taken_off.contains(&from) && persons.root(cluster.place(to)) == person;
             let leading = order.iter().filter(|link| leads_back(link.a, link.b) || leads_back(link.b, link.a));
             found.extend(leading.map(|link| (link.a, link.b)));
         }
@@ -329,11 +374,10 @@ fn last_those_leading_back<'l>(
 }
 
 /// What corrections keep off more trusted identifiers, by these.
-fn taken_off(apart: &[(u32, u32)], rules: &Rules) -> BTreeMap<u32, HashSet<u32>> {
-    let rank = |identifier: u32| rules.ranks[identifier as usize];
+fn taken_off(cluster: &Cluster<'_>) -> BTreeMap<u32, HashSet<u32>> {
     let mut taken_off: BTreeMap<u32, HashSet<u32>> = BTreeMap::new();
-    for &(a, b) in apart {
-        let (owner, other) = match rank(a).cmp(&rank(b)) {
+    for &(a, b) in cluster.apart {
+        let (owner, other) = match cluster.rank(a).cmp(&cluster.rank(b)) {
             Ordering::Less => (a, b),
             Ordering::Greater => (b, a),
             Ordering::Equal => continue,
@@ -343,62 +387,40 @@ fn taken_off(apart: &[(u32, u32)], rules: &Rules) -> BTreeMap<u32, HashSet<u32>>
     taken_off
 }
 
-/// A union-find forest over the identifiers of a cluster, each tree a person. Its root is the person's smallest
-/// identifier by text; path halving keeps it flat.
-struct Persons<'r> {
-    /// Pairs of identifiers that are never one person.
-    apart: &'r [(u32, u32)],
-    /// Of each root: the places of those whom its person must not meet, with the pair that says so.
-    foes: Vec<Vec<(usize, usize)>>,
-    rules: &'r Rules,
-    identifiers: &'r Interner,
-    /// The identifiers, in the order of their numbers.
-    members: Vec<u32>,
-    /// How many others each one was seen with; what only a correction says is not counted.
-    degrees: Vec<u32>,
-    /// The place of each one's parent among the members.
+/// A union-find forest over the identifiers of a cluster, by their places, each tree a person. Its root is the person's
+/// smallest identifier by text; path halving keeps it flat.
+struct Persons<'c> {
+    cluster: &'c Cluster<'c>,
+    /// Each one's parent.
     parents: Vec<usize>,
-    /// Of each root: how many values the person has of each namespace with a limit, by rank.
-    counts: Vec<Vec<(usize, u32)>>,
+    /// Of each root: how many values the person has of each namespace with a limit.
+    counts: Vec<u32>,
+    /// Of each root: those whom its person must not meet, with the pair that says so. Empty if nothing is kept apart.
+    foes: Vec<Vec<(usize, usize)>>,
 }
 
-impl<'r> Persons<'r> {
-    fn new(links: &[Link], apart: &'r [(u32, u32)], rules: &'r Rules, identifiers: &'r Interner) -> Self {
-        let mut members: Vec<u32> = links.iter().flat_map(|link| [link.a, link.b]).collect();
-        members.sort_unstable();
-        members.dedup();
-        let mut degrees = vec![0; members.len()];
-        for end in links.iter().filter(|link| link.was_seen).flat_map(|link| [link.a, link.b]) {
-            degrees[members.partition_point(|&member| member < end)] += 1;
+impl<'c> Persons<'c> {
+    fn new(cluster: &'c Cluster<'c>) -> Self {
+        let Cluster { apart, members, rules, .. } = cluster;
+        let mut counts = vec![0; members.len() * rules.limits.len()];
+        for (counts, &member) in counts.chunks_exact_mut(rules.limits.len().max(1)).zip(members) {
+            let rank = cluster.rank(member);
+            if let Some(limit) = rules.limits.iter().position(|(limited, _)| *limited == rank) {
+                counts[limit] = 1;
+            }
         }
-        let count = |&member: &u32| {
-            let rank = rules.ranks[member as usize];
-            rules.limit(rank).map(|_| (rank, 1)).into_iter().collect()
-        };
-        let counts = members.iter().map(count).collect();
-        let mut foes = vec![Vec::new(); members.len()];
-        for (pair, (a, b)) in apart.iter().enumerate() {
-            if let (Ok(a), Ok(b)) = (members.binary_search(a), members.binary_search(b)) {
+        let mut foes = vec![Vec::new(); if apart.is_empty() { 0 } else { members.len() }];
+        for (pair, &(a, b)) in apart.iter().enumerate() {
+            if let (Some(a), Some(b)) = (cluster.place_of(a), cluster.place_of(b)) {
                 foes[a].push((b, pair));
                 foes[b].push((a, pair));
             }
         }
-        Self { apart, foes, rules, identifiers, degrees, parents: (0..members.len()).collect(), members, counts }
+        Self { cluster, parents: (0..members.len()).collect(), counts, foes }
     }
 
-    fn has(&self, identifier: u32) -> bool {
-        self.members.binary_search(&identifier).is_ok()
-    }
-
-    fn place(&self, identifier: u32) -> usize {
-        self.members.partition_point(|&member| member < identifier)
-    }
-
-    fn root(&mut self, identifier: u32) -> usize {
-        self.root_of(self.place(identifier))
-    }
-
-    fn root_of(&mut self, mut place: usize) -> usize {
+    /// The root of the person with the identifier at a place.
+    fn root(&mut self, mut place: usize) -> usize {
         while self.parents[place] != place {
             self.parents[place] = self.parents[self.parents[place]];
             place = self.parents[place];
@@ -408,50 +430,54 @@ impl<'r> Persons<'r> {
 
     /// The smallest identifier of the person with `identifier`.
     fn name(&mut self, identifier: u32) -> u32 {
-        let root = self.root(identifier);
-        self.members[root]
+        let root = self.root(self.cluster.place(identifier));
+        self.cluster.members[root]
     }
 
     /// Makes one person of two identifiers, unless something stands against it: one that is linked to too many others, a
     /// correction, or the limit of a namespace, of which it then gives the most trusted.
     fn join(&mut self, a: u32, b: u32) -> Option<Conflict> {
-        let is_hub = |end: &u32| self.rules.links_max.is_some_and(|most| self.degrees[self.place(*end)] > most);
-        if let Some(hub) = [a, b].into_iter().find(is_hub) {
+        let Cluster { rules, members, identifiers, .. } = self.cluster;
+        let [place_of_a, place_of_b] = [a, b].map(|end| self.cluster.place(end));
+        let is_hub = |place: usize| rules.links_max.is_some_and(|most| self.cluster.degrees[place] > most);
+        if let Some((hub, _)) = [(a, place_of_a), (b, place_of_b)].into_iter().find(|(_, place)| is_hub(*place)) {
             return Some(Conflict::Linked(hub));
         }
-        let (a, b) = (self.root(a), self.root(b));
+        let (a, b) = (self.root(place_of_a), self.root(place_of_b));
         if a == b {
             return None;
         }
         if let Some(pair) = self.pair_between(a, b) {
-            let (left, right) = self.apart[pair];
+            let (left, right) = self.cluster.apart[pair];
             return Some(Conflict::Apart(left, right));
         }
-        let mut counts = self.counts[a].clone();
-        for &(rank, count) in &self.counts[b] {
-            match counts.iter_mut().find(|(known, _)| *known == rank) {
-                Some((_, sum)) => *sum += count,
-                None => counts.push((rank, count)),
-            }
-        }
-        let is_broken = |&(rank, count): &(usize, u32)| self.rules.limit(rank).is_some_and(|limit| count > limit);
-        if let Some(&(rank, _)) = counts.iter().filter(|count| is_broken(count)).min() {
+        let of_root = |root: usize| root * rules.limits.len();
+        let count = |limit: usize| self.counts[of_root(a) + limit] + self.counts[of_root(b) + limit];
+        let broken = rules.limits.iter().enumerate().find(|(limit, (_, most))| count(*limit) > *most);
+        if let Some((_, &(rank, _))) = broken {
             return Some(Conflict::Limit(rank));
         }
-        let text = |place: usize| self.identifiers.text(self.members[place]);
+        let text = |place: usize| identifiers.text(members[place]);
         let (root, other) = if text(a) < text(b) { (a, b) } else { (b, a) };
         self.parents[other] = root;
-        self.counts[root] = counts;
-        let foes = std::mem::take(&mut self.foes[other]);
-        self.foes[root].extend(foes);
+        for limit in 0..rules.limits.len() {
+            self.counts[of_root(root) + limit] += self.counts[of_root(other) + limit];
+        }
+        if !self.foes.is_empty() {
+            let foes = std::mem::take(&mut self.foes[other]);
+            self.foes[root].extend(foes);
+        }
         None
     }
 
     /// The first pair that keeps the persons of two roots apart.
     fn pair_between(&mut self, a: usize, b: usize) -> Option<usize> {
+        if self.foes.is_empty() {
+            return None;
+        }
         let (few, others) = if self.foes[a].len() < self.foes[b].len() { (a, b) } else { (b, a) };
         let foes = std::mem::take(&mut self.foes[few]);
-        let first = foes.iter().filter(|(foe, _)| self.root_of(*foe) == others).map(|(_, pair)| *pair).min();
+        let first = foes.iter().filter(|(foe, _)| self.root(*foe) == others).map(|(_, pair)| *pair).min();
         self.foes[few] = foes;
         first
     }
