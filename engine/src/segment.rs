@@ -1,6 +1,6 @@
 //! Stage 5: segments. A segment is a boolean expression over a profile, in a file of the project or saved in the lake.
 //!
-//! * [`evaluate`] finds the members of all segments in one pass; [`sets`] are who entered and left.
+//! * [`parsed`] are the segments of all files; [`evaluate`] finds their members in one pass; [`sets`] are who entered and left.
 //! * [`members`] is who is in each segment and since when, in memory. [`member_sets`] are what that is read from, and
 //!   [`serialized`] looks for some of them in there; [`rows`] makes rows of it in SQL.
 //! * [`estimate`] answers for an expression that is not saved, with [`hints`] of what it may misspell; [`saved`] are those that are kept in the lake.
@@ -10,6 +10,7 @@ mod evaluate;
 mod hints;
 mod member_sets;
 mod members;
+mod parsed;
 pub(crate) mod personas;
 mod rows;
 pub(crate) mod saved;
@@ -19,8 +20,9 @@ mod sets;
 use std::sync::Arc;
 
 pub(crate) use estimate::{Readings, Selected, names_hints, readings, selected};
-pub(crate) use evaluate::{columns, evaluate, parse, table};
+pub(crate) use evaluate::{evaluate, table};
 pub(crate) use members::Memberships;
+pub(crate) use parsed::{ParsedSegments, columns, parse};
 
 use crate::query::relation::Relations;
 

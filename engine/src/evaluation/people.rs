@@ -123,14 +123,6 @@ impl People {
         Self { ordinals, living, touched: None, rows }
     }
 
-    /// Those whom a refresh touched, with one identifier each, of whom these are the ordinals.
-    #[cfg(test)]
-    pub(crate) fn touched(ordinals: &[u32]) -> Self {
-        let people = Self::of(ordinals.to_vec());
-        let touched = Touched::new(&people.living, RoaringBitmap::new(), &people.rows);
-        Self { touched: Some(touched), ..people }
-    }
-
     /// How many they are.
     pub(crate) fn len(&self) -> usize {
         self.ordinals.len()
@@ -159,14 +151,6 @@ impl People {
     /// The ordinals of the profiles, as they are and as they were, of whom these people tell, ascending; `None` for all.
     pub(crate) fn scope(&self) -> Option<&[u32]> {
         self.touched.as_ref().map(|touched| touched.profiles.as_slice())
-    }
-
-    /// The bit of the profile with an ordinal; `None` if these people tell nothing of it.
-    pub(crate) fn bit_of(&self, ordinal: u32) -> Option<u32> {
-        match self.scope() {
-            Some(profiles) => profiles.binary_search(&ordinal).ok().map(|bit| bit as u32),
-            None => Some(ordinal),
-        }
     }
 
     /// The ordinal of the profile that has a bit.
@@ -198,7 +182,7 @@ impl People {
         self.ordinals.get(self.row_of(i64::from(identifier)) as usize).copied()
     }
 
-    /// Its bit.
+    /// Its bit. A profile has the identifier with its own ordinal, too.
     pub(crate) fn bit_of_profile(&self, identifier: u32) -> Option<u32> {
         self.bits().get(self.row_of(i64::from(identifier)) as usize).copied()
     }

@@ -5,7 +5,7 @@ use super::references::Reference;
 use super::tree::{ColumnType, Expr};
 
 /// A file not yet parsed: what its expression may name is known only when profiles are computed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct SourceFile {
     /// The name of what it defines: the file's, without its ending.
     pub(crate) name: String,

@@ -59,8 +59,7 @@ impl SourceFile {
                 false => measures_in(text, file).map(|_| Expr::Literal(Literal::Boolean(false))),
             })
         };
-        let names = files.iter().map(|file| file.name.clone()).collect();
-        ReadSegments { names, read: files.iter().map(check).collect() }.checked(known).map(drop)
+        ReadSegments::new(files, check).checked(known).map(drop)
     }
 }
 
@@ -76,8 +75,7 @@ pub(crate) fn parse_segments(files: &[SourceFile], columns: &[(String, ColumnTyp
 
 /// Parses and checks each segment for itself.
 pub(crate) fn read_segments(files: &[SourceFile], columns: &[(String, ColumnType)]) -> ReadSegments {
-    let names = files.iter().map(|file| file.name.clone()).collect();
-    ReadSegments { names, read: files.iter().map(|file| parse_segment(file, columns)).collect() }
+    ReadSegments::new(files, |file| parse_segment(file, columns))
 }
 
 /// All segments before it is known whether what they name is there.
@@ -100,9 +98,20 @@ impl FromIterator<Self> for ReadSegments {
 }
 
 impl ReadSegments {
+    /// Segments as `read` parses and checks each for itself.
+    pub(crate) fn new(files: &[SourceFile], read: impl FnMut(&SourceFile) -> Result<SegmentDefinition>) -> Self {
+        let names = files.iter().map(|file| file.name.clone()).collect();
+        Self { names, read: files.iter().map(read).collect() }
+    }
+
+    /// Those that are right as far as it is known, in the order of the files.
+    pub(crate) fn definitions(&self) -> impl Iterator<Item = Option<&SegmentDefinition>> {
+        self.read.iter().map(|read| read.as_ref().ok())
+    }
+
     /// The conditions of those that are right as far as it is known.
     pub(crate) fn expressions(&self) -> Vec<&Expr> {
-        self.read.iter().flatten().map(|definition| &definition.expression).collect()
+        self.definitions().flatten().map(|definition| &definition.expression).collect()
     }
 
     /// The segments, in an order in which each comes after those that it names. `known` says which lists and purposes there

@@ -1,5 +1,5 @@
 //! What a refresh leaves in memory for the next one of the same process: the identity graph of the generation that it published,
-//! and the files that evaluating the profiles that it touched has read.
+//! the files that evaluating the profiles that it touched has read, and the segments as they were parsed.
 //!
 //! An incremental refresh resolves the identifiers again that are in a component with a changed one. To find them it reads all
 //! identifiers, twice (`sql/identity/touched.sql`); in the graph it looks for those that changed, and for nothing else. The graph
@@ -19,6 +19,7 @@ use crate::model::definition::{Reference, Slice};
 use crate::model::workspace::Workspace;
 use crate::query::relation::Planner;
 use crate::query::session::QueryRuntime;
+use crate::segment::ParsedSegments;
 use crate::store::TableName;
 use crate::store::generation::Generation;
 use crate::store::kept_files::KeptFiles;
@@ -62,20 +63,24 @@ pub(crate) struct Kept {
     /// The graph of the generation that the last refresh published, with the id of that refresh.
     graph: Mutex<Option<(String, SharedGraph)>>,
     files: Arc<KeptFiles>,
+    segments: Arc<ParsedSegments>,
 }
 
 impl Kept {
     /// Nothing yet; it will take at most a share of the memory for queries.
     pub(crate) fn new(runtime: &QueryRuntime) -> Self {
         let limit = runtime.memory_limit_bytes();
-        let files = KeptFiles::new(&runtime.pool(), limit / limits::KEPT_FILES_MEMORY_SHARE);
-        Self { graph_bytes_max: limit / limits::GRAPH_MEMORY_SHARE, graph: Mutex::default(), files: Arc::new(files) }
+        let files = Arc::new(KeptFiles::new(&runtime.pool(), limit / limits::KEPT_FILES_MEMORY_SHARE));
+        let segments = Arc::new(ParsedSegments::new(&runtime.pool()));
+        Self { graph_bytes_max: limit / limits::GRAPH_MEMORY_SHARE, graph: Mutex::default(), files, segments }
     }
 
     /// Lets the session of a refresh use what is kept. Returns the graph of its base, which the session then knows; `None` if there
     /// is no base, or no memory for it.
     pub(crate) async fn take(&self, workspace: &Workspace, base: Option<&Generation>) -> Option<SharedGraph> {
-        workspace.session.state_ref().write().config_mut().set_extension(Arc::clone(&self.files));
+        let state = workspace.session.state_ref();
+        state.write().config_mut().set_extension(Arc::clone(&self.files));
+        state.write().config_mut().set_extension(Arc::clone(&self.segments));
         let kept = self.graph.lock().unwrap_or_else(PoisonError::into_inner).take();
         let base = base?;
         let kept = kept.filter(|(refresh_id, _)| *refresh_id == base.refresh_id).map(|(_, graph)| graph);

@@ -6,9 +6,9 @@ use chrono::DateTime;
 use datafusion::prelude::SessionContext;
 use roaring::RoaringBitmap;
 
-use super::evaluate::columns;
 use super::hints::hints;
 use super::members::Memberships;
+use super::parsed::columns;
 use crate::clock::Micros;
 use crate::error::{EngineError, Result};
 use crate::evaluation::{Census, UNSAVED};

@@ -8,6 +8,7 @@ use std::time::Instant;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use datafusion::common::runtime::SpawnedTask;
+use datafusion::dataframe::DataFrame;
 use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::prelude::SessionContext;
 use futures::future::try_join_all;
@@ -15,13 +16,13 @@ use roaring::RoaringBitmap;
 use tokio::task::yield_now;
 
 use super::member_sets::{ENTERED, LEFT, MemberSets, Touched};
+use super::parsed;
+use super::serialized::Numbers;
 use super::sets::{Sets, Successors, bytes_of, table_of};
 use crate::clock::Micros;
 use crate::error::Result;
-use crate::evaluation::{Census, People, Scope, column_type, renamed_columns};
-use crate::expression::{
-    self, ColumnType, Expr, ReadSegments, SegmentDefinition, SourceFile, columns_used, is_of_everybody, segments_used,
-};
+use crate::evaluation::{Census, People, Scope, renamed_columns};
+use crate::expression::{self, Expr, SegmentDefinition, SourceFile, columns_used, is_of_everybody, segments_used};
 use crate::limits;
 use crate::model::definition::Model;
 use crate::model::materialize::Outcome;
@@ -45,42 +46,12 @@ const SUCCESSORS: &str = "
         and changes.generation = (select number from config.generation)
     group by gone.ordinal";
 
-/// Files that a thread parses before it does something else, which takes it about a millisecond.
-const FILES_AT_ONCE: usize = 64;
 /// What `segment.member_sets` was before this refresh.
 const LAST: &str = "last.segment.member_sets";
 
 /// `segment.member_sets`.
 pub(crate) fn table() -> TableName {
     TableName::new("segment", "member_sets")
-}
-
-/// Parses all files against the columns that profiles have now, in an order in which each comes after those it names.
-///
-/// # Errors
-/// InvalidInput with file, line, column and the nearest known names, for all files that are wrong.
-pub(crate) async fn parse(session: &SessionContext, files: &[SourceFile]) -> Result<Vec<SegmentDefinition>> {
-    expression::parse_segments(files, &columns(session).await?)
-}
-
-/// Parses each file for itself, by all threads.
-async fn read(session: &SessionContext, files: &[SourceFile]) -> Result<ReadSegments> {
-    let columns = Arc::new(columns(session).await?);
-    let tasks = files.chunks(FILES_AT_ONCE).map(|some| {
-        let (some, columns) = (some.to_vec(), Arc::clone(&columns));
-        joined(SpawnedTask::spawn(async move { Ok(expression::read_segments(&some, &columns)) }))
-    });
-    Ok(try_join_all(tasks).await?.into_iter().collect())
-}
-
-/// The columns that expressions may name.
-///
-/// # Errors
-/// What the catalog reports.
-pub(crate) async fn columns(session: &SessionContext) -> Result<Vec<(String, ColumnType)>> {
-    let profiles = session.table("profile.profiles").await?;
-    let known = profiles.schema().fields().iter();
-    Ok(known.filter_map(|field| Some((field.name().clone(), column_type(field.data_type())?))).collect())
 }
 
 /// Evaluates all segments and adds who entered and who left to `segment.member_sets`. Those that can have changed by
@@ -103,21 +74,22 @@ pub(crate) async fn evaluate(
     let started = Instant::now();
     let now = session.clone();
     let successors = SpawnedTask::spawn(async move { successors(&now).await });
-    let read = read(session, files).await?;
     let told = touched.unwrap_or(census);
     workspace.register_slices(&told.scope().references())?;
+    // Without segments nobody asks who the people are.
+    let people = async || if files.is_empty() { Ok(()) } else { told.people().await.map(drop) };
+    // Each has to wait now and then.
+    let (read, (), earlier) =
+        tokio::try_join!(parsed::read(session, files), people(), Earlier::read(workspace, touched))?;
     let known_names = told.known_names(&read.expressions()).await?;
     let definitions = read.checked(known_names)?;
     tracing::debug!(parsed = ?started.elapsed(), "segments are parsed");
-    let known = match touched {
-        Some(touched) => known(workspace, &definitions, touched).await?,
-        None => BTreeSet::new(),
-    };
+    let known = earlier.as_ref().map(|earlier| earlier.known(&definitions)).unwrap_or_default();
     let of_touched = match touched {
-        Some(touched) => {
-            let segments = known.iter().map(|name| (*name).to_owned()).collect();
-            Some(Touched { segments: Arc::new(segments), people: Arc::clone(touched.people().await?) })
-        }
+        Some(touched) => touched.people().await?.scope().map(|ordinals| Touched {
+            segments: Arc::new(known.iter().map(|name| (*name).to_owned()).collect()),
+            people: Arc::new(Numbers::new(ordinals)),
+        }),
         None => None,
     };
     let held = MemoryConsumer::new("members of segments").register(&session.runtime_env().memory_pool);
@@ -185,35 +157,49 @@ async fn store(
     workspace.store(model, changes, base).await
 }
 
-/// The segments of which only touched profiles can have another answer than in the last generation: they are as they were,
-/// and so is everything that they name.
-async fn known<'d>(
-    workspace: &Workspace,
-    definitions: &'d [SegmentDefinition],
-    touched: &Census,
-) -> Result<BTreeSet<&'d str>> {
-    let session = &workspace.session;
-    let mut before = BTreeSet::new();
-    for batch in session.sql("select segment, expression from last.segment.segments").await?.collect().await? {
-        let (names, expressions) = (text(batch.column(0))?, text(batch.column(1))?);
-        let rows = names.iter().zip(expressions.iter());
-        before.extend(rows.filter_map(|(name, expression)| Some((name?.to_owned(), expression?.to_owned()))));
-    }
-    let traits = session.table("profile.traits").await?;
-    let is_trait = |name: &String| traits.schema().fields().iter().any(|field| field.name() == name);
-    let renamed = renamed_columns(workspace).await?;
-    let is_as_it_was = |column: &String| !renamed.contains(column) && (!is_trait(column) || touched.has(column));
-    let mut known: BTreeSet<&str> = BTreeSet::new();
-    for SegmentDefinition { name, sql, expression, .. } in definitions {
-        let is_known = before.contains(&(name.clone(), sql.clone()))
-            && !is_of_everybody(expression)
-            && columns_used(expression).iter().all(is_as_it_was)
-            && segments_used(expression).iter().all(|segment| known.contains(segment.as_str()));
-        if is_known {
-            known.insert(name);
+/// What the last generation had, for a refresh that knows whom it touched.
+struct Earlier<'r> {
+    touched: &'r Census,
+    /// Segments with their expressions.
+    segments: BTreeSet<(String, String)>,
+    /// Columns of profiles that have another name now.
+    renamed: BTreeSet<String>,
+    traits: DataFrame,
+}
+
+impl<'r> Earlier<'r> {
+    /// `None` if everybody is evaluated.
+    async fn read(workspace: &Workspace, touched: Option<&'r Census>) -> Result<Option<Self>> {
+        let Some(touched) = touched else { return Ok(None) };
+        let session = &workspace.session;
+        let mut segments = BTreeSet::new();
+        for batch in session.sql("select segment, expression from last.segment.segments").await?.collect().await? {
+            let (names, expressions) = (text(batch.column(0))?, text(batch.column(1))?);
+            let rows = names.iter().zip(expressions.iter());
+            segments.extend(rows.filter_map(|(name, expression)| Some((name?.to_owned(), expression?.to_owned()))));
         }
+        let (renamed, traits) = (renamed_columns(workspace).await?, session.table("profile.traits").await?);
+        Ok(Some(Self { touched, segments, renamed, traits }))
     }
-    Ok(known)
+
+    /// The segments of which only touched profiles can have another answer than in the last generation: they are as they
+    /// were, and so is everything that they name.
+    fn known<'d>(&self, definitions: &'d [SegmentDefinition]) -> BTreeSet<&'d str> {
+        let is_trait = |name: &String| self.traits.schema().fields().iter().any(|field| field.name() == name);
+        let is_as_it_was =
+            |column: &String| !self.renamed.contains(column) && (!is_trait(column) || self.touched.has(column));
+        let mut known: BTreeSet<&str> = BTreeSet::new();
+        for SegmentDefinition { name, sql, expression, .. } in definitions {
+            let is_known = self.segments.contains(&(name.clone(), sql.clone()))
+                && !is_of_everybody(expression)
+                && columns_used(expression).iter().all(is_as_it_was)
+                && segments_used(expression).iter().all(|segment| known.contains(segment.as_str()));
+            if is_known {
+                known.insert(name);
+            }
+        }
+        known
+    }
 }
 
 /// Who goes on for profiles whose anchors this refresh found gone: who was with it, as `identity.aliases` has it.

@@ -12,10 +12,9 @@ use futures::future::try_join_all;
 use roaring::RoaringBitmap;
 
 use super::members::Members;
-use super::serialized::places;
+use super::serialized::Numbers;
 use crate::clock::Micros;
 use crate::error::{EngineError, Result};
-use crate::evaluation::People;
 use crate::query::cpu_runtime::joined;
 use crate::query::functions::text;
 use crate::store::kept_files;
@@ -39,7 +38,8 @@ pub(super) struct MemberSets {
 #[derive(Debug, Clone)]
 pub(super) struct Touched {
     pub(super) segments: Arc<BTreeSet<String>>,
-    pub(super) people: Arc<People>,
+    /// The ordinals of these people; a set of them has their places here as bits.
+    pub(super) people: Arc<Numbers>,
 }
 
 /// Where a set is in the order of all sets of its segment: by generation, and of one generation those who left before those
@@ -96,8 +96,8 @@ impl MemberSets {
         for (row, segment) in segments.iter().enumerate() {
             let segment = segment.unwrap_or_default();
             let among = touched.filter(|touched| touched.segments.contains(segment));
-            let set = match among.and_then(|touched| touched.people.scope()) {
-                Some(scope) => Set::Touched(places(sets.value(row), scope).ok_or_else(not_a_set)?),
+            let set = match among {
+                Some(touched) => Set::Touched(touched.people.places_in(sets.value(row)).ok_or_else(not_a_set)?),
                 None => Set::Whole { batch: self.whole.len(), row },
             };
             is_needed |= matches!(set, Set::Whole { .. });
@@ -233,7 +233,7 @@ mod tests {
             ("a", 4, ENTERED, 10, &[4]),
             ("a", 4, LEFT, 40, &[3]),
         ];
-        let people = Arc::new(People::touched(&[2, 3, 4, 70_000]));
+        let people = Arc::new(Numbers::new(&[2, 3, 4, 70_000]));
         let touched = Touched { segments: Arc::new(BTreeSet::from(["a".to_owned()])), people };
         // In one batch, or in two that two threads read.
         for count in [0, 3] {

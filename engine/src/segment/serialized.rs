@@ -1,8 +1,6 @@
 //! Looks numbers up in a Roaring bitmap as it is stored, without making a bitmap of all the others: who of the people that a
 //! refresh touched was a member. The portable format: <https://github.com/RoaringBitmap/RoaringFormatSpec>.
 
-use std::ops::Range;
-
 use roaring::RoaringBitmap;
 
 /// The first 16 bits of a bitmap of which some containers are runs.
@@ -18,46 +16,108 @@ const WORD_BITS: usize = u64::BITS as usize;
 const WORDS: usize = (1 << 16) / WORD_BITS;
 const CONTAINER_BYTES: usize = WORDS * size_of::<u64>();
 
-/// The places among ascending `numbers` of those that are in the bitmap `stored`; `None` if that is no bitmap.
-pub(super) fn places(stored: &[u8], numbers: &[u32]) -> Option<RoaringBitmap> {
-    let mut reader = Reader(stored);
-    let cookie = reader.u32()?;
-    let (count, runs) = match cookie {
-        WITHOUT_RUNS => (reader.u32()? as usize, &[][..]),
-        _ if cookie & 0xffff == WITH_RUNS => {
-            let count = (cookie >> 16) as usize + 1;
-            (count, reader.bytes(count.div_ceil(8))?)
-        }
-        _ => return None,
-    };
-    let headers = reader.bytes(count.checked_mul(4)?)?;
-    if runs.is_empty() || count >= OFFSETS_MIN {
-        reader.bytes(count * 4)?;
-    }
-    let mut found = vec![0_u64; numbers.len().div_ceil(WORD_BITS)];
-    let mut scratch = [0; WORDS];
-    let mut next = 0;
-    for (container, header) in headers.chunks_exact(4).enumerate() {
-        let (key, length) = (u16_at(header, 0), usize::from(u16_at(header, 1)) + 1);
-        let is_run = runs.get(container / 8).is_some_and(|flags| flags >> (container % 8) & 1 == 1);
-        let form = Form::read(&mut reader, is_run, length)?;
-        let start = next + numbers[next..].partition_point(|number| number >> 16 < u32::from(key));
-        next = start + numbers[start..].partition_point(|number| number >> 16 == u32::from(key));
-        if start < next {
-            form.find(numbers, start..next, &mut scratch, &mut found)?;
-        }
-    }
-    let bytes: Vec<u8> = found.into_iter().flat_map(u64::to_le_bytes).collect();
-    Some(RoaringBitmap::from_lsb0_bytes(0, &bytes))
+/// Ascending numbers that are looked up, in many bitmaps.
+#[derive(Debug)]
+pub(super) struct Numbers {
+    count: usize,
+    containers: Vec<Container>,
 }
 
-/// The numbers of a container, less what all have in common.
+/// Those of the numbers that have their first 16 bits in common.
+#[derive(Debug)]
+struct Container {
+    /// The first 16 bits.
+    key: u16,
+    /// The place of the first one among all numbers.
+    first: usize,
+    /// The last 16 bits of each, ascending.
+    lows: Vec<u16>,
+    /// The same as bits.
+    words: Box<[u64; WORDS]>,
+    /// How many of them are below each word.
+    below: Box<[u16; WORDS]>,
+}
+
+impl Numbers {
+    /// Takes ascending numbers.
+    pub(super) fn new(ascending: &[u32]) -> Self {
+        let mut containers = Vec::new();
+        let mut first = 0;
+        for alike in ascending.chunk_by(|left, right| left >> 16 == right >> 16) {
+            let lows: Vec<u16> = alike.iter().map(|&number| number as u16).collect();
+            let (mut words, mut below) = (Box::new([0; WORDS]), Box::new([0; WORDS]));
+            lows.iter().for_each(|&low| words[usize::from(low) / WORD_BITS] |= 1 << (usize::from(low) % WORD_BITS));
+            let mut sum = 0;
+            for (below, word) in below.iter_mut().zip(words.iter()) {
+                *below = sum as u16;
+                sum += u64::count_ones(*word);
+            }
+            containers.push(Container { key: (alike[0] >> 16) as u16, first, lows, words, below });
+            first += alike.len();
+        }
+        Self { count: ascending.len(), containers }
+    }
+
+    /// The places among the numbers of those that are in the bitmap `stored`; `None` if that is no bitmap.
+    pub(super) fn places_in(&self, stored: &[u8]) -> Option<RoaringBitmap> {
+        let mut reader = Reader(stored);
+        let cookie = reader.u32()?;
+        let (count, runs) = match cookie {
+            WITHOUT_RUNS => (reader.u32()? as usize, &[][..]),
+            _ if cookie & 0xffff == WITH_RUNS => {
+                let count = (cookie >> 16) as usize + 1;
+                (count, reader.bytes(count.div_ceil(8))?)
+            }
+            _ => return None,
+        };
+        let headers = reader.bytes(count.checked_mul(4)?)?;
+        if runs.is_empty() || count >= OFFSETS_MIN {
+            reader.bytes(count * 4)?;
+        }
+        let mut found = Found(vec![0; self.count.div_ceil(WORD_BITS)]);
+        let mut wanted = self.containers.iter().peekable();
+        for (place, header) in headers.chunks_exact(4).enumerate() {
+            let (key, length) = (u16_at(header, 0), usize::from(u16_at(header, 1)) + 1);
+            let is_run = runs.get(place / 8).is_some_and(|flags| flags >> (place % 8) & 1 == 1);
+            let form = Form::read(&mut reader, is_run, length)?;
+            while wanted.next_if(|container| container.key < key).is_some() {}
+            if let Some(container) = wanted.next_if(|container| container.key == key) {
+                form.find(container, &mut found)?;
+            }
+        }
+        let bytes: Vec<u8> = found.0.into_iter().flat_map(u64::to_le_bytes).collect();
+        Some(RoaringBitmap::from_lsb0_bytes(0, &bytes))
+    }
+}
+
+/// A bit for each number, set for those that are found.
+struct Found(Vec<u64>);
+
+impl Found {
+    fn set(&mut self, place: usize) {
+        self.0[place / WORD_BITS] |= 1 << (place % WORD_BITS);
+    }
+
+    /// Sets the bits of places that follow each other. `bit` is 1 for what is there: nobody could foresee a branch.
+    fn set_where(&mut self, first: usize, lows: &[u16], bit: impl Fn(usize) -> u64) {
+        let (mut place, mut rest) = (first, lows);
+        while !rest.is_empty() {
+            let (of_word, others) = rest.split_at(rest.len().min(WORD_BITS - place % WORD_BITS));
+            // From the last one on, each moves those behind it to their places.
+            let word = of_word.iter().rev().fold(0, |word, &low| word << 1 | bit(usize::from(low)));
+            self.0[place / WORD_BITS] |= word << (place % WORD_BITS);
+            (place, rest) = (place + of_word.len(), others);
+        }
+    }
+}
+
+/// The numbers of a container as they are stored, less what all have in common.
 enum Form<'s> {
     /// A bit for each number.
     Bits(&'s [u8; CONTAINER_BYTES]),
     /// Ascending.
     Array(&'s [u8]),
-    /// A first number, and how many follow it.
+    /// A first number, and how many follow it; ascending.
     Runs(&'s [u8]),
 }
 
@@ -73,45 +133,33 @@ impl<'s> Form<'s> {
         })
     }
 
-    /// Sets a bit of `found` for the place of each number that is here.
-    fn find(&self, numbers: &[u32], range: Range<usize>, scratch: &mut [u64; WORDS], found: &mut [u64]) -> Option<()> {
+    /// Finds those of the numbers of a container that are here.
+    fn find(&self, container: &Container, found: &mut Found) -> Option<()> {
+        let Container { first, lows, .. } = container;
         match self {
             Self::Bits(bits) => {
-                find(numbers, range, found, |low| u64::from(bits[low / 8] >> (low % 8) & 1));
-                return Some(());
+                found.set_where(*first, lows, |low| u64::from(bits[low / 8] >> (low % 8) & 1));
             }
+            // Hardly any of them is asked for, so it is they that are looked up.
             Self::Array(values) => {
-                scratch.fill(0);
-                for value in values.chunks_exact(2) {
-                    let value = usize::from(u16_at(value, 0));
-                    scratch[value / WORD_BITS] |= 1 << (value % WORD_BITS);
-                }
-            }
-            Self::Runs(runs) => {
-                scratch.fill(0);
-                for run in runs.chunks_exact(4) {
-                    let last = u16_at(run, 0).checked_add(u16_at(run, 1))?;
-                    for value in usize::from(u16_at(run, 0))..=usize::from(last) {
-                        scratch[value / WORD_BITS] |= 1 << (value % WORD_BITS);
+                for value in values.chunks_exact(2).map(|value| usize::from(u16_at(value, 0))) {
+                    let (word, bit) = (container.words[value / WORD_BITS], value % WORD_BITS);
+                    if word >> bit & 1 == 1 {
+                        let before = (word & ((1 << bit) - 1)).count_ones() as usize;
+                        found.set(first + usize::from(container.below[value / WORD_BITS]) + before);
                     }
                 }
             }
+            Self::Runs(runs) => {
+                for run in runs.chunks_exact(4) {
+                    let (start, last) = (u16_at(run, 0), u16_at(run, 0).checked_add(u16_at(run, 1))?);
+                    let start = lows.partition_point(|&low| low < start);
+                    let within = lows[start..].partition_point(|&low| low <= last);
+                    found.set_where(first + start, &lows[start..start + within], |_| 1);
+                }
+            }
         }
-        find(numbers, range, found, |low| scratch[low / WORD_BITS] >> (low % WORD_BITS) & 1);
         Some(())
-    }
-}
-
-/// `bit` is 1 for what is there: nobody could foresee a branch.
-fn find(numbers: &[u32], range: Range<usize>, found: &mut [u64], bit: impl Fn(usize) -> u64) {
-    let mut start = range.start;
-    while start < range.end {
-        let end = range.end.min((start / WORD_BITS + 1) * WORD_BITS);
-        // From the last one on, each moves those behind it to their places.
-        let of_word = numbers[start..end].iter().rev();
-        let word = of_word.fold(0, |word, number| word << 1 | bit((number & 0xffff) as usize));
-        found[start / WORD_BITS] |= word << (start % WORD_BITS);
-        start = end;
     }
 }
 
@@ -165,23 +213,29 @@ mod tests {
     #[test]
     fn test_finds_the_places_of_numbers_in_every_form() {
         let far = || (0..700_000).step_by(777).chain([u32::MAX]);
-        let some: [Vec<u32>; 4] = [vec![], vec![70_000], (0..200_000).step_by(7).collect(), far().collect()];
+        let all = (0..1 << 17).collect();
+        let some: [Vec<u32>; 5] = [vec![], vec![70_000], (0..200_000).step_by(7).collect(), far().collect(), all];
         for (set, in_runs) in sets().iter().flat_map(|set| [(set, false), (set, true)]) {
             for numbers in &some {
                 let expected: RoaringBitmap =
                     (0..).zip(numbers).filter(|(_, number)| set.contains(**number)).map(|(place, _)| place).collect();
-                assert_eq!(places(&stored(set, in_runs), numbers), Some(expected), "{set:?}, {in_runs}");
+                assert_eq!(
+                    Numbers::new(numbers).places_in(&stored(set, in_runs)),
+                    Some(expected),
+                    "{set:?}, {in_runs}"
+                );
             }
         }
     }
 
     #[test]
     fn test_what_is_cut_short_is_no_bitmap() {
+        let some = Numbers::new(&[5, 9]);
         for (set, in_runs) in sets().iter().flat_map(|set| [(set, false), (set, true)]) {
             let bytes = stored(set, in_runs);
             let cuts = (0..bytes.len()).step_by(bytes.len() / 100 + 1);
-            assert!(cuts.into_iter().all(|length| places(&bytes[..length], &[5, 9]).is_none()), "{set:?}");
+            assert!(cuts.into_iter().all(|length| some.places_in(&bytes[..length]).is_none()), "{set:?}");
         }
-        assert_eq!(places(b"no bitmap at all", &[5]), None);
+        assert_eq!(some.places_in(b"no bitmap at all"), None);
     }
 }

@@ -1,6 +1,6 @@
 //! Who entered and who left segments, as rows of `segment.member_sets`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -10,6 +10,7 @@ use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
+use hashbrown::HashMap;
 use roaring::RoaringBitmap;
 
 use super::member_sets::{ENTERED, LEFT, append};
@@ -147,7 +148,7 @@ fn succession(
     let (mut followed, mut successions) = (Vec::new(), Vec::new());
     for from in gone {
         let gone = people.ordinal_of(from);
-        let successor = || successors.get(&gone).and_then(|to| people.bit_of(*to));
+        let successor = || successors.get(&gone).and_then(|to| people.bit_of_profile(*to));
         let to = people.bit_of_profile(gone).or_else(successor).filter(|to| now.contains(*to));
         if let (Some(to), Some(at)) = (to, before.entered_at(from)) {
             followed.push(from);
