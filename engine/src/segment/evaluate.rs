@@ -76,7 +76,7 @@ pub(crate) async fn evaluate(
     let successors = SpawnedTask::spawn(async move { successors(&now).await });
     let told = touched.unwrap_or(census);
     workspace.register_slices(&told.scope().references())?;
-    // Without segments nobody asks who the people are.
+    // Who everybody is takes long to read, and without segments nobody asks.
     let people = async || if files.is_empty() { Ok(()) } else { told.people().await.map(drop) };
     // Each has to wait now and then.
     let (read, (), earlier) =

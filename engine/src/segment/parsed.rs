@@ -17,7 +17,7 @@ use crate::query::cpu_runtime::joined;
 /// Files that a thread parses before it does something else, which takes it about a millisecond.
 const FILES_AT_ONCE: usize = 64;
 /// What a parsed expression takes in memory for each byte of its text, about.
-const BYTES_OF_BYTE: usize = 16;
+const BYTES_PER_TEXT_BYTE: usize = 16;
 
 /// The columns that expressions may name, with their types.
 type Columns = Vec<(String, ColumnType)>;
@@ -49,7 +49,7 @@ impl ParsedSegments {
 
     /// Keeps these in place of the last ones, if there is memory.
     fn keep(&self, columns: Arc<Columns>, definitions: Definitions) {
-        let bytes = definitions.keys().map(|file| BYTES_OF_BYTE * file.text.len()).sum();
+        let bytes = definitions.keys().map(|file| BYTES_PER_TEXT_BYTE * file.text.len()).sum();
         let mut last = self.last();
         let is_held = self.held.try_resize(bytes).is_ok();
         *last = if is_held { (columns, Arc::new(definitions)) } else { Default::default() };
@@ -134,7 +134,7 @@ mod tests {
         assert!(parsed.known(&of_age()).contains_key(&file));
         assert!(!parsed.known(&of_age()).contains_key(&SourceFile { text: "age > 31".to_owned(), ..file.clone() }));
         assert!(parsed.known(&vec![("age".to_owned(), ColumnType::Text)]).is_empty());
-        assert_eq!(pool.reserved(), BYTES_OF_BYTE * "age > 30".len());
+        assert_eq!(pool.reserved(), BYTES_PER_TEXT_BYTE * "age > 30".len());
         // What has no room takes none.
         parsed.keep(Arc::new(of_age()), definitions(&["age > 30"; 10].join(" and ")).1);
         assert!(parsed.known(&of_age()).is_empty());
