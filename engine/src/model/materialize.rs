@@ -89,7 +89,8 @@ impl Workspace {
             self.keep(&model.name, TableState::unchanged(version, *base_rows))?;
             return Ok(outcome);
         }
-        let number = Table::new(&self.lake, &model.name).commit_exact(&schema, &files).await?;
+        let last = previous.as_ref().map(|(version, _)| version);
+        let number = Table::new(&self.lake, &model.name).commit_exact(&schema, &files, last).await?;
         let current = Version { name: model.name.clone(), number, schema, partition_columns: Vec::new(), files };
         if matches!(model.strategy, Strategy::Full | Strategy::Step | Strategy::Scratch) {
             new_files = current.files.clone();
@@ -126,7 +127,8 @@ impl Workspace {
         let outcome = outcome_of(&new_files);
         let mut files = kept;
         files.extend(new_files.iter().cloned());
-        let number = Table::new(&self.lake, name).commit_exact(&schema, &files).await?;
+        let last = self.previous.get(name).map(|(version, _)| version);
+        let number = Table::new(&self.lake, name).commit_exact(&schema, &files, last).await?;
         let current = Version { name: name.clone(), number, schema, partition_columns: Vec::new(), files };
         let base_rows = current.rows();
         self.keep(name, TableState { current, new_files, previous: None, base_rows })?;

@@ -132,7 +132,7 @@ impl Table {
         if let Some(table) = self.load(None).await? {
             return Ok(table);
         }
-        let fields: StructType = schema.try_into_kernel().map_err(|error| self.wrong_schema(error))?;
+        let fields = self.fields(schema)?;
         let created = CreateBuilder::new()
             .with_log_store(Arc::clone(&self.log_store))
             .with_table_name(self.name.to_string())
@@ -194,28 +194,25 @@ impl Table {
         Ok(is_done)
     }
 
-    /// Commits a version that holds exactly `files` with `schema`. Returns its number.
-    pub(crate) async fn commit_exact(&self, schema: &Schema, files: &[DataFile]) -> Result<u64> {
+    /// Commits a version that holds exactly `files` with `schema`. Returns its number. If nobody wrote since `last`, nothing of
+    /// the log is read.
+    pub(crate) async fn commit_exact(
+        &self,
+        schema: &Schema,
+        files: &[DataFile],
+        last: Option<&Version>,
+    ) -> Result<u64> {
+        let fields = self.fields(schema)?;
+        if let Some(last) = last
+            && self.fields(&last.schema)? == fields
+            && let Some(number) = self.put_next(last.number, difference(&last.files, files)).await?
+        {
+            return Ok(number);
+        }
         let mut table = self.opened_or_created(schema, &[]).await?;
         for _ in 0..limits::COMMIT_ATTEMPTS_MAX {
             let state = table.snapshot()?;
-            let wanted: HashSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
-            let mut present = HashSet::new();
-            let mut actions = Vec::new();
-            for file in state.log_data().iter() {
-                if wanted.contains(file.path().as_ref()) {
-                    present.insert(file.path().to_string());
-                } else {
-                    actions.push(Action::Remove(file.remove_action(true)));
-                }
-            }
-            actions.extend(
-                files
-                    .iter()
-                    .filter(|file| !present.contains(&file.path))
-                    .map(|file| Action::Add(add(file, HashMap::new()))),
-            );
-            let fields: StructType = schema.try_into_kernel().map_err(|error| self.wrong_schema(error))?;
+            let mut actions = difference(&self.version_of(&table)?.files, files);
             if state.schema().as_ref() != &fields {
                 let metadata = new_metadata(&fields, Vec::<String>::new(), Vec::<(String, String)>::new())
                     .map_err(DeltaTableError::from)?;
@@ -226,15 +223,23 @@ impl Table {
             if actions.is_empty() {
                 return Ok(state.version());
             }
-            let number = state.version() + 1;
-            let operation = DeltaOperation::Write { mode: SaveMode::Overwrite, partition_by: None, predicate: None };
-            if self.put(number, actions, operation).await? {
-                self.checkpoint_when_due(number).await;
+            if let Some(number) = self.put_next(state.version(), actions).await? {
                 return Ok(number);
             }
             table = self.require().await?;
         }
         Err(self.too_many_conflicts())
+    }
+
+    /// Makes the version after `number`; `None` if there is nothing to do, or somebody else made it.
+    async fn put_next(&self, number: u64, actions: Vec<Action>) -> Result<Option<u64>> {
+        let next = number + 1;
+        let operation = DeltaOperation::Write { mode: SaveMode::Overwrite, partition_by: None, predicate: None };
+        if actions.is_empty() || !self.put(next, actions, operation).await? {
+            return Ok(None);
+        }
+        self.checkpoint_when_due(next).await;
+        Ok(Some(next))
     }
 
     /// Deletes entries of the log from before `cutoff` that nobody needs who opens version `oldest` or a later one: such begin
@@ -352,8 +357,11 @@ impl Table {
         }
     }
 
-    fn wrong_schema(&self, error: impl std::fmt::Display) -> EngineError {
-        EngineError::invalid(format!("table `{}` has a column that Delta cannot hold: {error}", self.name))
+    /// The columns as the log has them.
+    fn fields(&self, schema: &Schema) -> Result<StructType> {
+        schema.try_into_kernel().map_err(|error| {
+            EngineError::invalid(format!("table `{}` has a column that Delta cannot hold: {error}", self.name))
+        })
     }
 
     fn too_many_conflicts(&self) -> EngineError {
@@ -362,6 +370,16 @@ impl Table {
             format!("table `{}` is being written by too many others: try again", self.name),
         )
     }
+}
+
+/// What makes of the files `present` those that are `wanted`.
+fn difference(present: &[DataFile], wanted: &[DataFile]) -> Vec<Action> {
+    let [here, there] =
+        [present, wanted].map(|files| files.iter().map(|file| file.path.as_str()).collect::<HashSet<_>>());
+    let removed = present.iter().filter(|file| !there.contains(file.path.as_str()));
+    let added = wanted.iter().filter(|file| !here.contains(file.path.as_str()));
+    let removed = removed.map(|file| Action::Remove(remove(file)));
+    removed.chain(added.map(|file| Action::Add(add(file, HashMap::new())))).collect()
 }
 
 fn add(file: &DataFile, partition_values: HashMap<String, Option<String>>) -> Add {
@@ -446,16 +464,37 @@ mod tests {
         assert_eq!(asked.into_inner(), [0, 1]);
     }
 
+    fn file(number: u64) -> DataFile {
+        DataFile { path: format!("run-00-{number:04}.parquet"), bytes: 1, rows: 1, partition: Vec::new() }
+    }
+
+    #[tokio::test]
+    async fn test_an_exact_commit_holds_its_files_whatever_was_written_since() {
+        let (_folder, lake, _) = unsteady_lake();
+        let table = Table::new(&lake, &TableName::new("profile", "numbers"));
+        let other = Schema::new(vec![Field::new("text", DataType::Utf8, true)]);
+        table.commit_exact(&schema(), &[file(1)], None).await.unwrap();
+        let first = table.open(None).await.unwrap().unwrap();
+        // The next one; one after another that nobody had told of; the same files; other columns.
+        let commits: [(&Schema, &[u64], u64); 5] = [
+            (&schema(), &[1, 2], 2),
+            (&schema(), &[3], 3),
+            (&schema(), &[3], 3),
+            (&schema(), &[1], 4),
+            (&other, &[1], 5),
+        ];
+        for (schema, files, expected) in commits {
+            let files: Vec<DataFile> = files.iter().copied().map(file).collect();
+            assert_eq!(table.commit_exact(schema, &files, Some(&first)).await.unwrap(), expected);
+            let version = table.open(None).await.unwrap().unwrap();
+            assert_eq!((version.number, version.files, version.schema.as_ref()), (expected, files, schema));
+        }
+    }
+
     #[tokio::test]
     async fn test_files_held_are_those_that_opening_each_version_gives() {
         let (_folder, lake, _) = unsteady_lake();
         let table = Table::new(&lake, &TableName::new("profile", "numbers"));
-        let file = |number: u64| DataFile {
-            path: format!("run-00-{number:04}.parquet"),
-            bytes: 1,
-            rows: 1,
-            partition: Vec::new(),
-        };
         let mut opened = HashMap::from([(0, HashSet::new())]);
         for step in 1_u64..40 {
             let dice = step.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23);
@@ -464,7 +503,7 @@ mod tests {
             } else {
                 // Files that come back are as frequent as new ones: a refresh that failed had taken them out.
                 let files: Vec<_> = (0..16).filter(|number| dice >> number & 1 == 1).map(file).collect();
-                table.commit_exact(&schema(), &files).await.unwrap();
+                table.commit_exact(&schema(), &files, None).await.unwrap();
             }
             let version = table.open(None).await.unwrap().unwrap();
             opened.insert(version.number, version.files.into_iter().map(|file| file.path).collect::<HashSet<_>>());

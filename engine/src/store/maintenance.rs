@@ -161,7 +161,7 @@ mod tests {
         let mut writer = FileWriter::new(lake, &name(), &format!("run{number}"), 0, &schema, &[]);
         writer.write(&RecordBatch::try_new(Arc::clone(&schema), vec![column]).unwrap()).await.unwrap();
         let files = writer.finish().await.unwrap();
-        let version = Table::new(lake, &name()).commit_exact(&schema, &files).await.unwrap();
+        let version = Table::new(lake, &name()).commit_exact(&schema, &files, None).await.unwrap();
         let table = PublishedTable { version, rows: 1, bytes: files[0].bytes, base_rows: 1 };
         let generation = Generation {
             number,
